@@ -1,0 +1,107 @@
+//! The one error type.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What went wrong, as one word to match on. The text of an [`Error`] says the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The number of frames is not in 1..=65535.
+    InvalidFrameCount,
+    /// [`TraceAlloc`](crate::TraceAlloc) is not this program's global allocator.
+    NotInstalled,
+    /// The call needs tracing to be on.
+    NotTracing,
+    /// The domain belongs to the global allocator; the program's own domains start at 1.
+    ReservedDomain,
+    /// The tracer could not get the memory that it needs, or its limit is reached.
+    OutOfMemory,
+    /// A text names no way of grouping.
+    UnknownKey,
+    /// Cumulative statistics cannot be grouped by traceback.
+    CumulativeTraceback,
+    /// Two snapshots were recorded too differently for their difference to mean anything.
+    NotComparable,
+    /// An environment variable holds a value that means nothing.
+    InvalidVariable,
+    /// A file could not be read or written.
+    Io,
+    /// A file is not a snapshot, or not an intact one.
+    InvalidFile,
+    /// A snapshot file was written by a newer major version of the format.
+    NewerFile,
+}
+
+/// Why a call failed: a [kind](Error::kind) to act on and a sentence to show.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    path: Option<PathBuf>,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    #[cold]
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            path: None,
+            source: None,
+        }))
+    }
+
+    /// An operating system's error while doing `what` ("cannot write").
+    #[cold]
+    pub(crate) fn io(what: &str, error: io::Error) -> Self {
+        Self(Box::new(Inner {
+            kind: ErrorKind::Io,
+            message: format!("{what}: {error}"),
+            path: None,
+            source: Some(error),
+        }))
+    }
+
+    /// The same error, said of the file at `path`.
+    #[must_use]
+    pub(crate) fn at(mut self, path: &Path) -> Self {
+        self.0.path = Some(path.to_path_buf());
+        self
+    }
+
+    /// What went wrong, to match on.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The file that the error is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.0.path {
+            write!(out, "{}: ", path.display())?;
+        }
+        out.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Error({:?}: {self})", self.kind())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|error| error as _)
+    }
+}

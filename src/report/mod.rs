@@ -1,0 +1,3 @@
+//! Shows snapshots to people and programs. Each report is a function from a snapshot to a writer.
+
+mod text;

@@ -1,0 +1,4 @@
+//! (being written)
+/// A filter.
+#[derive(Clone, Debug)]
+pub struct Filter;

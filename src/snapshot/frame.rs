@@ -1,0 +1,420 @@
+//! One frame of a call stack, as people read it, and the stack that frames make.
+//!
+//! **Order of frames.** Everywhere on this side of the crate a stack runs from the oldest frame to the most recent one,
+//! as in CPython since 3.7: `traceback[0]` is the outermost caller and the last frame made the allocation. The engine
+//! reads a stack the other way round, since a frame knows only its caller; `collect.rs` turns it once.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The name shown where nothing better is known, as in CPython.
+pub(crate) const UNKNOWN: &str = "<unknown>";
+
+/// A file of machine code: the program itself or one of its shared libraries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Module {
+    /// Full path of the file at the time it was loaded.
+    pub path: String,
+    /// The linker's build id in lower-case hexadecimal, where the file has one.
+    pub build_id: Option<String>,
+}
+
+impl Module {
+    /// A module known by its path and, where it has one, its build id.
+    pub fn new(path: impl Into<String>, build_id: Option<String>) -> Self {
+        Self {
+            path: path.into(),
+            build_id,
+        }
+    }
+}
+
+/// One frame of a [`Traceback`]: a file name and a line, and what else is known of the place.
+///
+/// Frames are equal, ordered and hashed by `(filename, lineno)` alone, as in CPython: the function, the crate and the
+/// rest describe the place and never split a group. File names compare by Unicode code points.
+///
+/// `Display` writes `FILE:LINE`, or the name alone for a frame that stands for no line ([`Frame::named`]).
+///
+/// Cloning is cheap: a frame is one reference-counted pointer.
+///
+/// ```
+/// use tracemalloc::Frame;
+///
+/// let frame = Frame::new("src/main.rs", 12).with_function("app::main");
+/// assert_eq!(frame.to_string(), "src/main.rs:12");
+/// assert_eq!(frame, Frame::new("src/main.rs", 12));
+/// ```
+#[derive(Clone)]
+pub struct Frame(Arc<Place>);
+
+#[derive(Clone)]
+struct Place {
+    filename: Arc<str>,
+    lineno: u32,
+    column: u32,
+    /// Stands for a function, a crate or a file as a whole: shown without a line.
+    named: bool,
+    function: Option<Arc<str>>,
+    crate_name: Option<Arc<str>>,
+    path: Option<Arc<str>>,
+    code: Option<(Arc<Module>, u64)>,
+}
+
+impl Frame {
+    /// A frame at `lineno` (0: unknown) of `filename`.
+    pub fn new(filename: impl Into<Arc<str>>, lineno: u32) -> Self {
+        Self(Arc::new(Place {
+            filename: filename.into(),
+            lineno,
+            column: 0,
+            named: false,
+            function: None,
+            crate_name: None,
+            path: None,
+            code: None,
+        }))
+    }
+
+    /// A frame that has a name but no line: a function in a build without line tables, a crate as a group.
+    ///
+    /// Its line number is 0 and `Display` writes the name alone.
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        let mut frame = Self::new(name, 0);
+        frame.place().named = true;
+        frame
+    }
+
+    fn place(&mut self) -> &mut Place {
+        Arc::make_mut(&mut self.0)
+    }
+
+    /// The same frame inside `function`, a full path such as `serde_json::de::from_str`.
+    #[must_use]
+    pub fn with_function(mut self, function: impl Into<Arc<str>>) -> Self {
+        self.place().function = Some(function.into());
+        self
+    }
+
+    /// The same frame as code of the crate `name`.
+    #[must_use]
+    pub fn with_crate(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.place().crate_name = Some(name.into());
+        self
+    }
+
+    /// The same frame with the full path of its source file.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<Arc<str>>) -> Self {
+        self.place().path = Some(path.into());
+        self
+    }
+
+    /// The same frame at `column` (1 is the first, 0: unknown).
+    #[must_use]
+    pub fn with_column(mut self, column: u32) -> Self {
+        self.place().column = column;
+        self
+    }
+
+    /// The same frame with its place in machine code: an offset in bytes from the start of `module`, as the linker
+    /// numbered it. A symboliser with the debug information of that build id can name it later.
+    #[must_use]
+    pub fn with_code(mut self, module: Arc<Module>, offset: u64) -> Self {
+        self.place().code = Some((module, offset));
+        self
+    }
+
+    /// The short, stable name of the source file; the name itself for a [named](Frame::named) frame.
+    pub fn filename(&self) -> &str {
+        &self.0.filename
+    }
+
+    pub(crate) fn filename_shared(&self) -> &Arc<str> {
+        &self.0.filename
+    }
+
+    /// The line, counted from 1; 0 when unknown.
+    pub fn lineno(&self) -> u32 {
+        self.0.lineno
+    }
+
+    /// The column, counted from 1; 0 when unknown.
+    pub fn column(&self) -> u32 {
+        self.0.column
+    }
+
+    /// True for a frame that has a name but stands for no line.
+    pub fn is_named(&self) -> bool {
+        self.0.named
+    }
+
+    /// The full path of the function, without the compiler's hash.
+    pub fn function(&self) -> Option<&str> {
+        self.0.function.as_deref()
+    }
+
+    /// The crate that the function belongs to.
+    pub fn crate_name(&self) -> Option<&str> {
+        self.0.crate_name.as_deref()
+    }
+
+    /// The full path of the source file, as the compiler recorded it.
+    pub fn path(&self) -> Option<&str> {
+        self.0.path.as_deref()
+    }
+
+    /// The place in machine code: the module, and the offset in bytes that the linker gave it.
+    pub fn code(&self) -> Option<(&Arc<Module>, u64)> {
+        self.0
+            .code
+            .as_ref()
+            .map(|(module, offset)| (module, *offset))
+    }
+
+    /// True if both are one and the same value, not only equal ones. Cheap; used to skip comparing text.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number that equal pointers share: the key of tables that meet the same frame many times.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn key(&self) -> (&str, u32) {
+        (self.filename(), self.lineno())
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.same(other) || self.key() == other.key()
+    }
+}
+
+impl Eq for Frame {}
+
+impl PartialOrd for Frame {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Frame {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.same(other) {
+            Ordering::Equal
+        } else {
+            self.key().cmp(&other.key())
+        }
+    }
+}
+
+impl Hash for Frame {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_named() {
+            write!(out, "{}", self.filename())
+        } else {
+            write!(out, "{}:{}", self.filename(), self.lineno())
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_struct("Frame");
+        shown
+            .field("filename", &self.filename())
+            .field("lineno", &self.lineno());
+        if let Some(function) = self.function() {
+            shown.field("function", &function);
+        }
+        shown.finish()
+    }
+}
+
+/// A call stack: at least one frame, oldest first.
+///
+/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython. Dereferences to
+/// `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes the oldest frame, as CPython does; see
+/// [`Traceback::most_recent`] for the frame that made the allocation.
+///
+/// ```
+/// use tracemalloc::{Frame, Traceback};
+///
+/// let traceback = Traceback::from_oldest_first([Frame::new("main.rs", 3), Frame::new("parse.rs", 40)]).unwrap();
+/// assert_eq!(traceback.most_recent().to_string(), "parse.rs:40");
+/// assert_eq!(traceback.to_string(), "main.rs:3");
+/// assert!(Traceback::from_oldest_first([]).is_none());
+/// ```
+#[derive(Clone)]
+pub struct Traceback {
+    frames: Arc<[Frame]>,
+    total_nframe: Option<u32>,
+    truncated: bool,
+}
+
+impl Traceback {
+    /// A stack of `frames`, the outermost caller first; `None` if there are none.
+    pub fn from_oldest_first(frames: impl IntoIterator<Item = Frame>) -> Option<Self> {
+        let frames: Arc<[Frame]> = frames.into_iter().collect();
+        if frames.is_empty() {
+            None
+        } else {
+            Some(Self {
+                frames,
+                total_nframe: None,
+                truncated: false,
+            })
+        }
+    }
+
+    /// The stack of one frame.
+    pub fn of(frame: Frame) -> Self {
+        Self {
+            frames: Arc::new([frame]),
+            total_nframe: None,
+            truncated: false,
+        }
+    }
+
+    /// The stack of a block whose callers could not be read: one frame, `<unknown>:0`.
+    pub fn unknown() -> Self {
+        Self::of(Frame::new(UNKNOWN, 0))
+    }
+
+    /// The same stack with its true depth in frames, which is more than are kept if the stack was cut.
+    #[must_use]
+    pub fn with_total_nframe(mut self, total: u32) -> Self {
+        self.total_nframe = Some(total);
+        self
+    }
+
+    /// The same stack, marked as cut off at its oldest frame although its true depth is not known.
+    #[must_use]
+    pub fn truncated(mut self) -> Self {
+        self.truncated = true;
+        self
+    }
+
+    /// The frames, oldest first.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// The outermost caller that was kept.
+    pub fn oldest(&self) -> &Frame {
+        self.frames
+            .first()
+            .unwrap_or_else(|| unreachable!("a traceback has at least one frame"))
+    }
+
+    /// The frame that made the allocation.
+    pub fn most_recent(&self) -> &Frame {
+        self.frames
+            .last()
+            .unwrap_or_else(|| unreachable!("a traceback has at least one frame"))
+    }
+
+    /// The depth of the whole stack in frames, where it is known.
+    pub fn total_nframe(&self) -> Option<u32> {
+        self.total_nframe
+    }
+
+    /// True if older frames existed that are not here.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+            || self
+                .total_nframe
+                .is_some_and(|total| total as usize > self.frames.len())
+    }
+
+    /// True if every observable part is equal, also the depth that `==` leaves out.
+    pub(crate) fn identical(&self, other: &Self) -> bool {
+        self.total_nframe == other.total_nframe
+            && self.truncated == other.truncated
+            && self == other
+    }
+
+    pub(crate) fn was_cut(&self) -> bool {
+        self.truncated
+    }
+}
+
+impl Deref for Traceback {
+    type Target = [Frame];
+
+    fn deref(&self) -> &[Frame] {
+        &self.frames
+    }
+}
+
+impl<'a> IntoIterator for &'a Traceback {
+    type Item = &'a Frame;
+    type IntoIter = std::slice::Iter<'a, Frame>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.frames.iter()
+    }
+}
+
+impl PartialEq for Traceback {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.frames, &other.frames) || self.frames == other.frames
+    }
+}
+
+impl Eq for Traceback {}
+
+impl PartialOrd for Traceback {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Traceback {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.frames, &other.frames) {
+            Ordering::Equal
+        } else {
+            self.frames.cmp(&other.frames)
+        }
+    }
+}
+
+impl Hash for Traceback {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.frames.hash(state);
+    }
+}
+
+impl fmt::Display for Traceback {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.oldest().fmt(out)
+    }
+}
+
+impl fmt::Debug for Traceback {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_tuple("Traceback");
+        shown.field(&self.frames);
+        if let Some(total) = self.total_nframe {
+            shown.field(&format_args!("total_nframe={total}"));
+        }
+        if self.is_truncated() {
+            shown.field(&format_args!("truncated"));
+        }
+        shown.finish()
+    }
+}

@@ -1,0 +1,3 @@
+//! (being written)
+/// Displays a number of bytes.
+pub(crate) struct Bytes(pub(crate) f64);

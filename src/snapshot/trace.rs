@@ -1,0 +1,340 @@
+//! Live blocks and the snapshot that holds them.
+//!
+//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once and the blocks as runs: so
+//! many blocks of this size, from that stack. A run costs 24 bytes however many blocks it stands for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::frame::{Frame, Traceback};
+
+/// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own choice, given to
+/// [`track`](crate::track).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Domain(pub u32);
+
+impl Domain {
+    /// The global allocator.
+    pub const HEAP: Self = Self(0);
+}
+
+/// One live memory block.
+///
+/// Equal when domain, size and traceback are, the depth of a cut stack included. `Display` writes `FILE:LINE: SIZE` of
+/// the oldest frame, as CPython does.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Trace {
+    /// Whose memory it is.
+    pub domain: Domain,
+    /// Requested size in bytes.
+    pub size: u64,
+    /// Who allocated it.
+    pub traceback: Traceback,
+}
+
+impl Trace {
+    /// A block of `size` bytes in `domain`, allocated at `traceback`.
+    pub fn new(domain: Domain, size: u64, traceback: Traceback) -> Self {
+        Self {
+            domain,
+            size,
+            traceback,
+        }
+    }
+}
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        self.domain == other.domain
+            && self.size == other.size
+            && self.traceback.identical(&other.traceback)
+    }
+}
+
+impl Eq for Trace {}
+
+/// What a recording could not hold. All zero in a complete one; shown in every report otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Blocks that were allocated while tracing but not recorded: out of memory for the record, or over the limit.
+    pub blocks: u64,
+    /// Blocks recorded without their stack because the table of stacks was full.
+    pub stacks: u64,
+    /// Records whose block was given back without the tracer seeing it, and that were replaced later.
+    pub replaced: u64,
+}
+
+/// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by [`Snapshot::from_traces`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recording {
+    /// Seconds since the Unix epoch when the snapshot was taken.
+    pub taken_at: Option<u64>,
+    /// The process that was traced.
+    pub process_id: Option<u32>,
+    /// Traced bytes live when the snapshot was taken.
+    pub current: u64,
+    /// Most traced bytes live at one time since tracing started, or since the last reset.
+    pub peak: u64,
+    /// Bytes that the tracer itself held.
+    pub tracer_memory: u64,
+    /// True if frames of the standard library at either end of a stack were kept.
+    pub runtime_frames: bool,
+    /// What the recording does not hold.
+    pub losses: Losses,
+}
+
+/// `blocks` blocks of one size, stack and domain that follow each other in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Bytes of one block.
+    pub(crate) size: u64,
+    /// Position after the run's last block, so that a block is found by binary search.
+    pub(crate) end: u64,
+    /// Index into the snapshot's stacks.
+    pub(crate) stack: u32,
+    pub(crate) domain: Domain,
+}
+
+/// A copy of every live block at one moment: a plain value that no longer knows the program it came from.
+///
+/// Taken by [`take_snapshot`](crate::take_snapshot), read from a file by [`Snapshot::load`], or made from literal traces.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) stacks: Arc<[Traceback]>,
+    pub(super) runs: Vec<Run>,
+    pub(super) traceback_limit: u16,
+    pub(super) recording: Recording,
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// A snapshot of the given blocks, in their order. `traceback_limit` is the number of frames kept per block.
+    pub fn from_traces(traces: impl IntoIterator<Item = Trace>, traceback_limit: u16) -> Self {
+        let mut stacks = StackTable::default();
+        let mut runs = Runs::default();
+        for trace in traces {
+            runs.push(stacks.intern(trace.traceback), trace.domain, trace.size, 1);
+        }
+        Self::from_parts(
+            stacks.into_stacks(),
+            runs,
+            traceback_limit,
+            Recording::default(),
+        )
+    }
+
+    pub(crate) fn from_parts(
+        stacks: Vec<Traceback>,
+        runs: Runs,
+        traceback_limit: u16,
+        recording: Recording,
+    ) -> Self {
+        debug_assert!(runs.0.iter().all(|run| (run.stack as usize) < stacks.len()));
+        Self {
+            stacks: stacks.into(),
+            runs: runs.0,
+            traceback_limit,
+            recording,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// The blocks.
+    pub fn traces(&self) -> Traces<'_> {
+        Traces {
+            snapshot: self,
+            range: 0..self.blocks(),
+        }
+    }
+
+    /// Most frames that were kept per block.
+    pub fn traceback_limit(&self) -> u16 {
+        self.traceback_limit
+    }
+
+    /// Bytes in all blocks together.
+    pub fn total_size(&self) -> u64 {
+        self.counted_runs().fold(0, |sum, (run, count)| {
+            sum.saturating_add(run.size.saturating_mul(count))
+        })
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.end)
+    }
+
+    /// How the snapshot was recorded, and what it could not hold.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Notes of the program's own, kept in the saved file: a label, a version, a request id.
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
+    /// Sets the note `name`, replacing an earlier one.
+    pub fn set_attribute(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.attributes.insert(name.into(), value.into());
+    }
+
+    /// The distinct stacks.
+    pub(crate) fn stacks(&self) -> &[Traceback] {
+        &self.stacks
+    }
+
+    /// Each run with its number of blocks.
+    pub(crate) fn counted_runs(&self) -> impl Iterator<Item = (&Run, u64)> {
+        let mut start = 0;
+        self.runs
+            .iter()
+            .map(move |run| (run, run.end - std::mem::replace(&mut start, run.end)))
+    }
+
+    /// All frames of all stacks; a frame that stands in several stacks comes several times.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.stacks.iter().flat_map(|stack| stack.iter())
+    }
+
+    fn trace(&self, position: u64) -> Option<Trace> {
+        let run = self
+            .runs
+            .get(self.runs.partition_point(|run| run.end <= position))?;
+        Some(Trace::new(
+            run.domain,
+            run.size,
+            self.stacks.get(run.stack as usize)?.clone(),
+        ))
+    }
+}
+
+/// Runs under construction: neighbours that are alike become one.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Vec<Run>);
+
+impl Runs {
+    /// Adds `count` blocks at the end.
+    pub(crate) fn push(&mut self, stack: u32, domain: Domain, size: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let end = self.0.last().map_or(0, |run| run.end).saturating_add(count);
+        match self.0.last_mut() {
+            Some(last) if (last.stack, last.domain, last.size) == (stack, domain, size) => {
+                last.end = end
+            }
+            _ => self.0.push(Run {
+                size,
+                end,
+                stack,
+                domain,
+            }),
+        }
+    }
+}
+
+/// Distinct stacks under construction, numbered by first appearance. Stacks that differ only in their depth are two.
+#[derive(Debug, Default)]
+pub(crate) struct StackTable {
+    ids: HashMap<StackKey, u32>,
+    stacks: Vec<Traceback>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct StackKey(Traceback, Option<u32>, bool);
+
+impl StackTable {
+    pub(crate) fn intern(&mut self, stack: Traceback) -> u32 {
+        let next = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
+        let key = StackKey(stack.clone(), stack.total_nframe(), stack.was_cut());
+        let id = *self.ids.entry(key).or_insert(next);
+        if id == next {
+            self.stacks.push(stack);
+        }
+        id
+    }
+
+    pub(crate) fn into_stacks(self) -> Vec<Traceback> {
+        self.stacks
+    }
+}
+
+/// The blocks of a snapshot, in its order. Also an iterator over them, from either end.
+///
+/// Equal to another when it yields equal blocks in the same order. `Debug` writes `<Traces len=N>`.
+#[derive(Clone)]
+pub struct Traces<'a> {
+    snapshot: &'a Snapshot,
+    range: Range<u64>,
+}
+
+impl Traces<'_> {
+    /// The block at `index`, counted from 0.
+    pub fn get(&self, index: usize) -> Option<Trace> {
+        let position = self.range.start.checked_add(index as u64)?;
+        if position < self.range.end {
+            self.snapshot.trace(position)
+        } else {
+            None
+        }
+    }
+
+    /// True if there are no blocks.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+}
+
+impl Iterator for Traces<'_> {
+    type Item = Trace;
+
+    fn next(&mut self) -> Option<Trace> {
+        self.range
+            .next()
+            .and_then(|position| self.snapshot.trace(position))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = usize::try_from(self.range.end - self.range.start);
+        (len.unwrap_or(usize::MAX), len.ok())
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Trace> {
+        self.range.start = self
+            .range
+            .start
+            .saturating_add(n as u64)
+            .min(self.range.end);
+        self.next()
+    }
+}
+
+impl DoubleEndedIterator for Traces<'_> {
+    fn next_back(&mut self) -> Option<Trace> {
+        self.range
+            .next_back()
+            .and_then(|position| self.snapshot.trace(position))
+    }
+}
+
+impl ExactSizeIterator for Traces<'_> {}
+
+impl PartialEq for Traces<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.clone().eq(other.clone())
+    }
+}
+
+impl Eq for Traces<'_> {}
+
+impl fmt::Debug for Traces<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "<Traces len={}>", self.range.end - self.range.start)
+    }
+}
