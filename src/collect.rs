@@ -1,0 +1,223 @@
+//! From the engine's records to a [`Snapshot`]: the only file that sees both.
+//!
+//! Records are copied first, without holding anything up. Then every address is named once, and every stack put
+//! together once, however many blocks came from it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::engine::{Session, StackId, Tracker};
+use crate::external::External;
+use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
+use crate::symbols::{Symbols, visible};
+
+/// Where snapshots come from.
+pub(crate) struct Collector<'a> {
+    pub(crate) tracker: &'a Tracker,
+    pub(crate) external: &'a External,
+    pub(crate) symbols: &'a Symbols,
+}
+
+/// A live block as it was recorded.
+struct Block {
+    stack: StackId,
+    domain: u32,
+    size: u64,
+}
+
+impl Collector<'_> {
+    /// Every live block of `session`.
+    pub(crate) fn snapshot(&self, session: Session) -> Snapshot {
+        let blocks = self.blocks(session);
+        let recording = self.recording(session);
+        let by_stack = ByStack::new(blocks);
+        let mut tracebacks = Tracebacks::new(self, session, by_stack.stacks());
+        let mut stacks = StackTable::default();
+        let mut runs = Runs::default();
+        by_stack.for_each(|stack, blocks| {
+            let traceback = stacks.intern(tracebacks.of(stack));
+            for block in blocks {
+                runs.push(traceback, Domain(block.domain), block.size, 1);
+            }
+        });
+        Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording)
+    }
+
+    /// The traceback of one stack.
+    pub(crate) fn traceback(&self, session: Session, stack: StackId) -> Traceback {
+        Tracebacks::new(self, session, [stack].into_iter()).of(stack)
+    }
+
+    fn blocks(&self, session: Session) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        self.tracker.for_each_block(session, |size, stack| {
+            blocks.push(Block {
+                stack,
+                domain: 0,
+                size,
+            })
+        });
+        let external = self.external.regions(session).into_iter();
+        blocks.extend(external.map(|(domain, region)| Block {
+            stack: region.stack,
+            domain,
+            size: region.size,
+        }));
+        blocks
+    }
+
+    fn recording(&self, session: Session) -> Recording {
+        let (current, peak) = self.tracker.traced_memory(session);
+        let lost = self.tracker.lost(session);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Recording {
+            taken_at: since_epoch.ok().map(|time| time.as_secs()),
+            process_id: Some(std::process::id()),
+            current,
+            peak,
+            tracer_memory: (self.tracker.own_memory() + self.symbols.memory()) as u64,
+            runtime_frames: session.runtime_frames(),
+            losses: Losses {
+                blocks: lost.blocks,
+                stacks: lost.stacks,
+                replaced: lost.replaced,
+            },
+        }
+    }
+}
+
+/// Blocks in the order of their stacks' numbers.
+struct ByStack {
+    blocks: Vec<Block>,
+    /// Where each stack's blocks end, by the stack's number.
+    ends: Vec<usize>,
+}
+
+impl ByStack {
+    /// A counting sort: stacks are few and their numbers dense.
+    fn new(blocks: Vec<Block>) -> Self {
+        let stacks = blocks
+            .iter()
+            .map(|block| block.stack.index() + 1)
+            .max()
+            .unwrap_or(0);
+        let mut starts = vec![0; stacks];
+        for block in &blocks {
+            starts[block.stack.index()] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        let mut order: Vec<Block> = Vec::with_capacity(blocks.len());
+        order.resize_with(blocks.len(), || Block {
+            stack: StackId::COMPLETE,
+            domain: 0,
+            size: 0,
+        });
+        for block in blocks {
+            let place = &mut starts[block.stack.index()];
+            order[*place] = block;
+            *place += 1;
+        }
+        // Each start has moved to its end.
+        Self {
+            blocks: order,
+            ends: starts,
+        }
+    }
+
+    /// The stacks that have blocks.
+    fn stacks(&self) -> impl Iterator<Item = StackId> {
+        self.blocks
+            .chunk_by(|a, b| a.stack == b.stack)
+            .filter_map(|chunk| chunk.first())
+            .map(|block| block.stack)
+    }
+
+    /// Calls `visit` once per stack with its blocks, equal ones next to each other.
+    fn for_each(mut self, mut visit: impl FnMut(StackId, &[Block])) {
+        let mut start = 0;
+        for end in self.ends {
+            let blocks = &mut self.blocks[start..end];
+            start = end;
+            if let Some(stack) = blocks.first().map(|block| block.stack) {
+                blocks.sort_unstable_by_key(|block| (block.domain, block.size));
+                visit(stack, blocks);
+            }
+        }
+    }
+}
+
+/// Puts tracebacks together from the frames of their return addresses.
+struct Tracebacks<'a> {
+    collector: &'a Collector<'a>,
+    session: Session,
+    frames: HashMap<usize, Arc<[Frame]>>,
+    /// The stack being put together, oldest first.
+    stack: Vec<Frame>,
+}
+
+impl<'a> Tracebacks<'a> {
+    /// Names every address that occurs in `stacks`.
+    fn new(
+        collector: &'a Collector<'a>,
+        session: Session,
+        stacks: impl Iterator<Item = StackId>,
+    ) -> Self {
+        let mut frames: HashMap<usize, Arc<[Frame]>> = HashMap::new();
+        for stack in stacks {
+            collector.tracker.read_stack(stack, |address| {
+                frames.entry(address).or_default();
+            });
+        }
+        let addresses: Vec<usize> = frames.keys().copied().collect();
+        collector.symbols.resolve(&addresses);
+        for (address, named) in &mut frames {
+            *named = collector.symbols.frames(*address);
+        }
+        Self {
+            collector,
+            session,
+            frames,
+            stack: Vec::new(),
+        }
+    }
+
+    fn of(&mut self, stack: StackId) -> Traceback {
+        let mut addresses = Vec::new();
+        let root = self
+            .collector
+            .tracker
+            .read_stack(stack, |address| addresses.push(address));
+        if root == StackId::OVERFLOW {
+            return Traceback::of(Frame::named("<stack not recorded>"));
+        }
+        self.stack.clear();
+        // The engine reads from the most recent frame outwards; here the order turns, once.
+        for address in addresses.iter().rev() {
+            self.stack.extend(
+                self.frames
+                    .get(address)
+                    .into_iter()
+                    .flat_map(|frames| frames.iter())
+                    .cloned(),
+            );
+        }
+        let shown = if self.session.runtime_frames() {
+            0..self.stack.len()
+        } else {
+            visible(&self.stack)
+        };
+        let all = self.stack.get(shown).unwrap_or_default();
+        let kept = all.len().min(self.session.limit() as usize);
+        let newest = all.iter().skip(all.len() - kept).cloned();
+        let traceback = Traceback::from_oldest_first(newest).unwrap_or_else(Traceback::unknown);
+        if root == StackId::TRUNCATED {
+            traceback.truncated()
+        } else {
+            traceback.with_total_nframe(u32::try_from(all.len().max(1)).unwrap_or(u32::MAX))
+        }
+    }
+}

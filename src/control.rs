@@ -1,0 +1,256 @@
+//! The functions that a program calls: start, stop, ask, take.
+
+use std::hint::black_box;
+
+use crate::collect::Collector;
+use crate::config::Config;
+use crate::engine::{self, Guard, Mark, Session, TRACKER, quietly};
+use crate::error::{Error, ErrorKind};
+use crate::external::{Busy, External, Region};
+use crate::object::HeapBlock;
+use crate::snapshot::{Domain, Snapshot, Traceback};
+use crate::symbols::Symbols;
+
+static EXTERNAL: External = External::new();
+static SYMBOLS: Symbols = Symbols::new();
+
+fn collector() -> Collector<'static> {
+    Collector {
+        tracker: &TRACKER,
+        external: &EXTERNAL,
+        symbols: &SYMBOLS,
+    }
+}
+
+fn session() -> Result<Session, Error> {
+    TRACKER.session().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotTracing,
+            "tracing is off: call tracemalloc::start first",
+        )
+    })
+}
+
+impl Config {
+    /// Starts tracing with these settings.
+    ///
+    /// Blocks allocated from now on are recorded. While tracing is on already, nothing changes: the first settings
+    /// stay and so do the recorded blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFrameCount`] also while tracing; [`ErrorKind::NotInstalled`] if
+    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe allocation shows;
+    /// [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    pub fn start(&self) -> Result<(), Error> {
+        let frames = self.valid_frames()?;
+        let started = TRACKER
+            .start(frames, self.runtime_frames(), self.memory_limit_bytes())
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::OutOfMemory,
+                    "there is no memory for the tracer's tables",
+                )
+            })?;
+        match started {
+            Some(session) if !is_installed() => {
+                TRACKER.abandon(session);
+                Err(Error::new(
+                    ErrorKind::NotInstalled,
+                    "tracemalloc::TraceAlloc is not this program's global allocator: add \
+                     `#[global_allocator] static ALLOC: tracemalloc::TraceAlloc = \
+                     tracemalloc::TraceAlloc::system();`",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether an allocation of this program arrives at this crate's tracer.
+fn is_installed() -> bool {
+    engine::probe(|| drop(black_box(Box::new(0_u8))))
+}
+
+/// Starts tracing, keeping the `nframe` most recent frames per block, 1 to 65535.
+///
+/// Blocks allocated from now on are recorded, with their size and the call stack that allocated them; frames are
+/// counted after those of the allocator and the standard library were trimmed. While tracing is on already, nothing
+/// changes: the first limit stays. See [`Config`] for more settings.
+///
+/// # Errors
+/// Those of [`Config::start`].
+pub fn start(nframe: usize) -> Result<(), Error> {
+    Config::new().frames(nframe).start()
+}
+
+/// Stops tracing and forgets every recorded block. Without effect when tracing is off.
+///
+/// A block that is freed later is simply freed.
+pub fn stop() {
+    TRACKER.stop();
+}
+
+/// Whether tracing is on.
+pub fn is_tracing() -> bool {
+    TRACKER.session().is_some()
+}
+
+/// Forgets every recorded block, in all domains, and sets current and peak to 0; tracing goes on with the same limit.
+/// Without effect when tracing is off.
+pub fn clear_traces() {
+    TRACKER.clear();
+}
+
+/// Bytes of traced memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct TracedMemory {
+    /// Bytes live now, as they were requested.
+    pub current: u64,
+    /// Most bytes live at one time since tracing started, since [`clear_traces`], or since [`reset_peak`].
+    pub peak: u64,
+}
+
+/// Bytes live now and at most, in all domains; both 0 when tracing is off.
+///
+/// Exact for any number of threads: a block counts from before its allocation returns until its return begins. A block
+/// that is being moved counts once.
+pub fn get_traced_memory() -> TracedMemory {
+    let (current, peak) = TRACKER
+        .session()
+        .map_or((0, 0), |session| TRACKER.traced_memory(session));
+    TracedMemory { current, peak }
+}
+
+/// Sets the peak of [`get_traced_memory`] to the bytes live now. Without effect when tracing is off.
+pub fn reset_peak() {
+    if let Some(session) = TRACKER.session() {
+        TRACKER.reset_peak(session);
+    }
+}
+
+/// Bytes that the tracer itself holds: physical memory of its tables, and the names that snapshots share.
+///
+/// The tables stay after [`stop`] and are used again by the next session.
+pub fn get_tracemalloc_memory() -> u64 {
+    (TRACKER.own_memory() + SYMBOLS.memory()) as u64
+}
+
+/// Most frames kept per block in the current session; `None` when tracing is off.
+pub fn get_traceback_limit() -> Option<u16> {
+    TRACKER.session().map(Session::limit)
+}
+
+/// The traceback of the block behind `object`: where it was allocated, or last reallocated.
+///
+/// `None` when tracing is off or the block is not traced. Raw pointers and references stand for the address itself,
+/// which is looked up and never read; it must be that of the block's first byte.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(5)?;
+/// let boxed = Box::new([0_u8; 100]);
+/// let traceback = tracemalloc::get_object_traceback(&boxed).expect("the block is traced");
+/// println!("allocated at {}", traceback.most_recent());
+/// assert!(tracemalloc::get_object_traceback(&std::ptr::null::<u8>()).is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub fn get_object_traceback<T: HeapBlock + ?Sized>(object: &T) -> Option<Traceback> {
+    traceback_of(Domain::HEAP, object.block_address())
+}
+
+/// The traceback of the block that starts at `address` in `domain`; `None` when tracing is off or there is none.
+pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
+    let session = TRACKER.session()?;
+    let stack = if domain == Domain::HEAP {
+        TRACKER.stack_of(session, address)?
+    } else {
+        EXTERNAL.get(session, (domain.0, address))?.stack
+    };
+    Some(quietly(|| collector().traceback(session, stack)))
+}
+
+/// A copy of every live block, with its call stack named.
+///
+/// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or may not be in it.
+/// Names are looked up after the copy and shared by all snapshots, so that only the first one reads debug information.
+/// The snapshot's own memory is not traced.
+///
+/// # Errors
+/// [`ErrorKind::NotTracing`] when tracing is off.
+pub fn take_snapshot() -> Result<Snapshot, Error> {
+    let session = session()?;
+    Ok(quietly(|| collector().snapshot(session)))
+}
+
+/// Records `size` bytes at `address` in one of the program's own domains, with the stack of the caller: memory that
+/// does not come from the global allocator, such as a mapped file or an arena.
+///
+/// An address that is tracked in the same domain already is replaced. The address is a key and never read.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+/// use tracemalloc::{Domain, Filter};
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// const GPU: Domain = Domain(1);
+/// tracemalloc::start(10)?;
+/// tracemalloc::track(GPU, 0xd000, 4096)?;
+/// let gpu = tracemalloc::take_snapshot()?.filter_traces([Filter::domain(true, GPU)]);
+/// assert_eq!(gpu.total_size(), 4096);
+/// tracemalloc::untrack(GPU, 0xd000)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::ReservedDomain`] for [`Domain::HEAP`], which is the
+/// global allocator's; [`ErrorKind::Busy`] in a signal handler that interrupted the tracer.
+#[inline(never)]
+pub fn track(domain: Domain, address: usize, size: usize) -> Result<(), Error> {
+    let session = own_domain(domain)?;
+    let frame = 0_u8;
+    let mark = Mark::at(black_box(&frame));
+    let stack = {
+        let _guard = Guard::enter().ok_or(Busy)?;
+        TRACKER.stack(session, mark)
+    };
+    let region = Region {
+        size: size as u64,
+        stack,
+    };
+    Ok(EXTERNAL.track(&TRACKER, session, (domain.0, address), region)?)
+}
+
+/// Forgets what [`track`] recorded at `address`. Without effect if nothing is tracked there.
+///
+/// # Errors
+/// Those of [`track`].
+pub fn untrack(domain: Domain, address: usize) -> Result<(), Error> {
+    let session = own_domain(domain)?;
+    Ok(EXTERNAL.untrack(&TRACKER, session, (domain.0, address))?)
+}
+
+fn own_domain(domain: Domain) -> Result<Session, Error> {
+    if domain == Domain::HEAP {
+        return Err(Error::new(
+            ErrorKind::ReservedDomain,
+            "domain 0 is the global allocator's own: use another number",
+        ));
+    }
+    session()
+}
+
+impl From<Busy> for Error {
+    fn from(_: Busy) -> Self {
+        Self::new(
+            ErrorKind::Busy,
+            "the tracer was interrupted: not possible in this signal handler",
+        )
+    }
+}

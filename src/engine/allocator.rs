@@ -1,0 +1,230 @@
+//! The wrapper that a program installs: note and forward, one to one.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt;
+use std::hint::black_box;
+use std::num::NonZeroU16;
+
+use super::TRACKER;
+use super::guard::Guard;
+use super::session::Session;
+use super::tracker::Tracker;
+use super::unwind::Mark;
+
+/// A global allocator that records what the program allocates while tracing is on.
+///
+/// It forwards every call to the inner allocator, the operating system's unless another one is given: the same
+/// operation with the same layout, nothing added to the block. Off, it costs one load and a branch.
+///
+/// A program must install it, once, to be traced:
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(25)?;
+/// assert!(tracemalloc::is_tracing());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Around another allocator:
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc<mimalloc::MiMalloc> = tracemalloc::TraceAlloc::new(mimalloc::MiMalloc);
+/// # fn main() {}
+/// ```
+pub struct TraceAlloc<A = System> {
+    inner: A,
+    tracker: &'static Tracker,
+    /// Frames to trace with from the first allocation on.
+    from_start: Option<NonZeroU16>,
+}
+
+impl TraceAlloc<System> {
+    /// Wraps the operating system's allocator.
+    pub const fn system() -> Self {
+        Self::new(System)
+    }
+}
+
+impl<A> TraceAlloc<A> {
+    /// Wraps `inner`.
+    pub const fn new(inner: A) -> Self {
+        Self {
+            inner,
+            tracker: &TRACKER,
+            from_start: None,
+        }
+    }
+
+    /// Wraps `inner` with a tracker of its own, so that tests need not install it.
+    #[cfg(test)]
+    pub(super) fn with_tracker(inner: A, tracker: &'static Tracker) -> Self {
+        Self {
+            inner,
+            tracker,
+            from_start: None,
+        }
+    }
+
+    /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per block.
+    ///
+    /// A later call of [`stop`](crate::stop) ends it as any other.
+    ///
+    /// # Panics
+    /// If `frames` is 0; in a `static` that is an error of the compiler's.
+    #[must_use]
+    pub const fn started(mut self, frames: u16) -> Self {
+        self.from_start = Some(NonZeroU16::new(frames).expect("frames must be in 1..=65535"));
+        self
+    }
+
+    /// The session, if tracing is on.
+    #[inline(always)]
+    fn session(&self) -> Option<Session> {
+        match self.tracker.session() {
+            None if self.from_start.is_some() => self.first_session(),
+            session => session,
+        }
+    }
+
+    #[cold]
+    fn first_session(&self) -> Option<Session> {
+        if self.tracker.never_started() {
+            // Without memory for the tables the program runs untraced.
+            let _ = self
+                .tracker
+                .start(self.from_start?.get(), false, usize::MAX);
+        }
+        self.tracker.session()
+    }
+
+    /// Notes what `allocate` returns as a block of `size` bytes.
+    ///
+    /// Not inlined: its own frame is where the program's stack begins.
+    #[inline(never)]
+    fn traced(
+        &self,
+        session: Session,
+        size: usize,
+        allocate: impl FnOnce(&A) -> *mut u8,
+    ) -> *mut u8 {
+        // The guard is held across the inner call: what the inner allocator allocates is its own affair.
+        let guard = Guard::enter();
+        let block = allocate(&self.inner);
+        if guard.is_some() && !block.is_null() {
+            let frame = 0_u8;
+            self.tracker
+                .learn(session, block.addr(), size, Mark::at(black_box(&frame)));
+        }
+        block
+    }
+}
+
+impl<A: GlobalAlloc> TraceAlloc<A> {
+    /// # Safety
+    /// Those of [`GlobalAlloc::realloc`].
+    #[inline(never)]
+    unsafe fn traced_realloc(
+        &self,
+        session: Session,
+        block: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> *mut u8 {
+        let guard = Guard::enter();
+        let moving = self
+            .tracker
+            .begin_move(session, block.addr(), layout.size());
+        // SAFETY: passed on from the caller.
+        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
+        if moved.is_null() {
+            self.tracker.cancel_move(moving);
+        } else if guard.is_some() {
+            let frame = 0_u8;
+            let mark = Mark::at(black_box(&frame));
+            self.tracker
+                .finish_move(session, moving, moved.addr(), new_size, mark);
+        } else {
+            self.tracker.drop_move(session, moving);
+        }
+        moved
+    }
+
+    /// # Safety
+    /// Those of [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn traced_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        let _guard = Guard::enter();
+        // Before it is given back: afterwards the address may be another thread's. Also when this thread was inside
+        // the tracer already, as in a signal handler; forgetting takes nothing that could be held.
+        self.tracker.forget(session, block.addr(), layout.size());
+        // SAFETY: passed on from the caller.
+        unsafe { self.inner.dealloc(block, layout) }
+    }
+}
+
+// SAFETY: every call is answered by exactly one call of the inner allocator with the same arguments, and its result is
+// returned unchanged. Nothing on the way unwinds.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.session() {
+            // SAFETY: passed on from the caller.
+            None => unsafe { self.inner.alloc(layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) => self.traced(session, layout.size(), |inner| unsafe {
+                inner.alloc(layout)
+            }),
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match self.session() {
+            // SAFETY: passed on from the caller.
+            None => unsafe { self.inner.alloc_zeroed(layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) => self.traced(session, layout.size(), |inner| unsafe {
+                inner.alloc_zeroed(layout)
+            }),
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        match self.session() {
+            // SAFETY: passed on from the caller.
+            None => unsafe { self.inner.realloc(block, layout, new_size) },
+            // SAFETY: passed on from the caller.
+            Some(session) => unsafe { self.traced_realloc(session, block, layout, new_size) },
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match self.session() {
+            // SAFETY: passed on from the caller.
+            None => unsafe { self.inner.dealloc(block, layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) => unsafe { self.traced_dealloc(session, block, layout) },
+        }
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for TraceAlloc<A> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TraceAlloc")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Default> Default for TraceAlloc<A> {
+    fn default() -> Self {
+        Self::new(A::default())
+    }
+}

@@ -1,0 +1,107 @@
+//! Room for the return addresses of a deep stack, lent to one capture at a time.
+//!
+//! A few frames fit on the machine stack of the thread that allocates; a thread may have a small stack, so more than a
+//! few do not. Buffers belong to no thread: there is nothing to clean up when one ends, and no more of them come into
+//! being than captures ever ran at the same time.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use once_cell::race::OnceRef;
+
+use super::arena::{Arena, Zeroed};
+
+/// Frames of the deepest stack that can be asked for, and the margin for frames that are trimmed later.
+pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
+
+/// Captures of deep stacks that can be under way at one time; one more finds no buffer.
+const BUFFERS: usize = 64;
+
+struct Buffer {
+    /// 0: free, 1: lent.
+    lent: AtomicUsize,
+    frames: UnsafeCell<[usize; DEEPEST]>,
+}
+
+// SAFETY: `frames` is reached only by the holder of `lent`, see `lend`.
+unsafe impl Sync for Buffer {}
+// SAFETY: integers; 0 means free.
+unsafe impl Zeroed for Buffer {}
+
+/// The buffers that exist.
+pub(crate) struct Buffers([OnceRef<'static, Buffer>; BUFFERS]);
+
+impl Buffers {
+    pub(crate) const fn new() -> Self {
+        Self([const { OnceRef::new() }; BUFFERS])
+    }
+
+    /// Runs `task` with a buffer of `len` frames, [`DEEPEST`] at most. `None` if there is none to be had.
+    pub(crate) fn lend<R>(
+        &self,
+        arena: &Arena,
+        len: usize,
+        task: impl FnOnce(&mut [usize]) -> R,
+    ) -> Option<R> {
+        self.0
+            .iter()
+            .find_map(|place| {
+                let buffer = arena.first_use(place)?;
+                let taken =
+                    buffer
+                        .lent
+                        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+                taken.is_ok().then_some(buffer)
+            })
+            .map(|buffer| {
+                let _back = GiveBack(&buffer.lent);
+                // SAFETY: this thread has just set `lent` from 0 to 1 and nobody else touches `frames` until it is 0
+                // again, which happens when `_back` is dropped, after the last use of this reference.
+                let frames = unsafe { &mut *buffer.frames.get() };
+                task(frames.get_mut(..len).unwrap_or_default())
+            })
+    }
+}
+
+struct GiveBack<'a>(&'a AtomicUsize);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_loans_are_different_buffers_and_come_back() {
+        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let address = |frames: &mut [usize]| frames.as_ptr().addr();
+        for _ in 0..3 {
+            let (outer, inner) = buffers
+                .lend(&arena, 10, |outer| {
+                    (
+                        address(outer),
+                        buffers.lend(&arena, DEEPEST, |inner| address(inner)),
+                    )
+                })
+                .expect("memory");
+            assert_ne!(Some(outer), inner);
+        }
+        let made = buffers
+            .0
+            .iter()
+            .filter(|place| place.get().is_some())
+            .count();
+        assert_eq!(made, 2);
+    }
+
+    #[test]
+    fn no_memory_is_no_buffer() {
+        let (arena, buffers) = (Arena::new(), Buffers::new());
+        arena.set_limit(0);
+        assert_eq!(buffers.lend(&arena, 1, |_| ()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Sums that belong to one session.
+//!
+//! A counter carries the low bits of its session's number beside the sum. An addition that belongs to a later session
+//! starts the sum anew, one that belongs to an ended session is dropped: nobody has to reset anything, and a thread
+//! that was overtaken by `clear_traces` cannot spoil the new sums.
+//!
+//! `current` and `peak` are exact for any number of threads: every change is one atomic step.
+
+use std::cmp::Ordering as Compare;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::session::Epoch;
+
+const SUM_BITS: u32 = 48;
+const SUM: u64 = (1 << SUM_BITS) - 1;
+
+/// A sum of up to 2^48 - 1, then saturating, that is 0 in every session but the one that it was last added in.
+#[repr(align(64))]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The sum in session `epoch`.
+    pub(crate) fn get(&self, epoch: Epoch) -> u64 {
+        let word = self.0.load(Ordering::Relaxed);
+        if age(word, epoch) == Compare::Equal {
+            word & SUM
+        } else {
+            0
+        }
+    }
+
+    /// Replaces the sum by `change` of it and returns the new one; `None` if the session has ended.
+    #[inline]
+    pub(crate) fn update(&self, epoch: Epoch, change: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let sum = match age(word, epoch) {
+                Compare::Equal => word & SUM,
+                Compare::Less => 0,
+                Compare::Greater => return None,
+            };
+            let next = change(sum).min(SUM);
+            let tagged = epoch.0 << SUM_BITS | next;
+            match self
+                .0
+                .compare_exchange_weak(word, tagged, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return Some(next),
+                Err(other) => word = other,
+            }
+        }
+    }
+
+    /// Brings the counter into session `epoch` without changing its sum there.
+    pub(crate) fn refresh(&self, epoch: Epoch) {
+        self.update(epoch, |sum| sum);
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, epoch: Epoch, amount: u64) {
+        self.update(epoch, |sum| sum.saturating_add(amount));
+    }
+}
+
+/// Whether the word was written in an earlier, the same or a later session. Numbers wrap at 16 bits, so a difference of
+/// more than half the range would count the other way; [`Counter::refresh`] keeps the difference small.
+fn age(word: u64, epoch: Epoch) -> Compare {
+    let written = (word >> SUM_BITS) as u16;
+    (written.wrapping_sub(epoch.0 as u16) as i16).cmp(&0)
+}
+
+/// Bytes that are live and the most that ever were.
+pub(crate) struct Memory {
+    current: Counter,
+    peak: Counter,
+}
+
+impl Memory {
+    pub(crate) const fn new() -> Self {
+        Self {
+            current: Counter::new(),
+            peak: Counter::new(),
+        }
+    }
+
+    /// One step from `old` to `new` bytes, so that a moved block is never counted twice in the peak.
+    #[inline]
+    pub(crate) fn change(&self, epoch: Epoch, old: u64, new: u64) {
+        let step = |sum: u64| sum.saturating_add(new).saturating_sub(old);
+        if let Some(current) = self.current.update(epoch, step)
+            && new > old
+        {
+            self.peak.update(epoch, |peak| peak.max(current));
+        }
+    }
+
+    /// `(current, peak)` in bytes; the peak is never below the current sum.
+    pub(crate) fn get(&self, epoch: Epoch) -> (u64, u64) {
+        let current = self.current.get(epoch);
+        (current, self.peak.get(epoch).max(current))
+    }
+
+    pub(crate) fn refresh(&self, epoch: Epoch) {
+        self.current.refresh(epoch);
+        self.peak.refresh(epoch);
+    }
+
+    pub(crate) fn reset_peak(&self, epoch: Epoch) {
+        self.peak.update(epoch, |_| self.current.get(epoch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_one_session_do_not_reach_another() {
+        let memory = Memory::new();
+        memory.change(Epoch(1), 0, 100);
+        memory.change(Epoch(1), 100, 30);
+        assert_eq!(memory.get(Epoch(1)), (30, 100));
+        assert_eq!(memory.get(Epoch(2)), (0, 0));
+        memory.change(Epoch(2), 0, 5);
+        memory.change(Epoch(1), 0, 1000);
+        memory.change(Epoch(1), 30, 0);
+        assert_eq!(memory.get(Epoch(2)), (5, 5));
+    }
+
+    #[test]
+    fn session_numbers_wrap() {
+        let counter = Counter::new();
+        counter.refresh(Epoch(32_000));
+        counter.refresh(Epoch(64_000));
+        for epoch in [65_534, 65_535, 65_536, 65_537, 90_000] {
+            counter.add(Epoch(epoch), 7);
+            counter.add(Epoch(epoch - 1), 1);
+            assert_eq!(counter.get(Epoch(epoch)), 7);
+        }
+    }
+
+    #[test]
+    fn a_counter_long_unused_counts_again_if_it_was_refreshed() {
+        let counter = Counter::new();
+        counter.add(Epoch(1), 7);
+        counter.refresh(Epoch(20_000));
+        counter.refresh(Epoch(40_000));
+        counter.add(Epoch(40_001), 3);
+        assert_eq!(counter.get(Epoch(40_001)), 3);
+    }
+
+    #[test]
+    fn peak_follows_only_rises_and_can_be_reset() {
+        let memory = Memory::new();
+        let epoch = Epoch(9);
+        memory.change(epoch, 0, 50);
+        memory.change(epoch, 50, 80);
+        memory.change(epoch, 80, 10);
+        assert_eq!(memory.get(epoch), (10, 80));
+        memory.reset_peak(epoch);
+        assert_eq!(memory.get(epoch), (10, 10));
+        memory.change(epoch, 0, 5);
+        assert_eq!(memory.get(epoch), (15, 15));
+    }
+
+    #[test]
+    fn nothing_underflows_or_overflows() {
+        let memory = Memory::new();
+        memory.change(Epoch(1), 10, 0);
+        assert_eq!(memory.get(Epoch(1)), (0, 0));
+        memory.change(Epoch(1), 0, u64::MAX);
+        assert_eq!(memory.get(Epoch(1)), (SUM, SUM));
+    }
+}

@@ -1,0 +1,60 @@
+//! Leaves the thread's `errno` as the traced program expects to find it.
+//!
+//! A program may free a block between a failed system call and its look at `errno`. The tracer's own system calls must
+//! not show there.
+
+/// Restores the value that `errno` had when this was made.
+pub(crate) struct KeepErrno(#[cfg(unix)] i32);
+
+#[cfg(unix)]
+impl KeepErrno {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self(errno::get())
+    }
+}
+
+#[cfg(unix)]
+impl Drop for KeepErrno {
+    #[inline]
+    fn drop(&mut self) {
+        errno::set(self.0);
+    }
+}
+
+/// Elsewhere the tracer makes no call that reports through a thread's last error before the inner allocator returns.
+#[cfg(not(unix))]
+impl KeepErrno {
+    pub(crate) fn new() -> Self {
+        Self()
+    }
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "errno is reached through a C function")]
+mod errno {
+    #[cfg(any(target_os = "illumos", target_os = "solaris"))]
+    use libc::___errno as location;
+    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+    use libc::__errno as location;
+    #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "fuchsia"))]
+    use libc::__errno_location as location;
+    #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+    use libc::__error as location;
+
+    #[inline]
+    pub(super) fn get() -> i32 {
+        // SAFETY: the function returns the address of this thread's own variable.
+        let place = unsafe { location() };
+        // SAFETY: as above.
+        unsafe { *place }
+    }
+
+    #[inline]
+    pub(super) fn set(value: i32) {
+        // SAFETY: the function returns the address of this thread's own variable.
+        let place = unsafe { location() };
+        // SAFETY: as above.
+        unsafe { *place = value };
+    }
+}

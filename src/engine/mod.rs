@@ -1,0 +1,46 @@
+//! Records blocks. Everything here may run inside an allocation of the traced program.
+//!
+//! Walk it as an allocation: `allocator` asks `tracker` (off? one load) and enters `guard`; `unwind` reads the call
+//! stack; `stacks` gives it a number; `live` and `counters` note the block; the pointer is returned.
+//!
+//! What that forbids: allocating through the program's allocator, panicking, printing, naming a symbol, taking a lock,
+//! waiting for another thread. There is no lock in this folder: tables grow by compare-and-swap, a block's record is
+//! written only by the thread that owns the block, and a session that has ended is told apart by its number.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+#[expect(unsafe_code, reason = "implements GlobalAlloc")]
+mod allocator;
+#[expect(unsafe_code, reason = "maps memory and hands out references into it")]
+mod arena;
+#[expect(
+    unsafe_code,
+    reason = "lends out exclusive references to shared memory"
+)]
+mod buffers;
+mod counters;
+mod errno;
+mod guard;
+mod live;
+mod session;
+mod stacks;
+#[cfg(test)]
+#[expect(unsafe_code, reason = "calls the allocator's methods directly")]
+mod tests;
+mod tracker;
+mod unwind;
+
+pub use allocator::TraceAlloc;
+pub(crate) use guard::{Guard, probe, quietly};
+pub(crate) use session::{Epoch, Session};
+pub(crate) use stacks::StackId;
+pub(crate) use tracker::Tracker;
+pub(crate) use unwind::Mark;
+
+/// The state of the one global allocator of a program.
+pub(crate) static TRACKER: Tracker = Tracker::new();

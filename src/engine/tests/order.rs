@@ -1,0 +1,186 @@
+//! The order of operations, made visible by an inner allocator that hands a freed address to a waiting thread before
+//! `dealloc` or `realloc` returns. No luck involved: the other thread has the address, and its record, by then.
+//!
+//! Seen to fail with `forget` after the inner `dealloc`, and with the old entry cleared unconditionally after `realloc`.
+
+use std::ptr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::*;
+
+const OLD: usize = 0x5555_0000_1000;
+const NEW: usize = 0x5555_0000_9000;
+
+/// `alloc` answers with the address in `next`; giving `OLD` back lets the other thread run its allocation and waits
+/// for its end.
+struct HandOff {
+    next: AtomicUsize,
+    freed: Barrier,
+    taken: Barrier,
+}
+
+impl HandOff {
+    fn new() -> Self {
+        Self {
+            next: AtomicUsize::new(OLD),
+            freed: Barrier::new(2),
+            taken: Barrier::new(2),
+        }
+    }
+
+    fn hand_off(&self) {
+        self.freed.wait();
+        self.taken.wait();
+    }
+}
+
+// SAFETY: nobody touches the memory.
+unsafe impl GlobalAlloc for &HandOff {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        ptr::without_provenance_mut(self.next.load(Ordering::SeqCst))
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {
+        self.hand_off();
+    }
+
+    unsafe fn realloc(&self, _: *mut u8, _: Layout, _: usize) -> *mut u8 {
+        self.hand_off();
+        ptr::without_provenance_mut(NEW)
+    }
+}
+
+/// One thread gives the block at `OLD` up by `give_up`; the other gets the same address for `size` bytes meanwhile.
+fn race(size: usize, give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8)) -> (u64, u64, Vec<u64>) {
+    let inner = HandOff::new();
+    let tracker = tracker();
+    start(tracker);
+    let allocator = TraceAlloc::with_tracker(&inner, tracker);
+    let block = alloc(&allocator, 100).addr();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            inner.freed.wait();
+            assert_eq!(alloc(&allocator, size).addr(), OLD);
+            inner.taken.wait();
+        });
+        give_up(&allocator, ptr::without_provenance_mut(block));
+    });
+    let session = tracker.session().expect("tracing");
+    assert!(
+        tracker.stack_of(session, OLD).is_some(),
+        "the new owner's record is there"
+    );
+    assert_eq!(tracker.lost(session), Default::default());
+    state(tracker)
+}
+
+#[test]
+fn dealloc_forgets_before_it_gives_back() {
+    for size in [100, 10, 5000] {
+        let state = race(size, |allocator, block| dealloc(allocator, block, 100));
+        assert_eq!(
+            state,
+            (size as u64, 100.max(size as u64), vec![size as u64])
+        );
+    }
+}
+
+#[test]
+fn realloc_leaves_the_new_owners_record_alone() {
+    for size in [100, 10, 5000] {
+        let state = race(size, |allocator, block| {
+            assert_eq!(realloc(allocator, block, 100, 300).addr(), NEW);
+        });
+        let mut sizes = vec![300, size as u64];
+        sizes.sort_unstable();
+        assert_eq!(state.2, sizes);
+        assert_eq!(state.0, 300 + size as u64);
+    }
+}
+
+#[test]
+fn a_moving_block_is_live_at_its_old_size() {
+    let inner = HandOff::new();
+    let tracker = tracker();
+    start(tracker);
+    let allocator = TraceAlloc::with_tracker(&inner, tracker);
+    let block = alloc(&allocator, 100).addr();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            inner.freed.wait();
+            assert_eq!(state(tracker), (100, 100, vec![100]));
+            inner.taken.wait();
+        });
+        realloc(&allocator, ptr::without_provenance_mut(block), 100, 300);
+    });
+    assert_eq!(state(tracker), (300, 300, vec![300]));
+}
+
+/// Runs `meanwhile` while an allocation, a `realloc` or a free is inside the inner allocator.
+fn overtaken(event: &str, meanwhile: impl Fn(&Tracker) + Sync) -> &'static Tracker {
+    struct Pause<'a>(&'a HandOff);
+    // SAFETY: nobody touches the memory.
+    unsafe impl GlobalAlloc for Pause<'_> {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            self.0.hand_off();
+            // SAFETY: passed on.
+            unsafe { self.0.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            // SAFETY: passed on.
+            unsafe { self.0.dealloc(block, layout) }
+        }
+
+        unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+            // SAFETY: passed on.
+            unsafe { self.0.realloc(block, layout, new_size) }
+        }
+    }
+    let inner = HandOff::new();
+    let tracker = tracker();
+    start(tracker);
+    let plain = TraceAlloc::with_tracker(&inner, tracker);
+    let pausing = TraceAlloc::with_tracker(Pause(&inner), tracker);
+    let block = if event == "alloc" {
+        0
+    } else {
+        alloc(&plain, 100).addr()
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            inner.freed.wait();
+            meanwhile(tracker);
+            inner.taken.wait();
+        });
+        let block = ptr::without_provenance_mut(block);
+        match event {
+            "alloc" => drop(alloc(&pausing, 100)),
+            "realloc" => drop(realloc(&pausing, block, 100, 300)),
+            _ => dealloc(&pausing, block, 100),
+        }
+    });
+    tracker
+}
+
+#[test]
+fn an_event_overtaken_by_stop_or_clear_leaves_nothing_behind() {
+    for event in ["alloc", "realloc", "dealloc"] {
+        assert_eq!(
+            state(overtaken(event, Tracker::clear)),
+            (0, 0, vec![]),
+            "{event}"
+        );
+        let tracker = overtaken(event, Tracker::stop);
+        assert_eq!(tracker.session(), None);
+        start(tracker);
+        assert_eq!(state(tracker), (0, 0, vec![]), "{event}");
+        let tracker = overtaken(event, |tracker| {
+            tracker.stop();
+            start(tracker);
+        });
+        assert_eq!(state(tracker), (0, 0, vec![]), "{event}");
+    }
+}

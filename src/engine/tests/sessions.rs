@@ -1,0 +1,154 @@
+//! Blocks and sessions that do not coincide.
+
+use super::heap::{Heap, Next};
+use super::*;
+use crate::engine::guard::quietly;
+use crate::engine::live::SWEEP_EVERY;
+
+#[test]
+fn a_block_from_before_the_start_is_freed_without_a_trace() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    let blocks: Vec<_> = (0..100).map(|n| alloc(&allocator, n + 1)).collect();
+    start(tracker);
+    for (n, block) in blocks.into_iter().enumerate() {
+        dealloc(&allocator, block, n + 1);
+        assert_eq!(state(tracker), (0, 0, vec![]));
+    }
+}
+
+#[test]
+fn a_realloc_of_an_unknown_block_makes_it_known_with_its_whole_size() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    let block = alloc(&allocator, 1000);
+    start(tracker);
+    let block = realloc(&allocator, block, 1000, 1500);
+    assert_eq!(state(tracker), (1500, 1500, vec![1500]));
+    dealloc(&allocator, block, 1500);
+    assert_eq!(state(tracker), (0, 1500, vec![]));
+}
+
+#[test]
+fn an_address_freed_while_off_is_not_found_in_the_next_session() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    let block = alloc(&allocator, 64);
+    tracker.stop();
+    dealloc(&allocator, block, 64);
+    let again = alloc(&allocator, 64);
+    assert_eq!(again, block, "the test needs the same address");
+    start(tracker);
+    let session = tracker.session().expect("tracing");
+    assert_eq!(tracker.stack_of(session, again.addr()), None);
+    dealloc(&allocator, again, 64);
+    assert_eq!(state(tracker), (0, 0, vec![]));
+    assert_eq!(tracker.lost(session), Default::default());
+}
+
+#[test]
+fn a_failed_realloc_leaves_everything_as_it_was() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    let session = tracker.session().expect("tracing");
+    for size in [8, 100, 1000, 10_000, 100_000] {
+        let block = alloc(&allocator, size);
+        let stack = tracker.stack_of(session, block.addr());
+        let before = state(tracker);
+        heap.next_realloc(Next::Fail);
+        assert!(realloc(&allocator, block, size, 2 * size).is_null());
+        assert_eq!(state(tracker), before);
+        assert_eq!(tracker.stack_of(session, block.addr()), stack);
+        dealloc(&allocator, block, size);
+        assert_eq!(state(tracker).0, 0);
+    }
+}
+
+#[test]
+fn a_moved_block_is_not_counted_twice_in_the_peak() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    let block = alloc(&allocator, 1 << 20);
+    heap.next_realloc(Next::Move);
+    let moved = realloc(&allocator, block, 1 << 20, 2 << 20);
+    assert_ne!(moved, block);
+    assert_eq!(state(tracker), (2 << 20, 2 << 20, vec![2 << 20]));
+}
+
+#[test]
+fn what_happens_inside_the_tracer_is_not_recorded_but_frees_are_seen() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    let traced = [alloc(&allocator, 100), alloc(&allocator, 200)];
+    quietly(|| {
+        alloc(&allocator, 5000);
+        dealloc(&allocator, traced[0], 100);
+        // A block that changes hands inside is no longer what was recorded.
+        realloc(&allocator, traced[1], 200, 300);
+    });
+    assert_eq!(state(tracker), (0, 300, vec![]));
+}
+
+#[test]
+fn session_numbers_wrap_without_raising_the_dead() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    // In tables of all classes, so that one that is not swept shows.
+    for size in [8, 100, 1000, 10_000, 100_000] {
+        alloc(&allocator, size);
+    }
+    // More than the tags there are: without the sweep the first session's records come back to life on the way.
+    for session in 0..5 * SWEEP_EVERY {
+        tracker.clear();
+        let (current, _, sizes) = if session % 64 == 0 || (32_700..32_800).contains(&session) {
+            state(tracker)
+        } else {
+            (0, 0, vec![])
+        };
+        assert_eq!((current, sizes), (0, vec![]), "session {session}");
+    }
+    alloc(&allocator, 77);
+    assert_eq!(state(tracker), (77, 77, vec![77]));
+}
+
+#[test]
+fn past_the_memory_limit_blocks_are_counted_as_lost() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    assert!(matches!(tracker.start(8, false, 4 << 20), Ok(Some(_))));
+    // A megabyte apart: each needs a table of its own.
+    let blocks: Vec<_> = (0..200)
+        .map(|_| (alloc(&allocator, 16), alloc(&allocator, 1 << 20)))
+        .collect();
+    let session = tracker.session().expect("tracing");
+    let lost = tracker.lost(session).blocks;
+    let (current, _, sizes) = state(tracker);
+    assert!(
+        lost > 0 && !sizes.is_empty(),
+        "some fit, some do not: {lost} lost"
+    );
+    assert_eq!(sizes.len() as u64 + lost, 400);
+    assert_eq!(current, sizes.iter().sum());
+    for (small, large) in blocks {
+        dealloc(&allocator, small, 16);
+        dealloc(&allocator, large, 1 << 20);
+    }
+    assert_eq!(state(tracker).0, 0);
+    assert!(
+        matches!(Tracker::new().start(8, false, 4096), Err(_)),
+        "not even the roots fit"
+    );
+}

@@ -1,0 +1,283 @@
+//! What an event does: the state of the tracer as one value.
+//!
+//! The order of steps is a law. A block is learned after it was received and before anybody else can know its address;
+//! it is forgotten before it is given back; a block that `realloc` may move is marked first and settled afterwards, and
+//! stays as it was when `realloc` fails. Done the other way round, another thread may be given the address in between
+//! and lose its record.
+
+use super::arena::Arena;
+use super::buffers::{Buffers, DEEPEST};
+use super::counters::{Counter, Memory};
+use super::errno::KeepErrno;
+use super::live::{Live, Moving, Record, SWEEP_EVERY};
+use super::session::{Epoch, Session, Switch};
+use super::stacks::{StackId, Stacks};
+use super::unwind::{self, Mark};
+
+/// Frames read beyond the limit, because those of the allocator and the standard library are trimmed later.
+const MARGIN: usize = 48;
+/// Frames that are read onto the machine stack of the allocating thread.
+const ON_STACK: usize = 96;
+
+/// The tracer's state.
+pub(crate) struct Tracker {
+    switch: Switch,
+    arena: Arena,
+    stacks: Stacks,
+    live: Live,
+    buffers: Buffers,
+    memory: Memory,
+    lost: LostCounters,
+}
+
+struct LostCounters {
+    blocks: Counter,
+    stacks: Counter,
+    replaced: Counter,
+}
+
+/// What a session could not record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Blocks without a record.
+    pub(crate) blocks: u64,
+    /// Records without their stack.
+    pub(crate) stacks: u64,
+    /// Records found at the place of a new block.
+    pub(crate) replaced: u64,
+}
+
+/// There is no memory for the tables that every session needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoMemory;
+
+impl Tracker {
+    pub(crate) const fn new() -> Self {
+        Self {
+            switch: Switch::new(),
+            arena: Arena::new(),
+            stacks: Stacks::new(),
+            live: Live::new(),
+            buffers: Buffers::new(),
+            memory: Memory::new(),
+            lost: LostCounters {
+                blocks: Counter::new(),
+                stacks: Counter::new(),
+                replaced: Counter::new(),
+            },
+        }
+    }
+
+    /// The session, if tracing is on.
+    #[inline(always)]
+    pub(crate) fn session(&self) -> Option<Session> {
+        self.switch.session()
+    }
+
+    pub(crate) fn never_started(&self) -> bool {
+        self.switch.never_started()
+    }
+
+    /// Turns tracing on. `Ok(None)` if it was on; the session then goes on as it was.
+    pub(crate) fn start(
+        &self,
+        limit: u16,
+        runtime_frames: bool,
+        memory_limit: usize,
+    ) -> Result<Option<Session>, NoMemory> {
+        if self.session().is_some() {
+            return Ok(None);
+        }
+        self.arena.set_limit(memory_limit);
+        self.stacks
+            .prepare(&self.arena)
+            .and_then(|()| self.live.prepare(&self.arena))
+            .ok_or(NoMemory)?;
+        unwind::warm_up();
+        let session = self.switch.start(limit, runtime_frames);
+        self.sweep_if_due(session);
+        Ok(session)
+    }
+
+    /// Turns tracing off; what was recorded is forgotten.
+    pub(crate) fn stop(&self) {
+        self.sweep_if_due(self.switch.stop());
+    }
+
+    /// Turns tracing off if `session` is still the one that is on.
+    pub(crate) fn abandon(&self, session: Session) {
+        self.switch.abandon(session);
+    }
+
+    /// Forgets what was recorded and goes on.
+    pub(crate) fn clear(&self) {
+        self.sweep_if_due(self.switch.clear());
+    }
+
+    /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped out.
+    fn sweep_if_due(&self, begun: Option<Session>) {
+        if let Some(epoch) = begun.map(Session::epoch)
+            && epoch.0.is_multiple_of(SWEEP_EVERY)
+        {
+            self.live.sweep(epoch);
+            self.memory.refresh(epoch);
+            for counter in [&self.lost.blocks, &self.lost.stacks, &self.lost.replaced] {
+                counter.refresh(epoch);
+            }
+        }
+    }
+
+    /// Notes the block of `size` bytes that this thread has just received at `address`.
+    pub(crate) fn learn(&self, session: Session, address: usize, size: usize, mark: Mark) {
+        self.record(session, address, 0, size, mark);
+    }
+
+    fn record(&self, session: Session, address: usize, old: u64, size: usize, mark: Mark) {
+        let _errno = KeepErrno::new();
+        let stack = self.stack(session, mark);
+        self.note(
+            session.epoch(),
+            address,
+            old,
+            Record {
+                size: size as u64,
+                stack,
+            },
+        );
+    }
+
+    /// The counting half of [`Tracker::learn`]: `old` bytes are replaced by the record's.
+    fn note(&self, epoch: Epoch, address: usize, old: u64, record: Record) {
+        match self.live.insert(&self.arena, address, record, epoch) {
+            Ok(None) => self.memory.change(epoch, old, record.size),
+            Ok(Some(stale)) => {
+                self.lost.replaced.add(epoch, 1);
+                self.memory
+                    .change(epoch, old.saturating_add(stale.size), record.size);
+            }
+            Err(_) => {
+                self.lost.blocks.add(epoch, 1);
+                self.memory.change(epoch, old, 0);
+            }
+        }
+    }
+
+    /// Forgets the block at `address`, which this thread owns and is about to give back.
+    #[inline]
+    pub(crate) fn forget(&self, session: Session, address: usize, size: usize) {
+        if let Some(record) = self.live.take(address, size, session.epoch()) {
+            self.memory.change(session.epoch(), record.size, 0);
+        }
+    }
+
+    /// Marks the block at `address` before `realloc` may move it. `None` if it has no record.
+    pub(crate) fn begin_move(
+        &self,
+        session: Session,
+        address: usize,
+        size: usize,
+    ) -> Option<Moving> {
+        self.live.begin_move(address, size, session.epoch())
+    }
+
+    /// `realloc` failed: the block is as it was.
+    pub(crate) fn cancel_move(&self, moving: Option<Moving>) {
+        if let Some(moving) = moving {
+            self.live.cancel_move(&moving);
+        }
+    }
+
+    /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this call.
+    pub(crate) fn finish_move(
+        &self,
+        session: Session,
+        moving: Option<Moving>,
+        address: usize,
+        size: usize,
+        mark: Mark,
+    ) {
+        self.record(session, address, self.settle(moving), size, mark);
+    }
+
+    /// `realloc` has moved the block but the new one is not to be recorded.
+    pub(crate) fn drop_move(&self, session: Session, moving: Option<Moving>) {
+        let old = self.settle(moving);
+        self.memory.change(session.epoch(), old, 0);
+    }
+
+    /// Clears the old place of a moved block and returns its bytes.
+    fn settle(&self, moving: Option<Moving>) -> u64 {
+        moving.map_or(0, |moving| {
+            self.live.finish_move(&moving);
+            moving.record.size
+        })
+    }
+
+    /// The number of this thread's stack beyond `mark`.
+    pub(crate) fn stack(&self, session: Session, mark: Mark) -> StackId {
+        let len = session.limit() as usize + MARGIN;
+        let read = |buffer: &mut [usize]| {
+            let captured = unwind::capture(mark, buffer);
+            let frames = buffer.get(..captured.frames).unwrap_or_default();
+            self.stacks.intern(&self.arena, frames, captured.truncated)
+        };
+        let stack = if len <= ON_STACK {
+            let mut buffer = [0; ON_STACK];
+            buffer.get_mut(..len).and_then(read)
+        } else {
+            self.buffers
+                .lend(&self.arena, len.min(DEEPEST), read)
+                .flatten()
+        };
+        stack.unwrap_or_else(|| {
+            self.lost.stacks.add(session.epoch(), 1);
+            StackId::OVERFLOW
+        })
+    }
+
+    /// Counts memory that is not the allocator's: `old` bytes of it became `new`.
+    pub(crate) fn change_external(&self, session: Session, old: u64, new: u64) {
+        self.memory.change(session.epoch(), old, new);
+    }
+
+    /// The stack of the live block that starts at `address`. Any number may be asked for.
+    pub(crate) fn stack_of(&self, session: Session, address: usize) -> Option<StackId> {
+        self.live
+            .get(address, session.epoch())
+            .map(|record| record.stack)
+    }
+
+    /// Calls `visit` with the size and the stack of every live block.
+    pub(crate) fn for_each_block(&self, session: Session, mut visit: impl FnMut(u64, StackId)) {
+        self.live
+            .for_each(session.epoch(), |record| visit(record.size, record.stack));
+    }
+
+    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest; returns its root.
+    pub(crate) fn read_stack(&self, stack: StackId, visit: impl FnMut(usize)) -> StackId {
+        self.stacks.read(stack, visit)
+    }
+
+    /// Bytes live now and at most since the session began or the peak was reset.
+    pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
+        self.memory.get(session.epoch())
+    }
+
+    pub(crate) fn reset_peak(&self, session: Session) {
+        self.memory.reset_peak(session.epoch());
+    }
+
+    pub(crate) fn lost(&self, session: Session) -> Lost {
+        let epoch = session.epoch();
+        Lost {
+            blocks: self.lost.blocks.get(epoch),
+            stacks: self.lost.stacks.get(epoch),
+            replaced: self.lost.replaced.get(epoch),
+        }
+    }
+
+    /// Bytes of physical memory that the tables take.
+    pub(crate) fn own_memory(&self) -> usize {
+        self.arena.resident()
+    }
+}

@@ -1,0 +1,205 @@
+//! Starting from the environment, so that a program can be traced without being changed.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+
+const FRAMES: &str = "TRACEMALLOC";
+const OUT: &str = "TRACEMALLOC_OUT";
+
+/// Starts tracing if the environment asks for it. Call it early in `main`; an explicit [`start`](crate::start) before
+/// it wins, as in CPython the command line wins over the variable.
+///
+/// | variable | meaning |
+/// | --- | --- |
+/// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
+/// | `TRACEMALLOC_OUT` | a file for a snapshot at exit, `%p` in its name is the process number; unset or empty: none |
+///
+/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the process is killed; an
+/// error then goes to standard error. A process with more privileges than its user ignores both variables.
+///
+/// # Errors
+/// [`ErrorKind::InvalidVariable`] for a value that means nothing, and those of [`Config::start`].
+pub fn start_from_env() -> Result<(), Error> {
+    if is_privileged() {
+        return Ok(());
+    }
+    let Some(frames) = frames(env::var_os(FRAMES))? else {
+        return Ok(());
+    };
+    let out = env::var_os(OUT).filter(|path| !path.is_empty());
+    Config::new().frames(frames).start()?;
+    match out {
+        Some(path) => at_exit::dump(out_path(path)),
+        None => Ok(()),
+    }
+}
+
+/// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in CPython.
+fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.to_string_lossy();
+    match text.trim_start().parse() {
+        _ if text.is_empty() => Ok(None),
+        Ok(0) => Ok(None),
+        Ok(frames @ 1..=65_535) => Ok(Some(frames)),
+        _ => Err(Error::new(
+            ErrorKind::InvalidVariable,
+            format!("{FRAMES}={text}: invalid number of frames, expected 0 to 65535"),
+        )),
+    }
+}
+
+/// The path with `%p` replaced by the process number and `%%` by a percent sign.
+fn out_path(path: OsString) -> PathBuf {
+    let Some(text) = path.to_str() else {
+        return path.into();
+    };
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        shown.push_str(before);
+        rest = match after.chars().next() {
+            Some('p') => {
+                shown.push_str(&std::process::id().to_string());
+                &after[1..]
+            }
+            Some('%') => {
+                shown.push('%');
+                &after[1..]
+            }
+            _ => {
+                shown.push('%');
+                after
+            }
+        };
+    }
+    shown.push_str(rest);
+    shown.into()
+}
+
+/// Whether the process runs with rights that its user does not have: then the user must not choose its files.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_privileged() -> bool {
+    #[expect(unsafe_code, reason = "a C function")]
+    // SAFETY: reads a value that the kernel gave the process at its start.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) };
+    secure != 0
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_privileged() -> bool {
+    false
+}
+
+#[cfg(feature = "file")]
+mod at_exit {
+    use std::io::Write;
+    use std::panic::catch_unwind;
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    use crate::error::{Error, ErrorKind};
+
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+
+    /// Writes a snapshot to `path` when the process exits. The first path given stays.
+    pub(super) fn dump(path: PathBuf) -> Result<(), Error> {
+        if PATH.set(path).is_ok() {
+            #[expect(unsafe_code, reason = "a C function")]
+            // SAFETY: `write` is a plain function of the program and does not unwind.
+            let refused = unsafe { libc::atexit(write) };
+            if refused != 0 {
+                return Err(Error::new(
+                    ErrorKind::OutOfMemory,
+                    "cannot register an exit function",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    extern "C" fn write() {
+        // Whatever happens here, the process is on its way out and keeps its exit code.
+        let _ = catch_unwind(|| {
+            if let Some(path) = PATH.get()
+                && crate::is_tracing()
+                && let Err(error) = crate::take_snapshot().and_then(|snapshot| snapshot.dump(path))
+            {
+                let _ = writeln!(std::io::stderr(), "tracemalloc: snapshot at exit: {error}");
+            }
+        });
+    }
+}
+
+#[cfg(not(feature = "file"))]
+mod at_exit {
+    use std::path::PathBuf;
+
+    use crate::error::{Error, ErrorKind};
+
+    pub(super) fn dump(_path: PathBuf) -> Result<(), Error> {
+        Err(Error::new(
+            ErrorKind::InvalidVariable,
+            format!(
+                "{}: this build cannot write snapshots, it lacks the feature `file`",
+                super::OUT
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_frames_variable() {
+        let check = |value: &str, expect: Result<Option<usize>, ()>| {
+            let read = frames(Some(value.into()));
+            if let Err(error) = &read {
+                assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+                assert!(
+                    error.to_string().contains(&format!("TRACEMALLOC={value}")),
+                    "{error}"
+                );
+            }
+            assert_eq!(read.map_err(|_| ()), expect, "{value:?}");
+        };
+        assert_eq!(frames(None).unwrap(), None);
+        check("", Ok(None));
+        check("0", Ok(None));
+        check("00", Ok(None));
+        check("1", Ok(Some(1)));
+        check(" 25", Ok(Some(25)));
+        check("65535", Ok(Some(65_535)));
+        for bad in [
+            "65536",
+            "-1",
+            "1073741824",
+            "99999999999999999999",
+            "on",
+            "25 ",
+            "2.5",
+            " ",
+        ] {
+            check(bad, Err(()));
+        }
+    }
+
+    #[test]
+    fn placeholders_of_the_path() {
+        let pid = std::process::id();
+        let check = |path: &str, expect: String| {
+            assert_eq!(out_path(path.into()), PathBuf::from(expect), "{path:?}");
+        };
+        check("a/b.gz", "a/b.gz".into());
+        check("a-%p.gz", format!("a-{pid}.gz"));
+        check("%p%p", format!("{pid}{pid}"));
+        check("100%%-%p", format!("100%-{pid}"));
+        check("%q%", "%q%".into());
+    }
+}
