@@ -1,0 +1,106 @@
+//! Starting from the environment.
+
+use std::hint::black_box;
+
+use tracemalloc::ErrorKind;
+
+use crate::cases;
+
+cases![
+    off_unless_asked_for,
+    off_when_empty with &[("TRACEMALLOC", "")],
+    off_when_zero with &[("TRACEMALLOC", "0")],
+    starts_with_the_number_of_frames with &[("TRACEMALLOC", "13")],
+    an_explicit_start_wins with &[("TRACEMALLOC", "13")],
+    a_bad_value_is_an_error with &[("TRACEMALLOC", "-1")],
+    too_many_frames_are_an_error with &[("TRACEMALLOC", "65536")],
+    nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
+    a_snapshot_is_written_at_exit,
+];
+
+fn off_unless_asked_for() {
+    tracemalloc::start_from_env().unwrap();
+    assert!(!tracemalloc::is_tracing());
+}
+
+fn off_when_empty() {
+    off_unless_asked_for();
+}
+
+fn off_when_zero() {
+    off_unless_asked_for();
+}
+
+fn starts_with_the_number_of_frames() {
+    tracemalloc::start_from_env().unwrap();
+    assert_eq!(tracemalloc::get_traceback_limit(), Some(13));
+    let block = black_box(vec![1_u8; 100]);
+    assert!(tracemalloc::get_object_traceback(&block).is_some());
+}
+
+fn an_explicit_start_wins() {
+    tracemalloc::start(4).unwrap();
+    tracemalloc::start_from_env().unwrap();
+    assert_eq!(tracemalloc::get_traceback_limit(), Some(4));
+}
+
+fn refused(value: &str) {
+    let error = tracemalloc::start_from_env().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+    assert!(error.to_string().starts_with(&format!("TRACEMALLOC={value}:")), "{error}");
+    assert!(!tracemalloc::is_tracing());
+}
+
+fn a_bad_value_is_an_error() {
+    refused("-1");
+}
+
+fn too_many_frames_are_an_error() {
+    refused("65536");
+}
+
+fn nothing_happens_without_the_call() {
+    drop(black_box(vec![1_u8; 100]));
+    assert!(!tracemalloc::is_tracing());
+}
+
+/// Runs itself again with an output file, and reads what the child leaves behind.
+#[cfg(feature = "file")]
+fn a_snapshot_is_written_at_exit() {
+    use std::process::Command;
+
+    const CHILD: &str = "TRACEMALLOC_TEST_AT_EXIT";
+    if std::env::var_os(CHILD).is_some() {
+        tracemalloc::start_from_env().unwrap();
+        std::mem::forget(black_box(vec![1_u8; 54_321]));
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("tracemalloc-at-exit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let run = |out: &str| {
+        Command::new(std::env::current_exe().unwrap())
+            .env(CHILD, "1")
+            .env("TRACEMALLOC", "25")
+            .env("TRACEMALLOC_OUT", folder.join(out))
+            .output()
+            .unwrap()
+    };
+    let output = run("end-%p.gz");
+    assert!(output.status.success(), "{output:?}");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let snapshot = tracemalloc::Snapshot::load(&files[0]).unwrap();
+    let name = format!("end-{}.gz", snapshot.recording().process_id.unwrap());
+    assert!(files[0].ends_with(name));
+    assert!(snapshot.traces().any(|trace| trace.size == 54_321
+        && trace.traceback.most_recent().filename() == "tests/live/environment.rs"));
+
+    let output = run("no/such/folder.gz");
+    assert!(output.status.success(), "a failed write does not change how the program ends");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("tracemalloc: snapshot at exit:") && message.contains("folder.gz"), "{message}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(not(feature = "file"))]
+fn a_snapshot_is_written_at_exit() {}

@@ -1,0 +1,225 @@
+//! An inner allocator that misbehaves on request, and what the tracer makes of it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tracemalloc::{Config, ErrorKind, GroupBy};
+
+use crate::cases;
+
+cases![
+    an_allocation_that_fails_is_not_counted,
+    a_realloc_that_fails_changes_nothing,
+    an_inner_allocator_that_allocates_is_its_own_affair,
+    a_realloc_that_always_moves_keeps_the_books,
+    errno_is_left_alone,
+    past_the_memory_limit_the_program_goes_on,
+    too_little_memory_to_start_is_an_error,
+    zeroed_memory_is_not_touched,
+];
+
+/// The system's allocator until one of the switches is set.
+pub(crate) struct Hostile;
+
+/// How many calls of `alloc` or `realloc` answer null from now on.
+static FAIL: AtomicUsize = AtomicUsize::new(0);
+static REENTER: AtomicBool = AtomicBool::new(false);
+static ALWAYS_MOVE: AtomicBool = AtomicBool::new(false);
+
+fn fails() -> bool {
+    FAIL.load(Ordering::Relaxed) > 0 && FAIL.fetch_sub(1, Ordering::Relaxed) > 0
+}
+
+/// Comes back to the global allocator from inside it.
+fn reenter() {
+    if REENTER.swap(false, Ordering::Relaxed) {
+        drop(black_box(Vec::<u64>::with_capacity(16)));
+        let mut grown = black_box(vec![1_u8]);
+        grown.extend([2; 100]);
+        drop(black_box(grown));
+        REENTER.store(true, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every block comes from the system's allocator with the layout that was asked for.
+unsafe impl GlobalAlloc for Hostile {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        reenter();
+        // SAFETY: passed on from the caller.
+        if fails() { ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on from the caller.
+        if fails() { ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        reenter();
+        // SAFETY: passed on from the caller.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        reenter();
+        if fails() {
+            return ptr::null_mut();
+        }
+        if !ALWAYS_MOVE.load(Ordering::Relaxed) {
+            // SAFETY: passed on from the caller.
+            return unsafe { System.realloc(block, layout, new_size) };
+        }
+        let new_layout = Layout::from_size_align(new_size, layout.align()).expect("a valid layout");
+        // SAFETY: the caller asks for a size that is not 0.
+        let moved = unsafe { System.alloc(new_layout) };
+        if !moved.is_null() {
+            let common = layout.size().min(new_size);
+            // SAFETY: both blocks have that many bytes and do not overlap.
+            unsafe { ptr::copy_nonoverlapping(block, moved, common) };
+            // SAFETY: passed on from the caller; the block has been replaced.
+            unsafe { System.dealloc(block, layout) };
+        }
+        moved
+    }
+}
+
+fn current() -> u64 {
+    tracemalloc::get_traced_memory().current
+}
+
+fn an_allocation_that_fails_is_not_counted() {
+    tracemalloc::start(5).unwrap();
+    let before = (current(), tracemalloc::take_snapshot().unwrap().blocks());
+    let mut room: Vec<u8> = Vec::new();
+    FAIL.store(1, Ordering::Relaxed);
+    assert!(room.try_reserve_exact(1000).is_err());
+    assert!(room.try_reserve_exact(isize::MAX as usize).is_err());
+    let layout = Layout::new::<[u64; 9]>();
+    FAIL.store(1, Ordering::Relaxed);
+    // SAFETY: the layout has a size.
+    assert!(unsafe { std::alloc::alloc_zeroed(layout) }.is_null());
+    assert_eq!((current(), tracemalloc::take_snapshot().unwrap().blocks()), before);
+}
+
+fn a_realloc_that_fails_changes_nothing() {
+    tracemalloc::start(5).unwrap();
+    let mut block: Vec<u8> = Vec::with_capacity(100);
+    block.push(7);
+    let traceback = tracemalloc::get_object_traceback(&block);
+    assert!(traceback.is_some());
+    let before = current();
+    FAIL.store(1, Ordering::Relaxed);
+    assert!(block.try_reserve_exact(5000).is_err());
+    assert_eq!(FAIL.load(Ordering::Relaxed), 0, "the failure was used");
+    assert_eq!(current(), before);
+    assert_eq!(tracemalloc::get_object_traceback(&block), traceback);
+    assert_eq!(block, [7]);
+    drop(block);
+    assert_eq!(current(), before - 100);
+}
+
+fn an_inner_allocator_that_allocates_is_its_own_affair() {
+    tracemalloc::start(5).unwrap();
+    let before = current();
+    REENTER.store(true, Ordering::Relaxed);
+    let mut block: Vec<u8> = Vec::with_capacity(100);
+    block.reserve_exact(900);
+    assert_eq!(current(), before + 900);
+    drop(block);
+    REENTER.store(false, Ordering::Relaxed);
+    assert_eq!(current(), before);
+}
+
+fn a_realloc_that_always_moves_keeps_the_books() {
+    tracemalloc::start(5).unwrap();
+    ALWAYS_MOVE.store(true, Ordering::Relaxed);
+    let before = current();
+    let mut block: Vec<u8> = Vec::with_capacity(10);
+    for size in [20, 300, 299, 5000, 100_000, 64, 1 << 20, 1] {
+        block.truncate(1);
+        if size > block.capacity() { block.reserve_exact(size) } else { block.shrink_to(size) }
+        block.resize(size, 0);
+        assert_eq!(current(), before + block.capacity() as u64);
+        assert!(tracemalloc::get_object_traceback(&block).is_some());
+    }
+    let peak = tracemalloc::get_traced_memory().peak;
+    assert!(peak < before + (2 << 20), "old and new are never counted together: {peak}");
+}
+
+#[cfg(unix)]
+fn errno_is_left_alone() {
+    // A fresh tracer maps memory and grows tables all the time.
+    tracemalloc::start(200).unwrap();
+    let mut held = Vec::with_capacity(10_000);
+    for round in 0..100_000_usize {
+        let size = round * 97 % 9000 + 1;
+        set_errno(77);
+        let mut block = black_box(Vec::<u8>::with_capacity(size));
+        block.reserve_exact(2 * size);
+        if held.len() < 10_000 { held.push(block) } else { drop(block) }
+        assert_eq!(errno(), 77, "round {round}");
+    }
+}
+
+#[cfg(not(unix))]
+fn errno_is_left_alone() {}
+
+#[cfg(unix)]
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().expect("an error of the system")
+}
+
+#[cfg(unix)]
+fn set_errno(value: i32) {
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as location;
+    #[cfg(target_os = "macos")]
+    use libc::__error as location;
+    // SAFETY: the address is that of this thread's own variable.
+    unsafe { *location() = value };
+}
+
+fn past_the_memory_limit_the_program_goes_on() {
+    Config::new().frames(30).memory_limit(3 << 20).start().unwrap();
+    // Far apart, so that the tables for the addresses alone take more than the limit.
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    for n in 0..2000_usize {
+        held.push(Vec::with_capacity(300 << 10));
+        held.push(vec![n as u8; 20]);
+    }
+    assert!(held.chunks(2).enumerate().all(|(n, pair)| pair[1] == [n as u8; 20]));
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert!(snapshot.recording().losses.blocks > 0, "{:?}", snapshot.recording());
+    assert!(snapshot.recording().tracer_memory < 4 << 20, "{:?}", snapshot.recording());
+    assert_eq!(snapshot.total_size(), current());
+    drop(held);
+    assert!(current() < snapshot.total_size());
+}
+
+fn too_little_memory_to_start_is_an_error() {
+    let error = Config::new().memory_limit(4096).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    assert!(!tracemalloc::is_tracing());
+    Config::new().start().unwrap();
+    assert!(tracemalloc::is_tracing());
+}
+
+#[cfg(target_os = "linux")]
+fn zeroed_memory_is_not_touched() {
+    let resident = || -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    tracemalloc::start(5).unwrap();
+    let before = resident();
+    let zeroed = black_box(vec![0_u8; 8 << 30]);
+    assert!(resident() - before < 64 << 20, "the pages were touched");
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert!(snapshot.statistics(GroupBy::Line)[0].size >= 8 << 30);
+    drop(zeroed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn zeroed_memory_is_not_touched() {}

@@ -1,0 +1,145 @@
+//! The ends of things: threads, the process, a fork.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::thread;
+
+use crate::cases;
+
+cases![
+    allocations_in_thread_local_destructors_are_traced,
+    allocations_at_exit_are_harmless,
+    threads_still_running_at_exit_are_harmless,
+    #[cfg(unix)]
+    a_forked_child_traces_on,
+    #[cfg(unix)]
+    a_fork_among_busy_threads_leaves_a_working_child,
+];
+
+/// Allocates, grows and frees when the thread ends, and starts the next one's life so late that it ends later still.
+struct Last(&'static str);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut block = black_box(vec![1_u8; 100]);
+        block.reserve_exact(1000);
+        assert!(tracemalloc::get_object_traceback(&block).is_some(), "in the destructor of {}", self.0);
+        drop(block);
+        LATE.with(|late| late.borrow_mut().extend([1, 2, 3]));
+    }
+}
+
+thread_local! {
+    static FIRST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static SECOND: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static LATE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn allocations_in_thread_local_destructors_are_traced() {
+    tracemalloc::start(25).unwrap();
+    let before = tracemalloc::get_traced_memory().current;
+    for _ in 0..50 {
+        let thread = thread::spawn(|| {
+            FIRST.set(Some(Last("first")));
+            SECOND.set(Some(Last("second")));
+        });
+        thread.join().expect("no destructor panicked");
+    }
+    let after = tracemalloc::get_traced_memory().current;
+    assert!(after < before + 10_000, "{before} {after}");
+}
+
+#[cfg(unix)]
+extern "C" fn at_exit() {
+    let block = black_box(vec![1_u8; 5000]);
+    assert!(tracemalloc::is_tracing());
+    assert!(tracemalloc::get_object_traceback(&block).is_some());
+    tracemalloc::take_snapshot().expect("tracing");
+    tracemalloc::stop();
+    drop(black_box(vec![1_u8; 5000]));
+}
+
+fn allocations_at_exit_are_harmless() {
+    #[cfg(unix)]
+    // SAFETY: the function may be called at any time.
+    assert_eq!(unsafe { libc::atexit(at_exit) }, 0);
+    tracemalloc::start(25).unwrap();
+    FIRST.set(Some(Last("main thread")));
+}
+
+fn threads_still_running_at_exit_are_harmless() {
+    tracemalloc::start(25).unwrap();
+    for _ in 0..8 {
+        thread::spawn(|| loop {
+            drop(black_box((0..100).map(|n| vec![1_u8; n]).collect::<Vec<_>>()));
+        });
+    }
+    thread::sleep(std::time::Duration::from_millis(50));
+    std::process::exit(0);
+}
+
+/// Runs `child` in a forked process and checks that it succeeded.
+#[cfg(unix)]
+fn fork(child: impl FnOnce() -> bool) {
+    // SAFETY: the child uses nothing that a fork leaves unusable: that is what is tested. It ends without cleaning up.
+    match unsafe { libc::fork() } {
+        0 => {
+            let code = if child() { 0 } else { 1 };
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(code) }
+        }
+        process => {
+            assert!(process > 0);
+            let mut status = 0;
+            // SAFETY: waits for the child just made.
+            assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
+            assert_eq!(status, 0, "the child failed");
+        }
+    }
+}
+
+#[cfg(unix)]
+fn a_forked_child_traces_on() {
+    tracemalloc::start(25).unwrap();
+    let held = black_box(vec![1_u8; 777]);
+    fork(|| {
+        let more = black_box(vec![1_u8; 1000]);
+        let known = tracemalloc::get_object_traceback(&held).is_some();
+        let traced = tracemalloc::get_object_traceback(&more).is_some();
+        let sizes: Vec<u64> =
+            tracemalloc::take_snapshot().unwrap().traces().map(|trace| trace.size).collect();
+        tracemalloc::is_tracing() && known && traced && sizes.contains(&777) && sizes.contains(&1000)
+    });
+    assert!(tracemalloc::get_object_traceback(&held).is_some());
+}
+
+#[cfg(unix)]
+fn a_fork_among_busy_threads_leaves_a_working_child() {
+    tracemalloc::start(25).unwrap();
+    // Names are known before the forks: looking them up takes locks that another thread might hold.
+    tracemalloc::take_snapshot().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut block = black_box(Vec::<u8>::with_capacity(10));
+                    block.reserve_exact(5000);
+                }
+            });
+        }
+        for _ in 0..200 {
+            fork(|| {
+                let before = tracemalloc::get_traced_memory().current;
+                let block = black_box(vec![1_u8; 100_000]);
+                let traced = tracemalloc::get_traced_memory().current == before + 100_000;
+                drop(block);
+                tracemalloc::stop();
+                tracemalloc::start(3).unwrap();
+                let block = black_box(vec![1_u8; 10]);
+                traced && tracemalloc::get_traced_memory().current == block.capacity() as u64
+            });
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

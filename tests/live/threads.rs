@@ -1,0 +1,139 @@
+//! Many threads.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use tracemalloc::GroupBy;
+
+use crate::cases;
+
+cases![
+    two_hundred_threads_end_and_leave_nothing,
+    blocks_may_be_freed_by_other_threads,
+    control_calls_race_with_allocations,
+    snapshots_race_with_allocations,
+    a_snapshot_among_threads_misses_no_block_that_stays,
+];
+
+fn two_hundred_threads_end_and_leave_nothing() {
+    tracemalloc::start(25).unwrap();
+    drop(thread::spawn(|| ()).join());
+    let before = tracemalloc::get_traced_memory().current;
+    let own = tracemalloc::get_tracemalloc_memory();
+    for _ in 0..4 {
+        let threads: Vec<_> = (0..50)
+            .map(|n| thread::spawn(move || drop(black_box(vec![vec![1_u8; n + 1]; 100]))))
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+    assert_eq!(tracemalloc::get_traced_memory().current, before);
+    assert!(tracemalloc::get_tracemalloc_memory() < own + (8 << 20));
+}
+
+fn blocks_may_be_freed_by_other_threads() {
+    tracemalloc::start(25).unwrap();
+    let (send, receive) = mpsc::sync_channel::<Vec<u8>>(100);
+    let before = tracemalloc::get_traced_memory().current;
+    let consumer = thread::spawn(move || receive.into_iter().map(|block| block.len()).sum::<usize>());
+    let producers: Vec<_> = (0..4_usize)
+        .map(|seed| {
+            let send = send.clone();
+            thread::spawn(move || {
+                for n in 0..5000 {
+                    send.send(vec![1; (n * 7 + seed) % 3000 + 1]).unwrap();
+                }
+            })
+        })
+        .collect();
+    producers.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(send);
+    assert!(consumer.join().unwrap() > 0);
+    let after = tracemalloc::get_traced_memory().current;
+    assert!(after < before + 20_000, "{before} {after}");
+    assert_eq!(tracemalloc::take_snapshot().unwrap().total_size(), after);
+}
+
+/// Runs `disturb` while four threads allocate and free; afterwards the books must be in order.
+fn among_busy_threads(disturb: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 0..4_usize {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut held = Vec::with_capacity(64);
+                for round in 0_usize.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let mut block = Vec::<u8>::with_capacity((round * 31 + seed) % 2000 + 1);
+                    block.reserve_exact(2500);
+                    held.push(black_box(block));
+                    if held.len() == 64 {
+                        held.swap_remove(round % 64);
+                    }
+                }
+            });
+        }
+        disturb();
+        stop.store(true, Ordering::Relaxed);
+    });
+    tracemalloc::clear_traces();
+    tracemalloc::start(5).unwrap();
+    let before = tracemalloc::get_traced_memory().current;
+    let block = black_box(vec![1_u8; 12_345]);
+    assert_eq!(tracemalloc::get_traced_memory().current, before + 12_345);
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert_eq!(snapshot.total_size(), tracemalloc::get_traced_memory().current);
+    drop(block);
+}
+
+fn control_calls_race_with_allocations() {
+    among_busy_threads(|| {
+        for round in 0..20_000 {
+            match round % 7 {
+                0 | 4 => tracemalloc::start(round % 40 + 1).unwrap(),
+                1 => tracemalloc::stop(),
+                2 => tracemalloc::clear_traces(),
+                3 => tracemalloc::reset_peak(),
+                5 => drop(tracemalloc::get_object_traceback(&Box::new(1))),
+                _ => {
+                    let memory = tracemalloc::get_traced_memory();
+                    assert!(memory.current <= memory.peak && memory.current < 1 << 30);
+                }
+            }
+        }
+    });
+}
+
+fn snapshots_race_with_allocations() {
+    among_busy_threads(|| {
+        tracemalloc::start(10).unwrap();
+        for round in 0..200 {
+            match tracemalloc::take_snapshot() {
+                Ok(snapshot) => {
+                    let sum: u64 = snapshot.statistics(GroupBy::Line).iter().map(|line| line.size).sum();
+                    assert_eq!(sum, snapshot.total_size());
+                }
+                Err(error) => assert_eq!(error.kind(), tracemalloc::ErrorKind::NotTracing),
+            }
+            if round % 50 == 0 {
+                tracemalloc::stop();
+                tracemalloc::start(10).unwrap();
+            }
+        }
+    });
+}
+
+fn a_snapshot_among_threads_misses_no_block_that_stays() {
+    tracemalloc::start(10).unwrap();
+    let stays: Vec<Box<[u8; 333]>> = (0..1000).map(|_| Box::new([1; 333])).collect();
+    among_busy_threads(|| {
+        for _ in 0..50 {
+            let snapshot = tracemalloc::take_snapshot().unwrap();
+            assert_eq!(snapshot.traces().filter(|trace| trace.size == 333).count(), 1000);
+        }
+    });
+    drop(stays);
+}

@@ -1,0 +1,15 @@
+//! A program that did not install the wrapper is told so, instead of being shown zeros.
+
+use tracemalloc::ErrorKind;
+
+#[test]
+fn start_without_the_wrapper_is_a_clear_error() {
+    for _ in 0..3 {
+        let error = tracemalloc::start(25).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotInstalled);
+        assert!(error.to_string().contains("#[global_allocator]"), "{error}");
+        assert!(!tracemalloc::is_tracing());
+    }
+    // A wrong number of frames is the first thing to be said.
+    assert_eq!(tracemalloc::start(0).unwrap_err().kind(), ErrorKind::InvalidFrameCount);
+}
