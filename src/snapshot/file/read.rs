@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -44,23 +44,31 @@ pub(super) fn snapshot(input: impl Read) -> Result<Snapshot, Error> {
 
 fn parse(source: &mut Source<impl Read>) -> Result<Body, Error> {
     let mut version = None;
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(source));
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(&mut *source));
     let parsed = Document {
         version: &mut version,
     }
     .deserialize(&mut json)
     .and_then(|body| json.end().map(|()| body));
     parsed.map_err(|error| match version {
-        Some(found) if found > schema::VERSION => Error::new(
-            ErrorKind::NewerFile,
-            format!(
-                "the file has version {found} of the format; this library reads up to version {}",
-                schema::VERSION
-            ),
-        ),
+        Some(found) if found > schema::VERSION => newer(found, source),
         _ if error.is_io() => source::describe(error.into()),
-        _ => invalid(format!("not a snapshot: {error}")),
+        _ => invalid(format!("not a snapshot, or a damaged one: {error}")),
     })
+}
+
+/// Reads to the end first: in a damaged file the version may be what is damaged.
+fn newer(found: u64, source: &mut Source<impl Read>) -> Error {
+    if let Err(error) = io::copy(source, &mut io::sink()) {
+        return source::describe(error);
+    }
+    let known = schema::VERSION;
+    Error::new(
+        ErrorKind::NewerFile,
+        format!(
+            "the file has version {found} of the format; this library reads up to version {known}"
+        ),
+    )
 }
 
 /// Reads `format` and `version` first and the rest only if they are this reader's.
