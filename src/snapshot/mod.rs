@@ -4,6 +4,7 @@
 mod file;
 mod filter;
 mod frame;
+mod glob;
 mod group_by;
 mod grouping;
 mod identity;
