@@ -9,6 +9,7 @@ mod group_by;
 mod grouping;
 mod identity;
 mod size;
+mod source;
 mod statistics;
 mod trace;
 
