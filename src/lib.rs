@@ -6,6 +6,6 @@ mod snapshot;
 
 pub use error::{Error, ErrorKind};
 pub use snapshot::{
-    Domain, Filter, Frame, GroupBy, Losses, Module, Recording, Snapshot, Statistic, StatisticDiff,
-    Trace, Traceback, Traces,
+    Domain, Filter, Frame, GroupBy, Losses, Module, Recording, Size, SizeDiff, Snapshot, Statistic,
+    StatisticDiff, Trace, Traceback, Traces,
 };
