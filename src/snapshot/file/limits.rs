@@ -72,7 +72,8 @@ impl Frames {
         let most = FRAMES_BASE + compressed.saturating_mul(FRAMES_RATIO);
         if self.0 > most {
             return Err(invalid(format!(
-                "the stacks have more than {most} frames together, too many for a file of {compressed} bytes"
+                "the stacks have more than {most} frames together, too many \
+                 for a file of {compressed} bytes"
             )));
         }
         Ok(())

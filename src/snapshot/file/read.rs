@@ -30,10 +30,8 @@ pub(super) fn snapshot(input: impl Read) -> Result<Snapshot, Error> {
     let calls = Calls::check(&body.nodes, &frames)?;
     let stacks = stacks(&body.stacks, &calls, source.compressed())?;
     let runs = runs(&body.runs, stacks.len())?;
-    let Meta {
-        traceback_limit, ..
-    } = body.meta;
-    let mut snapshot = Snapshot::from_parts(stacks, runs, traceback_limit, recording(&body.meta));
+    let limit = body.meta.traceback_limit;
+    let mut snapshot = Snapshot::from_parts(stacks, runs, limit, recording(&body.meta));
     for (name, value) in body.meta.attributes {
         limits::check_text("an attribute's name", &name)?;
         limits::check_text("an attribute", &value)?;

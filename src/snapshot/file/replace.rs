@@ -1,7 +1,7 @@
 //! A finished file in the place of an older one, or no change at all.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,13 @@ pub(super) fn file(
     target: &Path,
     write: impl FnOnce(&mut File) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    if fs::metadata(target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+    // Asked of what a link leads to, so that a link to a folder is not replaced either.
+    let found = fs::metadata(target);
+    if found.as_ref().is_ok_and(Metadata::is_dir) {
+        let error = io::ErrorKind::IsADirectory.into();
+        return Err(Error::io("cannot replace", error));
+    }
+    if found.is_ok_and(|found| !found.is_file()) {
         let mut file = OpenOptions::new()
             .write(true)
             .open(target)
