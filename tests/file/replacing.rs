@@ -46,6 +46,17 @@ fn a_planted_link_is_replaced_and_not_followed() {
     assert!(Snapshot::load(&path).is_ok());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_behind_a_link_is_not_replaced() {
+    let folder = folder("folder-link");
+    let (inside, path) = (folder.join("inside"), folder.join("link"));
+    fs::create_dir(&inside).unwrap();
+    std::os::unix::fs::symlink(&inside, &path).unwrap();
+    check_path(all_fields().dump(&path), &path, ErrorKind::Io);
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+}
+
 #[track_caller]
 fn check_path(result: Result<(), Error>, path: &Path, kind: ErrorKind) {
     let error = result.unwrap_err();

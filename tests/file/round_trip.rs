@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tracemalloc::{Domain, Frame, Module, Snapshot, Trace, Traceback};
+use tracemalloc::{Domain, Filter, Frame, Module, Snapshot, Trace, Traceback};
 
 use crate::sample::{all_fields, assert_same, bytes_of, document, gunzip, gzip, parts, read_json};
 
@@ -90,6 +90,19 @@ fn a_shared_caller_is_written_once() {
         serde_json::from_slice(&gunzip(&bytes_of(&Snapshot::from_traces(traces, 25)))).unwrap();
     assert_eq!(written["strings"].as_array().unwrap().len(), 2);
     assert_eq!(written["nodes"].as_array().unwrap().len(), 51);
+}
+
+/// The stacks of blocks that a filter dropped may say what the filter was to hide.
+#[test]
+fn only_stacks_of_blocks_are_written_and_each_once() {
+    let at = |file: &str| Trace::new(Domain::HEAP, 8, Traceback::of(Frame::new(file, 1)));
+    let traces = ["secret.rs", "a.rs", "b.rs", "a.rs", "b.rs"].map(at);
+    let snapshot = Snapshot::from_traces(traces, 1).filter_traces([Filter::exclude("secret*")]);
+    let written: Value = serde_json::from_slice(&gunzip(&bytes_of(&snapshot))).unwrap();
+    assert_eq!(written["strings"], json!(["a.rs", "b.rs"]));
+    assert_eq!(written["stacks"].as_array().unwrap().len(), 2);
+    let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
+    assert_same(&found, &snapshot);
 }
 
 #[test]
