@@ -1,7 +1,7 @@
 //! A finished file in the place of an older one, or no change at all.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +11,13 @@ use crate::error::Error;
 
 /// Has `write` fill a new file and gives that file the name `target`.
 ///
-/// A device or a pipe is written to as it stands: renaming a file over `/dev/null` would destroy
-/// it.
+/// What is not a regular file is written to as it stands: renaming a file over `/dev/null` would
+/// destroy it, and a folder, also behind a link, refuses.
 pub(super) fn file(
     target: &Path,
     write: impl FnOnce(&mut File) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // Asked of what a link leads to, so that a link to a folder is not replaced either.
-    let found = fs::metadata(target);
-    if found.as_ref().is_ok_and(Metadata::is_dir) {
-        let error = io::ErrorKind::IsADirectory.into();
-        return Err(Error::io("cannot replace", error));
-    }
-    if found.is_ok_and(|found| !found.is_file()) {
+    if fs::metadata(target).is_ok_and(|found| !found.is_file()) {
         let mut file = OpenOptions::new()
             .write(true)
             .open(target)
