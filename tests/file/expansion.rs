@@ -96,10 +96,10 @@ fn a_bomb_is_refused_early() {
 #[test]
 fn a_regular_snapshot_is_not_taken_for_a_bomb() {
     let stacks = [1, 2].map(|line| Traceback::of(Frame::new("a", line)));
-    let traces = (0..2_000_000).map(|index| Trace::new(Domain::HEAP, 8, stacks[index % 2].clone()));
+    let traces = (0..1_000_000).map(|index| Trace::new(Domain::HEAP, 8, stacks[index % 2].clone()));
     let bytes = bytes_of(&Snapshot::from_traces(traces, 1));
     let found = Snapshot::read_from(&bytes[..]).unwrap();
-    assert_eq!(found.blocks(), 2_000_000, "{} bytes", bytes.len());
+    assert_eq!(found.blocks(), 1_000_000, "{} bytes", bytes.len());
 }
 
 /// The worst files known run again in a process that has 512 MiB of address space; without a bound
@@ -113,8 +113,8 @@ fn hostile_files_fit_into_512_mib() {
         a_bomb_is_refused_early();
         crate::round_trip::a_run_of_many_blocks_costs_one_row();
         crate::damaged::every_flipped_bit_is_found_or_harmless();
-        // The rows that take the most memory for what they weigh: 50 KB of them.
-        let rows = r#"{"file":0,"line":0},"#.repeat(1_000_000);
+        // The rows that take the most memory for what they weigh: 25 KB of them.
+        let rows = r#"{"file":0,"line":0},"#.repeat(500_000);
         let text = document(json!({"frames": "ROWS"}));
         let text = text.replace(r#""ROWS""#, &format!(r#"[{rows}{{"file":0,"line":0}}]"#));
         assert_eq!(read_json(&text).unwrap().blocks(), 3);
