@@ -23,6 +23,6 @@ pub use environment::start_from_env;
 pub use error::{Error, ErrorKind};
 pub use object::HeapBlock;
 pub use snapshot::{
-    Domain, Filter, Frame, GroupBy, Losses, Module, Recording, Snapshot, Statistic, StatisticDiff,
-    Trace, Traceback, Traces,
+    Domain, Filter, Frame, GroupBy, Losses, Module, Recording, Size, SizeDiff, Snapshot, Statistic,
+    StatisticDiff, Trace, Traceback, Traces,
 };

@@ -1,9 +1,441 @@
-//! (being written)
-/// A filter.
-#[derive(Clone, Debug)]
-pub struct Filter;
+//! Which blocks of a snapshot to look at.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::sync::Arc;
+
+use super::frame::{Frame, Traceback};
+use super::glob::Glob;
+use super::group_by::GroupBy;
+use super::identity::IdentityMap;
+use super::trace::{Domain, Run, Runs, Snapshot, Trace};
+
+/// A rule that keeps or drops blocks; see [`Snapshot::filter_traces`].
+///
+/// A filter *hits* a block that meets all of its conditions: a name, a line, a domain, a function
+/// of the program's own. An including filter keeps what it hits, an excluding one drops it. The
+/// name and the line are those of one and the same frame: of the frame that made the allocation, or
+/// of any frame of the stack after [`all_frames`](Self::all_frames).
+///
+/// Names are compared with patterns as in CPython: `*` is any run of characters, also across `/`;
+/// `?` is any one character; `[a-z]` one of a set, `[!a-z]` one outside it; `[*]` is a literal
+/// star. A pattern matches whole names, and letters match only themselves. On Windows file names
+/// are compared without regard to case, and `/` is the same as `\`.
+///
+/// ```
+/// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
+///
+/// let at = |file: &str| Trace::new(Domain::HEAP, 8, Traceback::of(Frame::new(file, 1)));
+/// let snapshot = Snapshot::from_traces([at("src/main.rs"), at("<std>/src/io.rs")], 1);
+/// assert_eq!(snapshot.filter_traces([Filter::include("src/*.rs")]).blocks(), 1);
+/// assert_eq!(snapshot.filter_traces([Filter::exclude("*.rs").line(2)]).blocks(), 2);
+/// ```
+#[derive(Clone)]
+pub struct Filter {
+    inclusive: bool,
+    pattern: Option<Pattern>,
+    line: Option<u32>,
+    all_frames: bool,
+    domain: Option<Domain>,
+    custom: Option<Custom>,
+}
+
+type Custom = Arc<dyn Fn(&Trace) -> bool + Send + Sync>;
+
+#[derive(Clone)]
+struct Pattern {
+    /// The names that are compared are those of groups of this kind.
+    of: GroupBy,
+    text: String,
+    glob: Glob,
+}
+
 impl Filter {
-    pub fn domain(_: bool, _: super::Domain) -> Self {
-        Self
+    /// Keeps blocks allocated in a file whose name matches `pattern`.
+    pub fn include(pattern: &str) -> Self {
+        Self::by_name(true, GroupBy::File, pattern)
+    }
+
+    /// Drops blocks allocated in a file whose name matches `pattern`.
+    pub fn exclude(pattern: &str) -> Self {
+        Self::by_name(false, GroupBy::File, pattern)
+    }
+
+    /// Keeps blocks allocated in a function whose full path matches `pattern`. Where the function
+    /// is not known the file name stands for it, as in [`GroupBy::Function`].
+    pub fn include_function(pattern: &str) -> Self {
+        Self::by_name(true, GroupBy::Function, pattern)
+    }
+
+    /// Drops what [`include_function`](Self::include_function) keeps.
+    pub fn exclude_function(pattern: &str) -> Self {
+        Self::by_name(false, GroupBy::Function, pattern)
+    }
+
+    /// Keeps blocks allocated in a crate whose name matches `pattern`. Where the crate is not known
+    /// the name is `<unknown>`, as in [`GroupBy::Crate`].
+    pub fn include_crate(pattern: &str) -> Self {
+        Self::by_name(true, GroupBy::Crate, pattern)
+    }
+
+    /// Drops what [`include_crate`](Self::include_crate) keeps.
+    pub fn exclude_crate(pattern: &str) -> Self {
+        Self::by_name(false, GroupBy::Crate, pattern)
+    }
+
+    /// Keeps the blocks of `domain`.
+    pub fn include_domain(domain: Domain) -> Self {
+        Self::of_everything(true).in_domain(domain)
+    }
+
+    /// Drops the blocks of `domain`.
+    pub fn exclude_domain(domain: Domain) -> Self {
+        Self::of_everything(false).in_domain(domain)
+    }
+
+    /// Keeps (`inclusive`) or drops the blocks that `hits` is true of.
+    ///
+    /// Equal blocks that follow each other are shown to `hits` once, and blocks that another filter
+    /// has already decided are not shown at all: the answer must depend on the block alone.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let sized = |size| Trace::new(Domain::HEAP, size, Traceback::unknown());
+    /// let snapshot = Snapshot::from_traces([8, 4096, 65_536].map(sized), 1);
+    /// let large = snapshot.filter_traces([Filter::custom(true, |block| block.size >= 4096)]);
+    /// assert_eq!(large.blocks(), 2);
+    /// ```
+    pub fn custom(inclusive: bool, hits: impl Fn(&Trace) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            custom: Some(Arc::new(hits)),
+            ..Self::of_everything(inclusive)
+        }
+    }
+
+    fn of_everything(inclusive: bool) -> Self {
+        Self {
+            inclusive,
+            pattern: None,
+            line: None,
+            all_frames: false,
+            domain: None,
+            custom: None,
+        }
+    }
+
+    fn by_name(inclusive: bool, of: GroupBy, pattern: &str) -> Self {
+        Self {
+            pattern: Some(Pattern::new(of, pattern)),
+            ..Self::of_everything(inclusive)
+        }
+    }
+
+    /// The same filter, hitting frames at `line` only. 0 is a line like any other: the unknown one.
+    #[must_use]
+    pub fn line(mut self, line: u32) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// The same filter, looking at every frame of a stack and not only at the one that made the
+    /// allocation. An excluding filter then drops a block if any of its frames is hit.
+    #[must_use]
+    pub fn all_frames(mut self) -> Self {
+        self.all_frames = true;
+        self
+    }
+
+    /// The same filter, hitting blocks of `domain` only.
+    #[must_use]
+    pub fn in_domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// True if the filter keeps what it hits, false if it drops it.
+    pub fn is_inclusive(&self) -> bool {
+        self.inclusive
+    }
+
+    /// The pattern as it is compared, which on Windows is in lower case with `\` for `/` where it
+    /// is a file name's. `None` if the filter does not look at names.
+    pub fn pattern(&self) -> Option<&str> {
+        self.pattern.as_ref().map(|pattern| pattern.text.as_str())
+    }
+
+    /// The line that the filter asks for.
+    pub fn lineno(&self) -> Option<u32> {
+        self.line
+    }
+
+    /// True if the filter looks at every frame.
+    pub fn examines_all_frames(&self) -> bool {
+        self.all_frames
+    }
+
+    /// The domain that the filter asks for.
+    pub fn domain(&self) -> Option<Domain> {
+        self.domain
+    }
+
+    fn hits_frame(&self, frame: &Frame) -> bool {
+        self.line.is_none_or(|line| line == frame.lineno())
+            && self
+                .pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(frame))
+    }
+
+    /// The frames that the conditions on frames are asked of.
+    fn examined<'a>(&self, stack: &'a Traceback) -> &'a [Frame] {
+        if self.all_frames {
+            stack.frames()
+        } else {
+            std::slice::from_ref(stack.most_recent())
+        }
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_struct("Filter");
+        shown.field("inclusive", &self.inclusive);
+        if let Some(pattern) = &self.pattern {
+            shown.field(&pattern.of.to_string(), &pattern.text);
+        }
+        if let Some(line) = self.line {
+            shown.field("line", &line);
+        }
+        if self.all_frames {
+            shown.field("all_frames", &true);
+        }
+        if let Some(domain) = self.domain {
+            shown.field("domain", &domain.0);
+        }
+        if self.custom.is_some() {
+            shown.field("custom", &format_args!("_"));
+        }
+        shown.finish()
+    }
+}
+
+impl Pattern {
+    fn new(of: GroupBy, pattern: &str) -> Self {
+        let text = comparable(of, pattern).into_owned();
+        let glob = Glob::new(&text);
+        Self { of, text, glob }
+    }
+
+    fn matches(&self, frame: &Frame) -> bool {
+        self.glob.matches(&comparable(self.of, self.of.name(frame)))
+    }
+}
+
+/// `name` in the spelling that names are compared in.
+///
+/// CPython also takes a final `.pyc` for `.py`; no name here has such a twin.
+fn comparable(of: GroupBy, name: &str) -> Cow<'_, str> {
+    if cfg!(windows) && of == GroupBy::File {
+        name.to_lowercase().replace('/', "\\").into()
+    } else {
+        name.into()
+    }
+}
+
+/// A filter and what it says of each stack of one snapshot. Names are compared once per frame
+/// value, however many stacks and blocks there are.
+struct Decided<'a> {
+    filter: &'a Filter,
+    snapshot: &'a Snapshot,
+    /// By index of the stack; `None` if the filter has no condition on frames.
+    stacks: Option<Vec<bool>>,
+}
+
+impl<'a> Decided<'a> {
+    fn new(filter: &'a Filter, snapshot: &'a Snapshot) -> Self {
+        let on_frames = filter.pattern.is_some() || filter.line.is_some();
+        Self {
+            filter,
+            snapshot,
+            stacks: on_frames.then(|| decide_stacks(filter, snapshot)),
+        }
+    }
+
+    fn hits(&self, run: &Run) -> bool {
+        let stack = run.stack as usize;
+        let filter = self.filter;
+        filter.domain.is_none_or(|domain| domain == run.domain)
+            && self.stacks.as_ref().is_none_or(|stacks| stacks[stack])
+            && filter.custom.as_ref().is_none_or(|hits| {
+                let stack = self.snapshot.stacks()[stack].clone();
+                hits(&Trace::new(run.domain, run.size, stack))
+            })
+    }
+}
+
+fn decide_stacks(filter: &Filter, snapshot: &Snapshot) -> Vec<bool> {
+    let mut known = IdentityMap::default();
+    let mut hits_frame = |frame: &Frame| {
+        *known
+            .entry(frame.identity())
+            .or_insert_with(|| filter.hits_frame(frame))
+    };
+    let hits_stack = |stack| filter.examined(stack).iter().any(&mut hits_frame);
+    snapshot.stacks().iter().map(hits_stack).collect()
+}
+
+impl Snapshot {
+    /// A snapshot of those blocks that the filters keep: blocks that an including filter hits, or
+    /// all if none includes, without those that an excluding filter hits.
+    ///
+    /// The order of the filters does not matter, and the blocks keep theirs. Two including filters
+    /// keep what either hits; to keep what both hit, filter the result again. Everything but the
+    /// blocks stays as it is, so [`recording`](Self::recording) still tells of the whole recording.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let at = |file: &str| Trace::new(Domain::HEAP, 8, Traceback::of(Frame::new(file, 1)));
+    /// let snapshot = Snapshot::from_traces(["src/a.rs", "src/b.rs", "tests/c.rs"].map(at), 1);
+    /// let kept = snapshot.filter_traces([Filter::include("src/*"), Filter::exclude("*/b.rs")]);
+    /// let kept: Vec<String> = kept.traces().map(|block| block.to_string()).collect();
+    /// assert_eq!(kept, ["src/a.rs:1: 8 B"]);
+    /// ```
+    pub fn filter_traces<I>(&self, filters: I) -> Snapshot
+    where
+        I: IntoIterator,
+        I::Item: Borrow<Filter>,
+    {
+        let filters: Vec<I::Item> = filters.into_iter().collect();
+        let (includes, excludes): (Vec<_>, Vec<_>) = filters
+            .iter()
+            .map(|filter| Decided::new(filter.borrow(), self))
+            .partition(|decided| decided.filter.inclusive);
+        let mut kept = Runs::default();
+        for (run, count) in self.counted_runs() {
+            let included = includes.is_empty() || includes.iter().any(|filter| filter.hits(run));
+            if included && !excludes.iter().any(|filter| filter.hits(run)) {
+                kept.push(run.stack, run.domain, run.size, count);
+            }
+        }
+        self.with_runs(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// main.rs:1 calls a.rs:2; main.rs:3 in domain 1; main.rs:1 calls b.rs:0.
+    fn snapshot() -> Snapshot {
+        let frame = |file: &str, line| {
+            let name = file.trim_end_matches(".rs");
+            Frame::new(file, line).with_function(format!("app::{name}"))
+        };
+        let stack = |frames: &[Frame]| Traceback::from_oldest_first(frames.to_vec()).unwrap();
+        let main = frame("main.rs", 1).with_crate("app");
+        let traces = [
+            Trace::new(
+                Domain(0),
+                10,
+                stack(&[main.clone(), frame("a.rs", 2).with_crate("lib")]),
+            ),
+            Trace::new(Domain(1), 20, stack(&[frame("main.rs", 3)])),
+            Trace::new(
+                Domain(0),
+                30,
+                stack(&[main, Frame::named("libc.so!strdup")]),
+            ),
+        ];
+        let mut snapshot = Snapshot::from_traces(traces, 5);
+        snapshot.set_attribute("label", "test");
+        snapshot.recording.peak = 99;
+        snapshot
+    }
+
+    #[track_caller]
+    fn check<const N: usize>(filters: [Filter; N], sizes: &[u64]) {
+        let whole = snapshot();
+        let kept = whole.filter_traces(&filters);
+        let found: Vec<u64> = kept.traces().map(|trace| trace.size).collect();
+        assert_eq!(found, sizes, "{filters:?}");
+        assert_eq!(kept.traceback_limit(), 5);
+        assert_eq!(kept.recording(), whole.recording());
+        assert_eq!(kept.attributes(), whole.attributes());
+        assert!(Arc::ptr_eq(&kept.stacks, &whole.stacks));
+    }
+
+    #[test]
+    fn files_lines_and_domains() {
+        check([], &[10, 20, 30]);
+        check([Filter::include("main.rs")], &[20]);
+        check([Filter::include("main.rs").all_frames()], &[10, 20, 30]);
+        check([Filter::include("main.rs").all_frames().line(1)], &[10, 30]);
+        check([Filter::include("a.rs").all_frames().line(1)], &[]);
+        check([Filter::exclude("*").line(0)], &[10, 20]);
+        check(
+            [Filter::exclude("main.rs").in_domain(Domain(0))],
+            &[10, 20, 30],
+        );
+        check([Filter::include_domain(Domain(1))], &[20]);
+        check([Filter::exclude_domain(Domain(0))], &[20]);
+        check([Filter::include_domain(Domain(0)).line(2)], &[10]);
+        check([Filter::include("libc*")], &[30]);
+    }
+
+    #[test]
+    fn functions_and_crates_go_by_the_names_of_their_groups() {
+        check([Filter::include_function("app::*")], &[10, 20]);
+        check([Filter::exclude_function("app::main").all_frames()], &[]);
+        check([Filter::include_function("*!strdup")], &[30]);
+        check([Filter::include_crate("lib")], &[10]);
+        check([Filter::exclude_crate("app").all_frames()], &[20]);
+        check([Filter::include_crate("<unknown>")], &[20, 30]);
+    }
+
+    #[test]
+    fn includes_add_up_and_excludes_win() {
+        check(
+            [Filter::include("a.rs"), Filter::include("main.rs")],
+            &[10, 20],
+        );
+        check([Filter::exclude("a.rs"), Filter::include("*.rs")], &[20]);
+        check([Filter::exclude("a.rs"), Filter::exclude("main.rs")], &[30]);
+    }
+
+    #[test]
+    fn custom_filters_see_the_block() {
+        check([Filter::custom(true, |trace| trace.size > 10)], &[20, 30]);
+        let one = Filter::custom(false, |trace| trace.size > 10).in_domain(Domain(1));
+        check([one], &[10, 30]);
+    }
+
+    #[test]
+    fn filters_that_only_borrow_are_accepted() {
+        let filters = vec![Filter::include("a.rs")];
+        let whole = snapshot();
+        assert_eq!(whole.filter_traces(&filters).blocks(), 1);
+        assert_eq!(whole.filter_traces(filters).blocks(), 1);
+    }
+
+    #[test]
+    fn a_filter_tells_what_it_does() {
+        let filter = Filter::exclude_crate("lib*").line(4).all_frames();
+        assert!(!filter.is_inclusive());
+        assert_eq!(filter.pattern(), Some("lib*"));
+        assert_eq!(filter.lineno(), Some(4));
+        assert!(filter.examines_all_frames());
+        assert_eq!(filter.domain(), None);
+        let text = "Filter { inclusive: false, crate: \"lib*\", line: 4, all_frames: true }";
+        assert_eq!(format!("{filter:?}"), text);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn windows_file_names_have_many_spellings() {
+        check([Filter::include("MAIN.RS")], &[20]);
+        assert_eq!(Filter::include("C:/A").pattern(), Some("c:\\a"));
+        assert_eq!(Filter::include_crate("C/A").pattern(), Some("C/A"));
     }
 }

@@ -4,13 +4,20 @@
 mod file;
 mod filter;
 mod frame;
+mod glob;
+mod group_by;
+mod grouping;
+mod identity;
 mod size;
+mod source;
 mod statistics;
 mod trace;
 
 pub use filter::Filter;
 pub use frame::{Frame, Module, Traceback};
-pub use statistics::{GroupBy, Statistic, StatisticDiff};
+pub use group_by::GroupBy;
+pub use size::{Size, SizeDiff};
+pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
 pub(crate) use frame::UNKNOWN;

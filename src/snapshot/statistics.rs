@@ -1,29 +1,32 @@
-//! (signatures; being written)
+//! Sums of blocks per group, and how they differ between two snapshots.
+
+use std::cmp::Ordering;
+use std::fmt;
+
 use super::frame::Traceback;
+use super::group_by::GroupBy;
+use super::grouping::{Counting, Grouping, Total};
+use super::size::{Bytes, Size, SizeDiff};
 use super::trace::Snapshot;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
-/// What blocks are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GroupBy {
-    /// The file of the most recent frame.
-    File,
-    /// The line of the most recent frame.
-    Line,
-    /// The function of the most recent frame.
-    Function,
-    /// The crate of the most recent frame.
-    Crate,
-    /// The whole stack.
-    Traceback,
-}
-
-/// Blocks of one group.
+/// The blocks of one group, summed.
+///
+/// `Display` writes CPython's form, `FILE:LINE: size=S, count=N, average=A`, where `FILE:LINE` is
+/// the oldest frame of `traceback`, and the average is left out of an empty group.
+///
+/// ```
+/// use tracemalloc::{Frame, Statistic, Traceback};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12));
+/// let statistic = Statistic::new(line, 20_480, 10);
+/// assert_eq!(statistic.to_string(), "src/main.rs:12: size=20.0 KiB, count=10, average=2048 B");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Statistic {
-    /// What the group shares.
+    /// What the blocks share: the whole stack, or one frame that stands for a line, file, function
+    /// or crate.
     pub traceback: Traceback,
     /// Bytes.
     pub size: u64,
@@ -31,52 +34,407 @@ pub struct Statistic {
     pub count: u64,
 }
 
-/// One group in two snapshots.
+impl Statistic {
+    /// A group of `count` blocks that hold `size` bytes together.
+    pub fn new(traceback: Traceback, size: u64, count: u64) -> Self {
+        Self {
+            traceback,
+            size,
+            count,
+        }
+    }
+
+    fn cmp_size(&self, other: &Self) -> Ordering {
+        (self.size, self.count)
+            .cmp(&(other.size, other.count))
+            .then_with(|| self.traceback.cmp(&other.traceback))
+    }
+}
+
+impl fmt::Display for Statistic {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            traceback,
+            size,
+            count,
+        } = self;
+        write!(out, "{traceback}: size={}, count={count}", Size(*size))?;
+        write_average(out, *size, *count)
+    }
+}
+
+/// The blocks of one group in a new snapshot, and the difference to an old one.
+///
+/// `Display` writes CPython's form, `FILE:LINE: size=S (±D), count=N (±M), average=A`, where
+/// `FILE:LINE` is the oldest frame of `traceback`, and the average is left out of an empty group.
+///
+/// ```
+/// use tracemalloc::{Frame, StatisticDiff, Traceback};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12));
+/// let diff = StatisticDiff::new(line, 64, -36, 2, 0);
+/// assert_eq!(diff.to_string(), "src/main.rs:12: size=64 B (-36 B), count=2 (+0), average=32 B");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct StatisticDiff {
-    /// What the group shares.
+    /// What the blocks share, as in [`Statistic`].
     pub traceback: Traceback,
     /// Bytes in the new snapshot.
     pub size: u64,
-    /// New minus old.
+    /// Bytes in the new snapshot minus bytes in the old one.
     pub size_diff: i64,
     /// Blocks in the new snapshot.
     pub count: u64,
-    /// New minus old.
+    /// Blocks in the new snapshot minus blocks in the old one.
     pub count_diff: i64,
 }
 
+impl StatisticDiff {
+    /// A group with its bytes and blocks in the new snapshot, and their differences to the old one.
+    pub fn new(
+        traceback: Traceback,
+        size: u64,
+        size_diff: i64,
+        count: u64,
+        count_diff: i64,
+    ) -> Self {
+        Self {
+            traceback,
+            size,
+            size_diff,
+            count,
+            count_diff,
+        }
+    }
+
+    fn between(traceback: Traceback, new: Total, old: Total) -> Self {
+        Self {
+            traceback,
+            size: new.size,
+            size_diff: difference(new.size, old.size),
+            count: new.count,
+            count_diff: difference(new.count, old.count),
+        }
+    }
+
+    fn cmp_change(&self, other: &Self) -> Ordering {
+        self.change()
+            .cmp(&other.change())
+            .then_with(|| self.traceback.cmp(&other.traceback))
+    }
+
+    fn change(&self) -> (u64, u64, u64, u64) {
+        (
+            self.size_diff.unsigned_abs(),
+            self.size,
+            self.count_diff.unsigned_abs(),
+            self.count,
+        )
+    }
+}
+
+impl fmt::Display for StatisticDiff {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{}: size={} ({:+}), count={} ({:+})",
+            self.traceback,
+            Size(self.size),
+            SizeDiff(self.size_diff),
+            self.count,
+            self.count_diff,
+        )?;
+        write_average(out, self.size, self.count)
+    }
+}
+
+fn write_average(out: &mut fmt::Formatter<'_>, size: u64, count: u64) -> fmt::Result {
+    if count == 0 {
+        return Ok(());
+    }
+    write!(out, ", average={}", Bytes(size as f64 / count as f64))
+}
+
+/// `new - old`, or the nearest number that fits.
+fn difference(new: u64, old: u64) -> i64 {
+    let magnitude = i64::try_from(new.abs_diff(old)).unwrap_or(i64::MAX);
+    if new < old { -magnitude } else { magnitude }
+}
+
 impl Snapshot {
-    /// Groups, largest first.
+    /// The blocks summed per group. Every block is counted once, in the group of the frame that
+    /// made the allocation, or of its whole stack ([`GroupBy::Traceback`]).
+    ///
+    /// Largest first: by size in bytes, then number of blocks, then traceback, all descending. Sums
+    /// stop at `u64::MAX`.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let line = Traceback::of(Frame::new("src/main.rs", 12));
+    /// let block = Trace::new(Domain::HEAP, 100, line);
+    /// let snapshot = Snapshot::from_traces([block.clone(), block], 1);
+    /// let top = &snapshot.statistics(GroupBy::File)[0];
+    /// assert_eq!(top.to_string(), "src/main.rs:0: size=200 B, count=2, average=100 B");
+    /// ```
     pub fn statistics(&self, group_by: GroupBy) -> Vec<Statistic> {
-        let _ = group_by;
-        todo!()
+        self.summed(group_by, Counting::MostRecent)
     }
 
-    /// Groups by every frame, largest first.
+    /// The blocks summed per group, where a block counts for every frame of its stack: the callers
+    /// too. As in CPython a group that occurs twice in one stack counts the block twice; see
+    /// [`inclusive_statistics`](Self::inclusive_statistics) for the other way.
+    ///
+    /// Largest first, as [`statistics`](Self::statistics).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`].
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let frame = |name: &str| Frame::new("src/tree.rs", 1).with_function(name);
+    /// let stack = Traceback::from_oldest_first(["main", "walk", "walk"].map(frame)).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 100, stack)], 3);
+    /// let top = &snapshot.cumulative_statistics(GroupBy::Function)?[0];
+    /// assert_eq!(top.to_string(), "walk: size=200 B, count=2, average=100 B");
+    /// let top = &snapshot.inclusive_statistics(GroupBy::Function)?[0];
+    /// assert_eq!(top.to_string(), "walk: size=100 B, count=1, average=100 B");
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
     pub fn cumulative_statistics(&self, group_by: GroupBy) -> Result<Vec<Statistic>, Error> {
-        let _ = group_by;
-        todo!()
+        check_cumulative(group_by)?;
+        Ok(self.summed(group_by, Counting::EveryFrame))
     }
 
-    /// Differences, largest first.
+    /// The blocks summed per group, where a block counts once for every group in its stack, however
+    /// often recursion repeats it. No group is larger than the snapshot.
+    ///
+    /// Largest first, as [`statistics`](Self::statistics).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`].
+    ///
+    /// See [`cumulative_statistics`](Self::cumulative_statistics) for an example.
+    pub fn inclusive_statistics(&self, group_by: GroupBy) -> Result<Vec<Statistic>, Error> {
+        check_cumulative(group_by)?;
+        Ok(self.summed(group_by, Counting::OncePerGroup))
+    }
+
+    /// How the groups of [`statistics`](Self::statistics) differ from those of an `old` snapshot.
+    /// Every group of either snapshot is there, also those that are gone or did not change.
+    ///
+    /// Largest change first: by absolute difference in bytes, then size, then absolute difference
+    /// in blocks, then number of blocks, then traceback, all descending. Differences stop at the
+    /// limits of `i64`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotComparable`] if one snapshot kept the frames of the standard library and the
+    /// other did not: their stacks would differ everywhere.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let line = Traceback::of(Frame::new("src/main.rs", 12));
+    /// let at = |size| Trace::new(Domain::HEAP, size, line.clone());
+    /// let old = Snapshot::from_traces([at(100)], 1);
+    /// let new = Snapshot::from_traces([at(100), at(50)], 1);
+    /// let top = &new.compare_to(&old, GroupBy::Line)?[0];
+    /// let text = "src/main.rs:12: size=150 B (+50 B), count=2 (+1), average=75 B";
+    /// assert_eq!(top.to_string(), text);
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
     pub fn compare_to(
         &self,
         old: &Snapshot,
         group_by: GroupBy,
     ) -> Result<Vec<StatisticDiff>, Error> {
-        let _ = (old, group_by);
-        todo!()
+        self.compared(old, group_by, Counting::MostRecent)
     }
 
-    /// Differences of cumulative statistics, largest first.
+    /// How the groups of [`cumulative_statistics`](Self::cumulative_statistics) differ from those
+    /// of an `old` snapshot. Otherwise as [`compare_to`](Self::compare_to).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`], and those of `compare_to`.
     pub fn compare_cumulative_to(
         &self,
         old: &Snapshot,
         group_by: GroupBy,
     ) -> Result<Vec<StatisticDiff>, Error> {
-        let _ = (old, group_by);
-        todo!()
+        check_cumulative(group_by)?;
+        self.compared(old, group_by, Counting::EveryFrame)
+    }
+
+    fn summed(&self, group_by: GroupBy, counting: Counting) -> Vec<Statistic> {
+        let mut grouping = Grouping::new(group_by, counting);
+        let totals = grouping.totals(self);
+        let mut statistics: Vec<Statistic> = grouping
+            .into_tracebacks()
+            .into_iter()
+            .zip(totals)
+            .map(|(traceback, total)| Statistic::new(traceback, total.size, total.count))
+            .collect();
+        statistics.sort_unstable_by(|a, b| b.cmp_size(a));
+        statistics
+    }
+
+    fn compared(
+        &self,
+        old: &Snapshot,
+        group_by: GroupBy,
+        counting: Counting,
+    ) -> Result<Vec<StatisticDiff>, Error> {
+        self.check_comparable(old)?;
+        let mut grouping = Grouping::new(group_by, counting);
+        let (new_totals, old_totals) = (grouping.totals(self), grouping.totals(old));
+        let total_of = |totals: &[Total], group| totals.get(group).copied().unwrap_or_default();
+        let mut diffs: Vec<StatisticDiff> = grouping
+            .into_tracebacks()
+            .into_iter()
+            .enumerate()
+            .map(|(group, traceback)| {
+                let (new, old) = (total_of(&new_totals, group), total_of(&old_totals, group));
+                StatisticDiff::between(traceback, new, old)
+            })
+            .collect();
+        diffs.sort_unstable_by(|a, b| b.cmp_change(a));
+        Ok(diffs)
+    }
+
+    fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
+        let (with, without) = match (
+            self.recording().runtime_frames,
+            old.recording().runtime_frames,
+        ) {
+            (true, false) => ("new", "old"),
+            (false, true) => ("old", "new"),
+            _ => return Ok(()),
+        };
+        Err(Error::new(
+            ErrorKind::NotComparable,
+            format!(
+                "cannot compare: the {with} snapshot was recorded with the frames of the standard \
+                 library, the {without} one without"
+            ),
+        ))
+    }
+}
+
+fn check_cumulative(group_by: GroupBy) -> Result<(), Error> {
+    if group_by == GroupBy::Traceback {
+        return Err(Error::new(
+            ErrorKind::CumulativeTraceback,
+            "cumulative statistics cannot be grouped by traceback: \
+             choose file, line, function or crate",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::frame::Frame;
+    use crate::snapshot::trace::{Domain, Trace};
+
+    fn snapshot(blocks: &[(&str, u64)]) -> Snapshot {
+        let trace = |&(file, size): &(&str, u64)| {
+            Trace::new(Domain::HEAP, size, Traceback::of(Frame::new(file, 1)))
+        };
+        Snapshot::from_traces(blocks.iter().map(trace), 1)
+    }
+
+    #[track_caller]
+    fn check<T: fmt::Display>(found: &[T], texts: &[&str]) {
+        let found: Vec<String> = found.iter().map(T::to_string).collect();
+        assert_eq!(found, texts);
+    }
+
+    #[test]
+    fn equal_sizes_are_ordered_by_count_then_name_all_descending() {
+        let snapshot = snapshot(&[("a", 4), ("b", 4), ("c", 2), ("c", 2), ("d", 0)]);
+        check(
+            &snapshot.statistics(GroupBy::Line),
+            &[
+                "c:1: size=4 B, count=2, average=2 B",
+                "b:1: size=4 B, count=1, average=4 B",
+                "a:1: size=4 B, count=1, average=4 B",
+                "d:1: size=0 B, count=1, average=0 B",
+            ],
+        );
+    }
+
+    #[test]
+    fn changes_are_ordered_by_magnitude_and_keep_every_group() {
+        let old = snapshot(&[("gone", 50), ("same", 7), ("less", 60)]);
+        let new = snapshot(&[("same", 7), ("less", 10), ("more", 50)]);
+        check(
+            &new.compare_to(&old, GroupBy::Line).unwrap(),
+            &[
+                "more:1: size=50 B (+50 B), count=1 (+1), average=50 B",
+                "less:1: size=10 B (-50 B), count=1 (+0), average=10 B",
+                "gone:1: size=0 B (-50 B), count=0 (-1)",
+                "same:1: size=7 B (+0 B), count=1 (+0), average=7 B",
+            ],
+        );
+    }
+
+    #[test]
+    fn sums_and_differences_stop_at_the_limits() {
+        let huge = snapshot(&[("a", u64::MAX), ("a", u64::MAX)]);
+        let none = snapshot(&[]);
+        assert_eq!(huge.statistics(GroupBy::Line)[0].size, u64::MAX);
+        let growth = huge.compare_to(&none, GroupBy::Line).unwrap();
+        assert_eq!(growth[0].size_diff, i64::MAX);
+        let fall = none.compare_to(&huge, GroupBy::Line).unwrap();
+        assert_eq!(fall[0].size_diff, -i64::MAX);
+    }
+
+    #[track_caller]
+    fn check_error<T: fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, text: &str) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn cumulative_by_traceback_is_an_error() {
+        let snapshot = snapshot(&[]);
+        let (kind, text) = (
+            ErrorKind::CumulativeTraceback,
+            "cumulative statistics cannot be grouped by traceback: \
+             choose file, line, function or crate",
+        );
+        let key = GroupBy::Traceback;
+        check_error(snapshot.cumulative_statistics(key), kind, text);
+        check_error(snapshot.inclusive_statistics(key), kind, text);
+        check_error(snapshot.compare_cumulative_to(&snapshot, key), kind, text);
+    }
+
+    #[test]
+    fn snapshots_with_and_without_runtime_frames_do_not_compare() {
+        let without = snapshot(&[]);
+        let mut with = without.clone();
+        with.recording.runtime_frames = true;
+        let kind = ErrorKind::NotComparable;
+        check_error(
+            with.compare_to(&without, GroupBy::Line),
+            kind,
+            "cannot compare: the new snapshot was recorded with the frames of the standard \
+             library, the old one without",
+        );
+        check_error(
+            without.compare_cumulative_to(&with, GroupBy::Line),
+            kind,
+            "cannot compare: the old snapshot was recorded with the frames of the standard \
+             library, the new one without",
+        );
+        assert!(with.compare_to(&with, GroupBy::Line).is_ok());
     }
 }

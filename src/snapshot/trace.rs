@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::frame::{Frame, Traceback};
+use super::size::Size;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own choice, given to
 /// [`track`](crate::track).
@@ -55,6 +56,12 @@ impl PartialEq for Trace {
 }
 
 impl Eq for Trace {}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.traceback, Size(self.size))
+    }
+}
 
 /// What a recording could not hold. All zero in a complete one; shown in every report otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,6 +189,17 @@ impl Snapshot {
     /// Sets the note `name`, replacing an earlier one.
     pub fn set_attribute(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.attributes.insert(name.into(), value.into());
+    }
+
+    /// The same snapshot with other blocks of the same stacks.
+    pub(crate) fn with_runs(&self, runs: Runs) -> Self {
+        Self {
+            stacks: self.stacks.clone(),
+            runs: runs.0,
+            traceback_limit: self.traceback_limit,
+            recording: self.recording.clone(),
+            attributes: self.attributes.clone(),
+        }
     }
 
     /// The distinct stacks.

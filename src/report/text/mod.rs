@@ -1,0 +1,242 @@
+//! A table of the largest groups, for a terminal.
+//!
+//! [`rows`] turns statistics into rows, [`table`] aligns them, [`notes`] says what stands below.
+//! Texts come from symbol tables and files of other machines: [`visible`] shows them so that none
+//! can steer the terminal.
+
+mod notes;
+mod rows;
+mod style;
+mod table;
+mod visible;
+
+use std::io::{self, Write};
+
+use crate::error::Error;
+use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff};
+use notes::Whose;
+use style::{Paint, Style};
+use table::Table;
+
+pub use style::terminal_colour;
+
+/// Columns of every table. Characters are counted, each as one column: east Asian and combining
+/// ones can make a line look longer or shorter.
+const WIDTH: usize = 80;
+
+/// Writes the largest `limit` groups of `snapshot` as a table of 80 columns, without colour. See
+/// [`Text`] for what it shows and for more choices.
+///
+/// # Errors
+///
+/// What `out` returns.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback, report};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12));
+/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 1);
+/// let mut out = Vec::new();
+/// report::text(&snapshot, GroupBy::Line, 10, &mut out)?;
+/// assert!(String::from_utf8_lossy(&out).contains("640 B  100.0%"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn text(
+    snapshot: &Snapshot,
+    group_by: GroupBy,
+    limit: usize,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    Text::new()
+        .group_by(group_by)
+        .limit(limit)
+        .write(snapshot, out)
+}
+
+/// A table of the largest groups, as text of 80 columns.
+///
+/// One row per group, largest first: its rank, bytes, share of all bytes, blocks, average bytes per
+/// block and place; below it the function and the source line, where they are known. Below the
+/// table: the groups left out, the totals, the tracer's own memory, and what the snapshot does not
+/// hold.
+///
+/// Long places are shortened with `…`. Control characters are shown as escapes. A character counts
+/// as one column, so lines with east Asian or combining characters may look longer or shorter.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback, report::Text};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12).with_function("app::main"));
+/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 1);
+/// let mut out = Vec::new();
+/// Text::new().group_by(GroupBy::Function).limit(3).write(&snapshot, &mut out)?;
+/// assert!(String::from_utf8_lossy(&out).contains("app::main"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    group_by: GroupBy,
+    limit: usize,
+    style: Style,
+    source_lines: bool,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            group_by: GroupBy::Line,
+            limit: 10,
+            style: Style::Plain,
+            source_lines: true,
+        }
+    }
+}
+
+impl Text {
+    /// The ten largest lines, without colour.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What blocks are grouped by. [`GroupBy::Traceback`] shows the whole stack below each row,
+    /// oldest frame first.
+    #[must_use]
+    pub fn group_by(mut self, group_by: GroupBy) -> Self {
+        self.group_by = group_by;
+        self
+    }
+
+    /// How many groups are shown, at most.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether to set parts of the text off by colour. See [`terminal_colour`] for whether a writer
+    /// shows it.
+    #[must_use]
+    pub fn colour(mut self, colour: bool) -> Self {
+        self.style = if colour { Style::Ansi } else { Style::Plain };
+        self
+    }
+
+    /// Whether to show source lines, which are read from the files that the snapshot names, as they
+    /// are now. Switch it off for a snapshot from someone who is not trusted to name files.
+    #[must_use]
+    pub fn source_lines(mut self, source_lines: bool) -> Self {
+        self.source_lines = source_lines;
+        self
+    }
+
+    /// Writes the largest groups of `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// What `out` returns.
+    pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let statistics = snapshot.statistics(self.group_by);
+        if statistics.is_empty() {
+            writeln!(out, "No live blocks.")?;
+        } else {
+            let (shown, others) = statistics.split_at(self.limit.min(statistics.len()));
+            let table = rows::of_statistics(self, shown, snapshot.total_size());
+            self.write_table("Live memory", &table, statistics.len(), out)?;
+            self.write_others(others, out)?;
+            writeln!(out, "{}", notes::total(snapshot))?;
+        }
+        notes::write_recording(snapshot, Whose::Only, out)?;
+        notes::write_hint([snapshot], out)
+    }
+
+    /// Writes the groups that changed most from the snapshot `old` to `new`.
+    ///
+    /// One row per group, largest change first: its rank, difference in bytes, bytes in `new`,
+    /// difference in blocks, blocks in `new`, and place. Groups without a change are not shown.
+    ///
+    /// # Errors
+    ///
+    /// [`NotComparable`](crate::ErrorKind::NotComparable) as [`Snapshot::compare_to`], and
+    /// [`Io`](crate::ErrorKind::Io) with what `out` returns.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report::Text};
+    ///
+    /// let line = Traceback::of(Frame::new("src/main.rs", 12));
+    /// let old = Snapshot::from_traces([], 1);
+    /// let new = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 1);
+    /// let mut out = Vec::new();
+    /// Text::new().write_diff(&new, &old, &mut out)?;
+    /// assert!(String::from_utf8_lossy(&out).contains("+640 B"));
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
+    pub fn write_diff(
+        &self,
+        new: &Snapshot,
+        old: &Snapshot,
+        out: &mut impl Write,
+    ) -> Result<(), Error> {
+        let diffs = new.compare_to(old, self.group_by)?;
+        self.write_changes(&diffs, new, old, out)
+            .map_err(|error| Error::io("cannot write", error))
+    }
+
+    fn write_changes(
+        &self,
+        diffs: &[StatisticDiff],
+        new: &Snapshot,
+        old: &Snapshot,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let changed: Vec<&StatisticDiff> = diffs.iter().filter(|diff| has_changed(diff)).collect();
+        if changed.is_empty() {
+            writeln!(out, "No change.")?;
+        } else {
+            let (shown, others) = changed.split_at(self.limit.min(changed.len()));
+            self.write_table("Change", &rows::of_diffs(self, shown), changed.len(), out)?;
+            if !others.is_empty() {
+                let size = others
+                    .iter()
+                    .fold(0, |sum: i64, diff| sum.saturating_add(diff.size_diff));
+                writeln!(out, "{} other: {:+}", others.len(), SizeDiff(size))?;
+            }
+        }
+        writeln!(out, "{}", notes::total_change(new, old))?;
+        notes::write_recording(new, Whose::New, out)?;
+        notes::write_recording(old, Whose::Old, out)?;
+        notes::write_hint([new, old], out)
+    }
+
+    fn write_table(
+        &self,
+        what: &str,
+        table: &Table,
+        groups: usize,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let shown = table.rows.len();
+        if shown == 0 {
+            return Ok(());
+        }
+        let mut title = format!("{what} by {}", self.group_by);
+        if shown < groups {
+            title += &format!(", the largest {shown} of {groups}");
+        }
+        writeln!(out, "{}\n", self.style.paint(Paint::Strong, &title))?;
+        table::write(table, self.style, out)
+    }
+
+    fn write_others(&self, others: &[Statistic], out: &mut impl Write) -> io::Result<()> {
+        if others.is_empty() {
+            return Ok(());
+        }
+        let size = others
+            .iter()
+            .fold(0, |sum: u64, other| sum.saturating_add(other.size));
+        writeln!(out, "{} other: {}", others.len(), Size(size))
+    }
+}
+
+fn has_changed(diff: &StatisticDiff) -> bool {
+    diff.size_diff != 0 || diff.count_diff != 0
+}

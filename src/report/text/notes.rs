@@ -1,0 +1,145 @@
+//! What stands below a table: totals, what was not captured, and how to capture more.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::snapshot::{Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback};
+
+/// Which snapshot a note is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Only,
+    New,
+    Old,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Only => "",
+            Self::New => " (new snapshot)",
+            Self::Old => " (old snapshot)",
+        })
+    }
+}
+
+pub(super) fn total(snapshot: &Snapshot) -> String {
+    let mut text = format!(
+        "Total: {} in {}",
+        Size(snapshot.total_size()),
+        counted(snapshot.blocks(), "block")
+    );
+    if snapshot.recording().peak > 0 {
+        text += &format!("; peak {}", Size(snapshot.recording().peak));
+    }
+    text
+}
+
+pub(super) fn total_change(new: &Snapshot, old: &Snapshot) -> String {
+    format!(
+        "Total: {:+} in {:+} blocks; now {} in {}",
+        SizeDiff(difference(new.total_size(), old.total_size())),
+        difference(new.blocks(), old.blocks()),
+        Size(new.total_size()),
+        counted(new.blocks(), "block"),
+    )
+}
+
+/// `new - old`, or the nearest number that fits.
+fn difference(new: u64, old: u64) -> i64 {
+    let difference = i128::from(new) - i128::from(old);
+    i64::try_from(difference).unwrap_or(if new < old { i64::MIN } else { i64::MAX })
+}
+
+/// The tracer's own memory and all that the recording does not hold.
+pub(super) fn write_recording(
+    snapshot: &Snapshot,
+    whose: Whose,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let recording = snapshot.recording();
+    if recording.tracer_memory > 0 {
+        let memory = Size(recording.tracer_memory);
+        writeln!(out, "Tracer's own memory: {memory}{whose}")?;
+    }
+    let Losses {
+        blocks,
+        stacks,
+        replaced,
+        ..
+    } = recording.losses;
+    if blocks > 0 {
+        let blocks = counted(blocks, "block");
+        writeln!(out, "Not recorded: {blocks}{whose}")?;
+    }
+    if stacks > 0 {
+        let blocks = counted(stacks, "block");
+        writeln!(out, "Recorded without a stack: {blocks}{whose}")?;
+    }
+    if replaced > 0 {
+        let blocks = counted(replaced, "block");
+        writeln!(out, "Freed unseen and replaced later: {blocks}{whose}")?;
+    }
+    write_cut_stacks(snapshot, whose, out)
+}
+
+fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {
+    let stacks = stacks_in_use(snapshot);
+    let cut = stacks.iter().filter(|stack| stack.is_truncated()).count();
+    if cut == 0 {
+        return Ok(());
+    }
+    let all = stacks.len();
+    writeln!(
+        out,
+        "Stacks without their oldest frames: {cut} of {all}{whose}"
+    )
+}
+
+/// Tells how to get lines, if there are allocations of which only the function is known.
+pub(super) fn write_hint<const N: usize>(
+    snapshots: [&Snapshot; N],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut stacks = snapshots.into_iter().flat_map(stacks_in_use);
+    if !stacks.any(|stack| could_have_line(stack.most_recent())) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nSome allocations have a function but no line. For lines, add to Cargo.toml:\n\n    \
+         [profile.release]\n    debug = \"line-tables-only\""
+    )
+}
+
+/// True for a frame without a line that belongs to the program itself. A setting of this program
+/// does not change the shared libraries that it uses.
+fn could_have_line(frame: &Frame) -> bool {
+    const LIBRARIES: [&str; 3] = [".so", ".dylib", ".dll"];
+    let in_library = frame.code().is_some_and(|(module, _)| {
+        let name = module.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        LIBRARIES.iter().any(|ending| name.contains(ending))
+    });
+    frame.is_named() && !in_library
+}
+
+/// The stacks that allocator blocks have. A filtered snapshot holds others too, and a domain of the
+/// program's own may name its frames as it likes.
+fn stacks_in_use(snapshot: &Snapshot) -> Vec<&Traceback> {
+    let mut used = vec![false; snapshot.stacks().len()];
+    for (run, _) in snapshot.counted_runs() {
+        if let Some(used) = used.get_mut(run.stack as usize) {
+            *used |= run.domain == Domain::HEAP;
+        }
+    }
+    let stacks = snapshot.stacks().iter().zip(used);
+    stacks
+        .filter(|(_, used)| *used)
+        .map(|(stack, _)| stack)
+        .collect()
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

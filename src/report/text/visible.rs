@@ -1,0 +1,133 @@
+//! Texts of unknown origin, made fit for a terminal: nothing steers it, and nothing is too long.
+
+use std::borrow::Cow;
+
+const ELLIPSIS: char = '…';
+
+/// `text` with escapes in the place of characters that would move the cursor, change colours or
+/// turn the direction of writing.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if steers(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            // Marks without width, line and paragraph separators, embeddings and isolates.
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
+}
+
+/// The end of `text`: what tells one path from another. Cut after a `/` if that costs little.
+pub(super) fn keep_end(text: &str, width: usize) -> Cow<'_, str> {
+    let len = text.chars().count();
+    if len <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = width.saturating_sub(1);
+    let mut end = skip(text, len - kept);
+    if let Some(slash) = end.find('/')
+        && end[..slash].chars().count() * 3 <= kept
+    {
+        end = &end[slash..];
+    }
+    Cow::Owned(format!("{ELLIPSIS}{end}"))
+}
+
+/// Both ends of `text`: the crate and the name of a function.
+pub(super) fn keep_ends(text: &str, width: usize) -> Cow<'_, str> {
+    let len = text.chars().count();
+    if len <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = width.saturating_sub(1);
+    let start: String = text.chars().take(kept / 3).collect();
+    let end = skip(text, len - (kept - kept / 3));
+    Cow::Owned(format!("{start}{ELLIPSIS}{end}"))
+}
+
+/// The start of `text`.
+pub(super) fn keep_start(text: &str, width: usize) -> Cow<'_, str> {
+    if text.chars().count() <= width {
+        return Cow::Borrowed(text);
+    }
+    let start: String = text.chars().take(width.saturating_sub(1)).collect();
+    Cow::Owned(format!("{}{ELLIPSIS}", start.trim_end()))
+}
+
+fn skip(text: &str, characters: usize) -> &str {
+    let start = text.char_indices().nth(characters);
+    &text[start.map_or(text.len(), |(index, _)| index)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        assert_eq!(escaped("größe → 漢字"), "größe → 漢字");
+        assert_eq!(escaped("\x1b[31m\r\n\u{7}"), "\\u{1b}[31m\\r\\n\\u{7}");
+        assert_eq!(escaped("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+        assert_eq!(escaped("\u{200b}\u{2066}"), "\\u{200b}\\u{2066}");
+    }
+
+    #[test]
+    fn paths_keep_their_end() {
+        assert_eq!(keep_end("src/main.rs:12", 14), "src/main.rs:12");
+        assert_eq!(
+            keep_end("crate-1.0.0/src/parser/mod.rs:12", 20),
+            "…/parser/mod.rs:12"
+        );
+        assert_eq!(keep_end("abcdefghij", 5), "…ghij");
+        assert_eq!(keep_end("ääääääääää", 5), "…ääää");
+    }
+
+    #[test]
+    fn functions_keep_both_ends() {
+        assert_eq!(
+            keep_ends("serde_json::de::from_str", 24),
+            "serde_json::de::from_str"
+        );
+        assert_eq!(keep_ends("serde_json::de::from_str", 13), "serd…from_str");
+        assert_eq!(keep_ends("漢字漢字漢字漢字", 4), "漢…漢字");
+    }
+
+    #[test]
+    fn source_keeps_its_start() {
+        assert_eq!(keep_start("let a = b;", 10), "let a = b;");
+        assert_eq!(keep_start("let a = b;", 7), "let a…");
+    }
+
+    /// Widths that leave no room must not panic.
+    #[test]
+    fn no_room_is_no_panic() {
+        for width in 0..4 {
+            for text in ["", "a", "a/b/c/d", "漢字漢字漢"] {
+                for shortened in [
+                    keep_end(text, width),
+                    keep_ends(text, width),
+                    keep_start(text, width),
+                ] {
+                    assert!(shortened.chars().count() <= width.max(1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a file may hold. The reader refuses what is beyond; the writer refuses to write it, so that
+//! a file that could be saved can be loaded.
+
+use crate::error::{Error, ErrorKind};
+
+/// Bytes, compressed and decompressed alike.
+pub(super) const BYTES: u64 = 1 << 30;
+
+/// Bytes of one text. Names of Rust functions reach some hundred thousand.
+const TEXT: usize = 1 << 20;
+
+/// Frames of one stack. The engine keeps 65,535 calls at most, and a call can stand for several
+/// inlined frames.
+const DEPTH: u32 = 1 << 17;
+
+/// Decompressed bytes that a file may have before their proportion to its size matters.
+const DECODED_BASE: u64 = 4 << 20;
+
+/// Decompressed bytes per compressed byte. Rows of runs differ from their neighbours, since like
+/// runs are one; so the shortest pattern that can repeat is two rows, 22 bytes, and deflate needs 5
+/// bits to repeat it 258 bytes long: no snapshot exceeds 413. One byte repeated reaches 1,032 and
+/// is refused.
+const DECODED_RATIO: u64 = 512;
+
+/// Frames of all stacks together, at 8 bytes each once they are loaded. The file holds shared
+/// callers once and a loaded snapshot holds them in each stack, so a chain of n calls whose every
+/// prefix is a stack grows to n * n / 2.
+const FRAMES_BASE: u64 = 32 << 20;
+const FRAMES_RATIO: u64 = 256;
+
+/// Most decompressed bytes that `compressed` bytes may become.
+pub(super) fn decoded(compressed: u64) -> u64 {
+    BYTES.min(DECODED_BASE + compressed.saturating_mul(DECODED_RATIO))
+}
+
+pub(super) fn check_decoded(bytes: u64, compressed: u64) -> Result<(), Error> {
+    let most = decoded(compressed);
+    if bytes > most {
+        return Err(invalid(format!(
+            "the first {compressed} compressed bytes expand to more than {most} bytes"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn check_text(what: &str, text: &str) -> Result<(), Error> {
+    if text.len() > TEXT {
+        let len = text.len();
+        return Err(invalid(format!(
+            "{what} is {len} bytes long; a text has {TEXT} at most"
+        )));
+    }
+    Ok(())
+}
+
+/// Adds up the frames of the stacks, refusing each stack before it is built.
+#[derive(Default)]
+pub(super) struct Frames(u64);
+
+impl Frames {
+    pub(super) fn add(&mut self, stack: usize, depth: u32) -> Result<(), Error> {
+        if depth > DEPTH {
+            return Err(invalid(format!(
+                "stack {stack} has {depth} frames; a stack has {DEPTH} at most"
+            )));
+        }
+        self.0 += u64::from(depth);
+        Ok(())
+    }
+
+    pub(super) fn check(&self, compressed: u64) -> Result<(), Error> {
+        let most = FRAMES_BASE + compressed.saturating_mul(FRAMES_RATIO);
+        if self.0 > most {
+            return Err(invalid(format!(
+                "the stacks have more than {most} frames together, too many \
+                 for a file of {compressed} bytes"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Adds up the runs, so that no sum over blocks can overflow later.
+#[derive(Default)]
+pub(super) struct Totals {
+    blocks: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, run: usize, size: u64, count: u64) -> Result<(), Error> {
+        self.blocks = self
+            .blocks
+            .checked_add(count)
+            .filter(|blocks| i64::try_from(*blocks).is_ok())
+            .ok_or_else(|| {
+                invalid(format!(
+                    "the blocks up to run {run} are more than can be counted"
+                ))
+            })?;
+        self.bytes = size
+            .checked_mul(count)
+            .and_then(|bytes| self.bytes.checked_add(bytes))
+            .ok_or_else(|| {
+                invalid(format!(
+                    "the bytes up to run {run} are more than can be counted"
+                ))
+            })?;
+        Ok(())
+    }
+}
+
+#[cold]
+pub(super) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidFile, message)
+}

@@ -1,0 +1,254 @@
+//! From a snapshot to the fields of a file. Memory grows with the distinct stacks, not with the
+//! blocks.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::io::{self, BufWriter, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::{Serialize, Serializer};
+
+use super::limits::{self, invalid};
+use super::schema::{
+    self, Body, Document, FrameRow, LossesRow, Meta, ModuleRow, NodeRow, Offset, RunRow, StackRow,
+};
+use crate::error::Error;
+use crate::snapshot::frame::{Frame, Module, Traceback};
+use crate::snapshot::trace::Snapshot;
+
+pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Error> {
+    let mut tables = Tables::default();
+    let stack_of = tables.add_stacks(snapshot)?;
+    let kept = std::mem::take(&mut tables.kept);
+    let document = Document {
+        format: schema::FORMAT,
+        version: schema::VERSION,
+        body: tables.into_body(snapshot, &stack_of)?,
+    };
+    let (decoded, compressed) =
+        compress(&document, out).map_err(|error| Error::io("cannot write", error))?;
+    limits::check_decoded(decoded, compressed)?;
+    kept.check(compressed)
+}
+
+/// Writes the document and tells its bytes before and after compression.
+fn compress(document: &impl Serialize, out: &mut impl Write) -> io::Result<(u64, u64)> {
+    let gzip = GzEncoder::new(Counted::new(out), Compression::default());
+    let mut json = BufWriter::new(Counted::new(gzip));
+    serde_json::to_writer(&mut json, document)?;
+    let gzip = json.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let decoded = gzip.bytes;
+    let mut file = gzip.inner.finish()?;
+    file.flush()?;
+    Ok((decoded, file.bytes))
+}
+
+/// Counts the bytes that pass.
+struct Counted<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W> Counted<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, bytes: 0 }
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The tables under construction, each entry numbered by its first appearance.
+#[derive(Default)]
+struct Tables<'a> {
+    modules: Numbered<&'a Module>,
+    strings: Numbered<&'a str>,
+    frames: Numbered<FrameRow>,
+    nodes: Numbered<NodeRow>,
+    stacks: Vec<StackRow>,
+    /// Numbers of frames that were met before, by identity: spares comparing their texts.
+    known: HashMap<usize, u32>,
+    kept: limits::Frames,
+}
+
+impl<'a> Tables<'a> {
+    /// Adds the stacks that blocks have; a filtered snapshot holds more. Returns the number in the
+    /// file of each stack of the snapshot.
+    fn add_stacks(&mut self, snapshot: &'a Snapshot) -> Result<Vec<u32>, Error> {
+        const UNUSED: u32 = u32::MAX;
+        let mut totals = limits::Totals::default();
+        let mut numbers = vec![UNUSED; snapshot.stacks().len()];
+        for (index, (run, count)) in snapshot.counted_runs().enumerate() {
+            totals.add(index, run.size, count)?;
+            let stack = run.stack as usize;
+            if let (Some(number @ &mut UNUSED), Some(traceback)) =
+                (numbers.get_mut(stack), snapshot.stacks().get(stack))
+            {
+                *number = index_of(self.stacks.len())?;
+                self.add_stack(traceback)?;
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn add_stack(&mut self, stack: &'a Traceback) -> Result<(), Error> {
+        self.kept
+            .add(self.stacks.len(), index_of(stack.len()).unwrap_or(u32::MAX))?;
+        let mut node = None;
+        for frame in stack {
+            let frame = self.frame(frame)?;
+            node = Some(self.nodes.number(NodeRow(node, frame))?);
+        }
+        if let Some(node) = node {
+            let row = StackRow(node, stack.total_nframe(), stack.was_cut());
+            self.stacks.push(row);
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &'a Frame) -> Result<u32, Error> {
+        if let Some(number) = self.known.get(&frame.identity()) {
+            return Ok(*number);
+        }
+        let code = match frame.code() {
+            Some((module, offset)) => Some((self.modules.number(module)?, Offset(offset))),
+            None => None,
+        };
+        let row = FrameRow {
+            file: self.string(frame.filename())?,
+            line: frame.lineno(),
+            column: frame.column(),
+            named: frame.is_named(),
+            function: self.optional(frame.function())?,
+            crate_name: self.optional(frame.crate_name())?,
+            path: self.optional(frame.path())?,
+            code,
+        };
+        let number = self.frames.number(row)?;
+        self.known.insert(frame.identity(), number);
+        Ok(number)
+    }
+
+    fn string(&mut self, text: &'a str) -> Result<u32, Error> {
+        limits::check_text("a name in a frame", text)?;
+        self.strings.number(text)
+    }
+
+    fn optional(&mut self, text: Option<&'a str>) -> Result<Option<u32>, Error> {
+        text.map(|text| self.string(text)).transpose()
+    }
+
+    fn into_body(
+        self,
+        snapshot: &'a Snapshot,
+        stack_of: &'a [u32],
+    ) -> Result<Body<'a, RunRows<'a>>, Error> {
+        Ok(Body {
+            meta: meta(snapshot)?,
+            modules: modules(self.modules.rows)?,
+            strings: self.strings.rows.into_iter().map(Cow::Borrowed).collect(),
+            frames: self.frames.rows,
+            nodes: self.nodes.rows,
+            stacks: self.stacks,
+            runs: RunRows { snapshot, stack_of },
+        })
+    }
+}
+
+/// Distinct rows and the number of each.
+struct Numbered<T> {
+    numbers: HashMap<T, u32>,
+    rows: Vec<T>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self {
+            numbers: HashMap::new(),
+            rows: Vec::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Numbered<T> {
+    fn number(&mut self, row: T) -> Result<u32, Error> {
+        if let Some(number) = self.numbers.get(&row) {
+            return Ok(*number);
+        }
+        let number = index_of(self.rows.len())?;
+        self.rows.push(row.clone());
+        self.numbers.insert(row, number);
+        Ok(number)
+    }
+}
+
+fn index_of(len: usize) -> Result<u32, Error> {
+    u32::try_from(len).map_err(|_| invalid("a table has more than 4294967295 entries"))
+}
+
+fn modules(rows: Vec<&Module>) -> Result<Vec<ModuleRow<'_>>, Error> {
+    rows.into_iter()
+        .map(|module| {
+            limits::check_text("a module's path", &module.path)?;
+            limits::check_text("a build id", module.build_id.as_deref().unwrap_or_default())?;
+            Ok(ModuleRow {
+                path: Cow::Borrowed(&module.path),
+                build_id: module.build_id.as_deref().map(Cow::Borrowed),
+            })
+        })
+        .collect()
+}
+
+fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
+    let recording = snapshot.recording();
+    for (name, value) in snapshot.attributes() {
+        limits::check_text("an attribute's name", name)?;
+        limits::check_text("an attribute", value)?;
+    }
+    Ok(Meta {
+        writer: Cow::Borrowed(concat!("tracemalloc ", env!("CARGO_PKG_VERSION"))),
+        traceback_limit: snapshot.traceback_limit(),
+        taken_at: recording.taken_at,
+        process_id: recording.process_id,
+        current: recording.current,
+        peak: recording.peak,
+        tracer_memory: recording.tracer_memory,
+        runtime_frames: recording.runtime_frames,
+        losses: LossesRow {
+            blocks: recording.losses.blocks,
+            stacks: recording.losses.stacks,
+            replaced: recording.losses.replaced,
+        },
+        attributes: snapshot
+            .attributes()
+            .iter()
+            .map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_str())))
+            .collect(),
+    })
+}
+
+/// The runs, written one by one from the snapshot.
+struct RunRows<'a> {
+    snapshot: &'a Snapshot,
+    stack_of: &'a [u32],
+}
+
+impl Serialize for RunRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.snapshot.counted_runs().map(|(run, count)| {
+            let stack = self.stack_of.get(run.stack as usize).copied();
+            RunRow(stack.unwrap_or(u32::MAX), run.domain.0, run.size, count)
+        }))
+    }
+}

@@ -1,0 +1,242 @@
+//! Puts the stacks of snapshots into groups and sums their blocks.
+//!
+//! A snapshot has many blocks, fewer stacks and few distinct frames. So blocks are summed per stack
+//! first, the text of a frame is looked at once however many stacks hold it, and everything between
+//! works on small numbers.
+
+use std::collections::HashMap;
+
+use super::frame::{Frame, Traceback};
+use super::group_by::GroupBy;
+use super::identity::IdentityMap;
+use super::trace::Snapshot;
+
+/// Which frames of a block's stack the block is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// The frame that made the allocation.
+    MostRecent,
+    /// Every frame: as often as a group occurs in the stack.
+    EveryFrame,
+    /// Every frame, but once per group however often recursion repeats it.
+    OncePerGroup,
+}
+
+/// Bytes and blocks of a group. Sums stop at the greatest number instead of wrapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Total {
+    pub(super) size: u64,
+    pub(super) count: u64,
+}
+
+impl Total {
+    fn add(&mut self, other: Self) {
+        self.size = self.size.saturating_add(other.size);
+        self.count = self.count.saturating_add(other.count);
+    }
+}
+
+/// Numbers the groups of one or more snapshots by first appearance, so that the groups of two
+/// snapshots can be set side by side.
+#[derive(Debug)]
+pub(super) struct Grouping<'a> {
+    group_by: GroupBy,
+    counting: Counting,
+    frames: FrameGroups<'a>,
+    /// Used by [`GroupBy::Traceback`] only.
+    stacks: StackGroups<'a>,
+}
+
+impl<'a> Grouping<'a> {
+    pub(super) fn new(group_by: GroupBy, counting: Counting) -> Self {
+        Self {
+            group_by,
+            counting,
+            frames: FrameGroups::new(group_by),
+            stacks: StackGroups::default(),
+        }
+    }
+
+    /// Bytes and blocks of each group in `snapshot`, at the group's number. Groups that only other
+    /// snapshots have are zero, or past the end.
+    pub(super) fn totals(&mut self, snapshot: &'a Snapshot) -> Vec<Total> {
+        let mut totals: Vec<Total> = Vec::new();
+        let mut groups = Vec::new();
+        for (stack, blocks) in snapshot.stacks().iter().zip(stack_totals(snapshot)) {
+            if blocks.count == 0 {
+                continue;
+            }
+            groups.clear();
+            self.find_groups(stack, &mut groups);
+            for &group in &groups {
+                let group = group as usize;
+                if totals.len() <= group {
+                    totals.resize(group + 1, Total::default());
+                }
+                totals[group].add(blocks);
+            }
+        }
+        totals
+    }
+
+    /// What each group shares, at the group's number.
+    pub(super) fn into_tracebacks(self) -> Vec<Traceback> {
+        let Self { group_by, .. } = self;
+        if group_by == GroupBy::Traceback {
+            self.stacks.first.into_iter().cloned().collect()
+        } else {
+            let first = self.frames.first.into_iter();
+            first
+                .map(|frame| Traceback::of(group_by.label(frame)))
+                .collect()
+        }
+    }
+
+    fn find_groups(&mut self, stack: &'a Traceback, groups: &mut Vec<u32>) {
+        if self.group_by == GroupBy::Traceback {
+            groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
+            let group = self.stacks.group(stack, groups);
+            groups.clear();
+            groups.push(group);
+        } else if self.counting == Counting::MostRecent {
+            groups.push(self.frames.group(stack.most_recent()));
+        } else {
+            groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
+            if self.counting == Counting::OncePerGroup {
+                groups.sort_unstable();
+                groups.dedup();
+            }
+        }
+    }
+}
+
+/// Bytes and blocks of each stack, at the stack's index.
+fn stack_totals(snapshot: &Snapshot) -> Vec<Total> {
+    let mut totals = vec![Total::default(); snapshot.stacks().len()];
+    for (run, count) in snapshot.counted_runs() {
+        if let Some(total) = totals.get_mut(run.stack as usize) {
+            let size = run.size.saturating_mul(count);
+            total.add(Total { size, count });
+        }
+    }
+    totals
+}
+
+/// Numbers the groups of frames.
+#[derive(Debug)]
+struct FrameGroups<'a> {
+    group_by: GroupBy,
+    /// The frames are borrowed, so their identities stay theirs.
+    seen: IdentityMap<u32>,
+    ids: HashMap<(&'a str, u32), u32>,
+    /// The frame that each group was first met at.
+    first: Vec<&'a Frame>,
+}
+
+impl<'a> FrameGroups<'a> {
+    fn new(group_by: GroupBy) -> Self {
+        Self {
+            group_by,
+            seen: IdentityMap::default(),
+            ids: HashMap::new(),
+            first: Vec::new(),
+        }
+    }
+
+    fn group(&mut self, frame: &'a Frame) -> u32 {
+        if let Some(group) = self.seen.get(&frame.identity()) {
+            return *group;
+        }
+        let next = number(self.first.len());
+        let group = *self.ids.entry(self.group_by.key(frame)).or_insert(next);
+        if group == next {
+            self.first.push(frame);
+        }
+        self.seen.insert(frame.identity(), group);
+        group
+    }
+}
+
+/// Numbers distinct stacks, each given as the groups of its frames.
+#[derive(Debug, Default)]
+struct StackGroups<'a> {
+    ids: HashMap<Box<[u32]>, u32>,
+    /// The stack that each group was first met at.
+    first: Vec<&'a Traceback>,
+}
+
+impl<'a> StackGroups<'a> {
+    fn group(&mut self, stack: &'a Traceback, frames: &[u32]) -> u32 {
+        if let Some(group) = self.ids.get(frames) {
+            return *group;
+        }
+        let group = number(self.first.len());
+        self.ids.insert(frames.into(), group);
+        self.first.push(stack);
+        group
+    }
+}
+
+fn number(groups: usize) -> u32 {
+    u32::try_from(groups).unwrap_or_else(|_| unreachable!("memory for 2^32 groups does not exist"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::trace::{Domain, Trace};
+
+    fn snapshot(stacks: &[&[(&str, u32)]]) -> Snapshot {
+        let traces = stacks.iter().map(|frames| {
+            let frames = frames.iter().map(|&(file, line)| Frame::new(file, line));
+            let stack = Traceback::from_oldest_first(frames).expect("a stack of some frames");
+            Trace::new(Domain::HEAP, 10, stack)
+        });
+        Snapshot::from_traces(traces, 9)
+    }
+
+    #[track_caller]
+    fn check(group_by: GroupBy, counting: Counting, stacks: &[&[(&str, u32)]], counts: &[u64]) {
+        let snapshot = snapshot(stacks);
+        let mut grouping = Grouping::new(group_by, counting);
+        let totals = grouping.totals(&snapshot);
+        let found: Vec<u64> = totals.iter().map(|total| total.count).collect();
+        assert_eq!(found, counts);
+        assert!(totals.iter().all(|total| total.size == 10 * total.count));
+        assert_eq!(grouping.into_tracebacks().len(), counts.len());
+    }
+
+    #[test]
+    fn recursion_counts_as_asked() {
+        let stacks: &[&[(&str, u32)]] = &[&[("a", 1), ("a", 1), ("a", 2)], &[("b", 1), ("a", 2)]];
+        check(GroupBy::Line, Counting::MostRecent, stacks, &[2]);
+        check(GroupBy::Line, Counting::EveryFrame, stacks, &[2, 2, 1]);
+        check(GroupBy::Line, Counting::OncePerGroup, stacks, &[1, 2, 1]);
+        check(GroupBy::File, Counting::EveryFrame, stacks, &[4, 1]);
+        check(GroupBy::File, Counting::OncePerGroup, stacks, &[2, 1]);
+        check(GroupBy::Traceback, Counting::MostRecent, stacks, &[1, 1]);
+    }
+
+    #[test]
+    fn stacks_that_differ_only_in_depth_are_one_group() {
+        let stack = Traceback::of(Frame::new("a", 1));
+        let traces = [stack.clone(), stack.with_total_nframe(7)]
+            .map(|stack| Trace::new(Domain::HEAP, 10, stack));
+        let snapshot = Snapshot::from_traces(traces, 1);
+        assert_eq!(snapshot.stacks().len(), 2);
+        let totals = Grouping::new(GroupBy::Traceback, Counting::MostRecent).totals(&snapshot);
+        assert_eq!(totals, [Total { size: 20, count: 2 }]);
+    }
+
+    #[test]
+    fn two_snapshots_share_their_groups() {
+        let (old, new) = (
+            snapshot(&[&[("a", 1)], &[("b", 1)]]),
+            snapshot(&[&[("c", 1)], &[("b", 1)]]),
+        );
+        let mut grouping = Grouping::new(GroupBy::Line, Counting::MostRecent);
+        let counts = |totals: Vec<Total>| totals.iter().map(|t| t.count).collect::<Vec<_>>();
+        assert_eq!(counts(grouping.totals(&old)), [1, 1]);
+        assert_eq!(counts(grouping.totals(&new)), [0, 1, 1]);
+    }
+}
