@@ -3,6 +3,15 @@
 mod error;
 pub mod report;
 mod snapshot;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the collector that asks for names comes next"
+    )
+)]
+mod symbols;
 
 pub use error::{Error, ErrorKind};
 pub use snapshot::{

@@ -1,1 +1,91 @@
+//! Names for return addresses: functions, inlined ones too, with files and lines.
+//!
+//! Runs when somebody asks (a snapshot), never inside an allocation: it takes locks, reads debug information and
+//! allocates freely.
 
+mod cache;
+mod crate_names;
+#[expect(
+    unsafe_code,
+    reason = "the loader's list of modules is C, and their build ids are read from memory"
+)]
+mod modules;
+mod paths;
+mod resolve;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::snapshot::Frame;
+
+use cache::Cache;
+use modules::Modules;
+use resolve::Resolver;
+
+pub(crate) use runtime::visible;
+
+/// Names of return addresses, each read from the debug information once.
+///
+/// An address keeps the name that it got first. A library that is unloaded, and another one loaded in its place, are
+/// not told apart: to forget names at an unload would take them from the blocks that the library left behind.
+pub(crate) struct Symbols {
+    cache: Cache,
+    modules: Modules,
+    program: OnceLock<resolve::Program>,
+}
+
+impl Symbols {
+    pub(crate) const fn new() -> Self {
+        Self {
+            cache: Cache::new(),
+            modules: Modules::new(),
+            program: OnceLock::new(),
+        }
+    }
+
+    /// Resolves those of these return addresses that have no name yet.
+    ///
+    /// The debug-information reader maps whole files; its memory is given back before this returns. So name many
+    /// addresses in one call.
+    pub(crate) fn resolve(&self, return_addresses: &[usize]) {
+        let mut unnamed: Vec<usize> = return_addresses
+            .iter()
+            .copied()
+            .filter(|&address| self.cache.get(address).is_none())
+            .collect();
+        if unnamed.is_empty() {
+            return;
+        }
+        // The reader keeps only a few modules open: neighbours in memory come from one module.
+        unnamed.sort_unstable();
+        unnamed.dedup();
+        let resolver = Resolver {
+            cache: &self.cache,
+            modules: &self.modules,
+            program: self.program.get_or_init(resolve::Program::this),
+        };
+        for address in unnamed {
+            self.cache.insert(address, resolver.frames(address));
+        }
+        backtrace::clear_symbol_cache();
+    }
+
+    /// The frames of one return address, at least one: the function that the machine code is, then what the compiler
+    /// inlined into it, the innermost last. Resolves the address if [`Symbols::resolve`] was not asked before.
+    pub(crate) fn frames(&self, return_address: usize) -> Arc<[Frame]> {
+        if let Some(frames) = self.cache.get(return_address) {
+            return frames;
+        }
+        self.resolve(&[return_address]);
+        self.cache
+            .get(return_address)
+            .unwrap_or_else(|| Arc::new([resolve::unknown()]))
+    }
+
+    /// Bytes held by the names, estimated; never falls.
+    pub(crate) fn memory(&self) -> usize {
+        self.cache.memory()
+    }
+}
