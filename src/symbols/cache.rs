@@ -7,10 +7,12 @@ use dashmap::{DashMap, DashSet};
 
 use crate::snapshot::Frame;
 
-/// Bytes of a frame without its texts: the fields behind the pointer and two reference counts, rounded up.
+/// Bytes of a frame without its texts: the fields behind the pointer and two reference counts,
+/// rounded up.
 const FRAME_BYTES: usize = 128;
 
-/// Frames by return address, and the texts that they share: a file name that a thousand frames bear is kept once.
+/// Frames by return address, and the texts that they share: a file name that a thousand frames bear
+/// is kept once.
 pub(super) struct Cache {
     frames: LazyLock<DashMap<usize, Arc<[Frame]>>>,
     texts: LazyLock<DashSet<Arc<str>>>,
@@ -32,8 +34,8 @@ impl Cache {
             .map(|entry| Arc::clone(entry.value()))
     }
 
-    /// Keeps `frames` as the names of the address, unless another thread was faster: the first answer stays, so that
-    /// snapshots share their frames.
+    /// Keeps `frames` as the names of the address, unless another thread was faster: the first
+    /// answer stays, so that snapshots share their frames.
     pub(super) fn insert(&self, return_address: usize, frames: Arc<[Frame]>) {
         let bytes = size_of::<(usize, Arc<[Frame]>)>() + frames.len() * FRAME_BYTES;
         self.frames.entry(return_address).or_insert_with(|| {

@@ -1,10 +1,10 @@
 //! The crate of a function, read from its demangled name.
 //!
 //! A name is a path (`serde_json::de::from_str`), or a type or an implementation in angle brackets
-//! (`<app::Point as core::fmt::Display>::fmt`). An implementation belongs to the crate of its type or to that of its
-//! trait, and the name does not say which. Rust's orphan rule does in most cases: the standard library implements no
-//! foreign trait, and a trait of the standard library on a type of the standard library is implemented elsewhere only
-//! if its arguments name a type from there.
+//! (`<app::Point as core::fmt::Display>::fmt`). An implementation belongs to the crate of its type
+//! or to that of its trait, and the name does not say which. Rust's orphan rule does in most cases:
+//! the standard library implements no foreign trait, and a trait of the standard library on a type
+//! of the standard library is implemented elsewhere only if its arguments name a type from there.
 
 /// Crates of the toolchain.
 const STANDARD: [&str; 5] = ["alloc", "core", "proc_macro", "std", "test"];
@@ -17,11 +17,11 @@ pub(super) fn is_standard(crate_name: &str) -> bool {
     STANDARD.contains(&crate_name)
 }
 
-/// The crate of `function`, a demangled name without hash; `None` where the name has no path: C functions, primitive
-/// types, names in debug information that has line tables only.
+/// The crate of `function`, a demangled name without hash; `None` where the name has no path: C
+/// functions, primitive types, names in debug information that has line tables only.
 ///
-/// `package` is the crate that the source file belongs to, where the path tells: it decides between a type's and a
-/// trait's crate.
+/// `package` is the crate that the source file belongs to, where the path tells: it decides between
+/// a type's and a trait's crate.
 pub(super) fn crate_of<'a>(function: &'a str, package: Option<&str>) -> Option<&'a str> {
     if nesting(function) > MAX_NESTING {
         return None;
@@ -54,8 +54,9 @@ fn qualified_crate<'a>(inner: &'a str, package: Option<&str>) -> Option<&'a str>
     }
 }
 
-/// For a standard trait on a standard type: the crate of the trait's argument, as in `From<app::Id> for String`. If the
-/// type itself has foreign parts, the implementation is the generic one of the standard library.
+/// For a standard trait on a standard type: the crate of the trait's argument, as in `From<app::Id>
+/// for String`. If the type itself has foreign parts, the implementation is the generic one of the
+/// standard library.
 fn argument_crate<'a>(self_type: &str, of_trait: &'a str) -> Option<&'a str> {
     if arguments(self_type).any(|part| foreign_crate(part).is_some()) {
         return None;
@@ -63,7 +64,8 @@ fn argument_crate<'a>(self_type: &str, of_trait: &'a str) -> Option<&'a str> {
     arguments(of_trait).find_map(foreign_crate)
 }
 
-/// The crate of a type; what stands behind a reference or in a slice, array or tuple counts, since these have none.
+/// The crate of a type; what stands behind a reference or in a slice, array or tuple counts, since
+/// these have none.
 fn type_crate(text: &str) -> Option<&str> {
     let mut text = text;
     loop {

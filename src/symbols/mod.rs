@@ -1,7 +1,7 @@
 //! Names for return addresses: functions, inlined ones too, with files and lines.
 //!
-//! Runs when somebody asks (a snapshot), never inside an allocation: it takes locks, reads debug information and
-//! allocates freely.
+//! Runs when somebody asks (a snapshot), never inside an allocation: it takes locks, reads debug
+//! information and allocates freely.
 
 mod cache;
 mod crate_names;
@@ -28,8 +28,9 @@ pub(crate) use runtime::visible;
 
 /// Names of return addresses, each read from the debug information once.
 ///
-/// An address keeps the name that it got first. A library that is unloaded, and another one loaded in its place, are
-/// not told apart: to forget names at an unload would take them from the blocks that the library left behind.
+/// An address keeps the name that it got first. A library that is unloaded, and another one loaded
+/// in its place, are not told apart: to forget names at an unload would take them from the blocks
+/// that the library left behind.
 pub(crate) struct Symbols {
     cache: Cache,
     modules: Modules,
@@ -47,8 +48,8 @@ impl Symbols {
 
     /// Resolves those of these return addresses that have no name yet.
     ///
-    /// The debug-information reader maps whole files; its memory is given back before this returns. So name many
-    /// addresses in one call.
+    /// The debug-information reader maps whole files; its memory is given back before this returns.
+    /// So name many addresses in one call.
     pub(crate) fn resolve(&self, return_addresses: &[usize]) {
         let mut unnamed: Vec<usize> = return_addresses
             .iter()
@@ -72,8 +73,9 @@ impl Symbols {
         backtrace::clear_symbol_cache();
     }
 
-    /// The frames of one return address, at least one: the function that the machine code is, then what the compiler
-    /// inlined into it, the innermost last. Resolves the address if [`Symbols::resolve`] was not asked before.
+    /// The frames of one return address, at least one: the function that the machine code is, then
+    /// what the compiler inlined into it, the innermost last. Resolves the address if
+    /// [`Symbols::resolve`] was not asked before.
     pub(crate) fn frames(&self, return_address: usize) -> Arc<[Frame]> {
         if let Some(frames) = self.cache.get(return_address) {
             return frames;

@@ -1,7 +1,8 @@
 //! The files of machine code in this process: where each is loaded, and its build id.
 //!
-//! The list is read from the loader when an address is looked up that the last list does not hold, so libraries loaded
-//! later are found. On platforms without `dl_iterate_phdr` it is empty, and names come from the symbol reader alone.
+//! The list is read from the loader when an address is looked up that the last list does not hold,
+//! so libraries loaded later are found. On platforms without `dl_iterate_phdr` it is empty, and
+//! names come from the symbol reader alone.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -47,7 +48,8 @@ impl Modules {
         Some((Arc::clone(&found.module), offset))
     }
 
-    /// Reads the list anew. A module that is still there stays the same value, so that frames share it.
+    /// Reads the list anew. A module that is still there stays the same value, so that frames share
+    /// it.
     fn refresh(&self) {
         // Outside of the lock: the loader holds one of its own meanwhile.
         let mut new = loader::modules();
@@ -61,7 +63,8 @@ impl Modules {
     }
 }
 
-/// The build id among the notes of a segment, in lower-case hexadecimal. `alignment` is that of the segment.
+/// The build id among the notes of a segment, in lower-case hexadecimal. `alignment` is that of the
+/// segment.
 #[cfg_attr(
     not(any(
         target_os = "linux",
@@ -122,9 +125,10 @@ mod loader {
     /// Every module that is loaded now.
     pub(super) fn modules() -> Vec<Loaded> {
         let mut found: Vec<Loaded> = Vec::new();
-        // SAFETY: `visit` has the signature that the loader calls, and gets the pointer given here, which stays valid
-        // and is used by nothing else until the call returns. `visit` does not unwind: it does nothing that panics,
-        // and a panic in an `extern "C"` function ends the process instead of crossing into C.
+        // SAFETY: `visit` has the signature that the loader calls, and gets the pointer given here,
+        // which stays valid and is used by nothing else until the call returns. `visit` does not
+        // unwind: it does nothing that panics, and a panic in an `extern "C"` function ends the
+        // process instead of crossing into C.
         unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut found).cast::<c_void>()) };
         found
     }
@@ -165,8 +169,8 @@ mod loader {
         })
     }
 
-    /// The file of a module. The program itself, first in the list, has no name there; other modules without a name
-    /// are made by the kernel and have no file.
+    /// The file of a module. The program itself, first in the list, has no name there; other
+    /// modules without a name are made by the kernel and have no file.
     fn path(info: &libc::dl_phdr_info, first: bool) -> Option<String> {
         let name = if info.dlpi_name.is_null() {
             c""
@@ -185,8 +189,8 @@ mod loader {
         if info.dlpi_phdr.is_null() {
             return &[];
         }
-        // SAFETY: the loader gives the address and the number of the module's program headers, which are mapped
-        // read-only for as long as the module is, at least during this call.
+        // SAFETY: the loader gives the address and the number of the module's program headers,
+        // which are mapped read-only for as long as the module is, at least during this call.
         unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
     }
 
@@ -202,8 +206,9 @@ mod loader {
         if !mapped || range.start == 0 {
             return None;
         }
-        // SAFETY: the range lies in a readable segment that the loader has mapped, and stays mapped during this call.
-        // Nobody writes to it meanwhile: notes are constants. Bytes need no alignment.
+        // SAFETY: the range lies in a readable segment that the loader has mapped, and stays mapped
+        // during this call. Nobody writes to it meanwhile: notes are constants. Bytes need no
+        // alignment.
         let bytes = unsafe {
             std::slice::from_raw_parts(std::ptr::with_exposed_provenance(range.start), range.len())
         };

@@ -1,8 +1,9 @@
 //! Short, stable names of source files.
 //!
-//! Debug information holds the path that the compiler saw, which differs from machine to machine. The name keeps what
-//! says which code it is and drops where it was built. It is made from the path alone, by suffix and not by prefix,
-//! plus the program's own name, so that it never depends on what else was seen before.
+//! Debug information holds the path that the compiler saw, which differs from machine to machine.
+//! The name keeps what says which code it is and drops where it was built. It is made from the path
+//! alone, by suffix and not by prefix, plus the program's own name, so that it never depends on
+//! what else was seen before.
 //!
 //! | path | name |
 //! | --- | --- |
@@ -14,12 +15,13 @@
 //! | `…/core/src/lib.rs` in the program `app` | `core/src/lib.rs` |
 //! | relative paths | as they are |
 //!
-//! **The program's own files.** Lines are grouped by file name, so two packages of one workspace must not share one:
-//! that would add up lines that have nothing in common. A path does not tell a lone package from a member of a
-//! workspace, so a file bears the directory of its package, unless that directory bears the name of the running
-//! program: then it is the program's own and the prefix says nothing. Tests, examples, benches and further binaries
-//! are programs of their own, named after their file. A program that is renamed, or that is built in a directory of
-//! another name, shows longer names and never wrong ones.
+//! **The program's own files.** Lines are grouped by file name, so two packages of one workspace
+//! must not share one: that would add up lines that have nothing in common. A path does not tell a
+//! lone package from a member of a workspace, so a file bears the directory of its package, unless
+//! that directory bears the name of the running program: then it is the program's own and the
+//! prefix says nothing. Tests, examples, benches and further binaries are programs of their own,
+//! named after their file. A program that is renamed, or that is built in a directory of another
+//! name, shows longer names and never wrong ones.
 
 /// A source file under its short name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,8 @@ pub(super) enum Origin {
     Standard(String),
     /// A dependency from a registry or a git repository, or code that a build script generated.
     Package(String),
-    /// Neither: the program itself and its workspace. Cargo's habit of naming directories gives the crate.
+    /// Neither: the program itself and its workspace. Cargo's habit of naming directories gives the
+    /// crate.
     Program(Option<String>),
 }
 
@@ -69,7 +72,8 @@ fn components(path: &str) -> Vec<&str> {
 }
 
 /// The library of a toolchain: its sources as remapped at its own build (`/rustc/HASH/library`, and
-/// `/rust/deps` or `vendor` for its dependencies), as the `rust-src` component, or as a distribution built them.
+/// `/rust/deps` or `vendor` for its dependencies), as the `rust-src` component, or as a
+/// distribution built them.
 fn standard(parts: &[&str]) -> Option<SourceFile> {
     let rest = match parts {
         ["rust", "deps", rest @ ..] | ["rustc", _, "vendor", rest @ ..] => rest,
@@ -89,7 +93,8 @@ fn standard(parts: &[&str]) -> Option<SourceFile> {
     })
 }
 
-/// True if the directory of the component `at` lies in a toolchain's sources, not in somebody's project.
+/// True if the directory of the component `at` lies in a toolchain's sources, not in somebody's
+/// project.
 fn toolchain(parts: &[&str], at: usize) -> bool {
     match &parts[..at] {
         [.., "rustc", _] => true,
@@ -169,7 +174,8 @@ fn is_program(parts: &[&str], code: usize, program: &str) -> bool {
     identifier(named) == program
 }
 
-/// The name of the binary, example, test or bench that a file below a package's root makes, if it makes one.
+/// The name of the binary, example, test or bench that a file below a package's root makes, if it
+/// makes one.
 fn target_of<'a>(code: &[&'a str]) -> Option<&'a str> {
     let target = match code {
         ["src", "bin", target, ..] | ["examples" | "tests" | "benches", target, ..] => target,
@@ -178,7 +184,8 @@ fn target_of<'a>(code: &[&'a str]) -> Option<&'a str> {
     Some(target.strip_suffix(".rs").unwrap_or(target))
 }
 
-/// The crate that a file of the program belongs to, by the names that cargo gives to directories and targets.
+/// The crate that a file of the program belongs to, by the names that cargo gives to directories
+/// and targets.
 fn own_crate(parts: &[&str]) -> Option<String> {
     if !parts.last()?.ends_with(".rs") {
         return None;
@@ -190,8 +197,8 @@ fn own_crate(parts: &[&str]) -> Option<String> {
     }
 }
 
-/// Index of the directory that holds a package's code. The last `src` wins over everything (`/usr/src/app/src`), and
-/// over a later `tests`, which then is a module.
+/// Index of the directory that holds a package's code. The last `src` wins over everything
+/// (`/usr/src/app/src`), and over a later `tests`, which then is a module.
 fn code_directory(parts: &[&str]) -> Option<usize> {
     let directories = &parts[..parts.len().saturating_sub(1)];
     let last = |wanted: &[&str]| directories.iter().rposition(|part| wanted.contains(part));

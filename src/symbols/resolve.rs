@@ -1,4 +1,5 @@
-//! From a return address to frames: asks the symbol reader and puts what it knows into the words of a [`Frame`].
+//! From a return address to frames: asks the symbol reader and puts what it knows into the words of
+//! a [`Frame`].
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -12,14 +13,16 @@ use super::modules::Modules;
 use super::paths::{self, Origin, SourceFile};
 use super::runtime::OWN_CRATE;
 
-/// Longest function name or path that is kept, in bytes. Names of nested generics grow without bound.
+/// Longest function name or path that is kept, in bytes. Names of nested generics grow without
+/// bound.
 const MAX_TEXT: usize = 4096;
 
 /// What the running program tells about names.
 pub(super) struct Program {
     /// File name of the executable, without its ending and cargo's hash.
     name: String,
-    /// Where the debug information says that this crate's sources are, with a `/` at the end; `None` without lines.
+    /// Where the debug information says that this crate's sources are, with a `/` at the end;
+    /// `None` without lines.
     own_sources: Option<String>,
 }
 
@@ -134,8 +137,9 @@ impl Resolver<'_> {
         Some(frame)
     }
 
-    /// The crate of a function in a known file. The standard library's files settle it; elsewhere the function's name
-    /// goes first, unless it names a type of the standard library, whose code is not in this file.
+    /// The crate of a function in a known file. The standard library's files settle it; elsewhere
+    /// the function's name goes first, unless it names a type of the standard library, whose code
+    /// is not in this file.
     fn crate_name(&self, path: &str, file: &SourceFile, function: Option<&str>) -> Option<String> {
         let (file_crate, function) = match &file.origin {
             Origin::Standard(name) => return Some(name.clone()),
@@ -155,7 +159,8 @@ impl Resolver<'_> {
         sources.is_some_and(|sources| path.replace('\\', "/").starts_with(sources))
     }
 
-    /// A frame for code without a name: the place in its module, which address randomisation does not change.
+    /// A frame for code without a name: the place in its module, which address randomisation does
+    /// not change.
     fn nameless(&self, code: Option<&(Arc<Module>, u64)>) -> Frame {
         match code {
             Some((module, offset)) => {
@@ -192,7 +197,8 @@ fn path_text(path: &Path) -> String {
     limited(format_args!("{}", path.to_string_lossy()))
 }
 
-/// The text, cut with an ellipsis where it gets too long. What lies behind the cut is not even produced.
+/// The text, cut with an ellipsis where it gets too long. What lies behind the cut is not even
+/// produced.
 fn limited(text: fmt::Arguments<'_>) -> String {
     let mut kept = Limited(String::new());
     // The only error is the one that ends the writing at the limit.
