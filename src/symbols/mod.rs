@@ -5,10 +5,6 @@
 
 mod cache;
 mod crate_names;
-#[expect(
-    unsafe_code,
-    reason = "the loader's list of modules is C, and their build ids are read from memory"
-)]
 mod modules;
 mod paths;
 mod resolve;
@@ -51,17 +47,10 @@ impl Symbols {
     /// The debug-information reader maps whole files; its memory is given back before this returns.
     /// So name many addresses in one call.
     pub(crate) fn resolve(&self, return_addresses: &[usize]) {
-        let mut unnamed: Vec<usize> = return_addresses
-            .iter()
-            .copied()
-            .filter(|&address| self.cache.get(address).is_none())
-            .collect();
+        let unnamed = self.unnamed(return_addresses);
         if unnamed.is_empty() {
             return;
         }
-        // The reader keeps only a few modules open: neighbours in memory come from one module.
-        unnamed.sort_unstable();
-        unnamed.dedup();
         let resolver = Resolver {
             cache: &self.cache,
             modules: &self.modules,
@@ -71,6 +60,16 @@ impl Symbols {
             self.cache.insert(address, resolver.frames(address));
         }
         backtrace::clear_symbol_cache();
+    }
+
+    /// Those of the addresses that have no name yet, each once and in order: the reader keeps only a
+    /// few modules open, and neighbours in memory come from one module.
+    fn unnamed(&self, return_addresses: &[usize]) -> Vec<usize> {
+        let mut unnamed = return_addresses.to_vec();
+        unnamed.retain(|&address| self.cache.get(address).is_none());
+        unnamed.sort_unstable();
+        unnamed.dedup();
+        unnamed
     }
 
     /// The frames of one return address, at least one: the function that the machine code is, then

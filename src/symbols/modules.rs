@@ -102,6 +102,10 @@ fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[expect(
+    unsafe_code,
+    reason = "the loader's list of modules is C, and their build ids are read from memory"
+)]
 mod loader {
     //! The loader's list.
 

@@ -133,7 +133,9 @@ fn a_name_is_read_once_and_shared() {
     let captured = outer();
     let symbols = Symbols::new();
     assert_eq!(symbols.memory(), 0);
+    assert_eq!(symbols.unnamed(&[48, 16, 48, 32, 16]), [16, 32, 48]);
     symbols.resolve(&captured.addresses);
+    assert!(symbols.unnamed(&captured.addresses).is_empty());
     let memory = symbols.memory();
     assert!(memory > 0);
     let address = captured.addresses[1];
