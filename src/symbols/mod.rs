@@ -62,8 +62,8 @@ impl Symbols {
         backtrace::clear_symbol_cache();
     }
 
-    /// Those of the addresses that have no name yet, each once and in order: the reader keeps only a
-    /// few modules open, and neighbours in memory come from one module.
+    /// Those of the addresses that have no name yet, each once and in order: the reader keeps few
+    /// modules open, and neighbours in memory come from one module.
     fn unnamed(&self, return_addresses: &[usize]) -> Vec<usize> {
         let mut unnamed = return_addresses.to_vec();
         unnamed.retain(|&address| self.cache.get(address).is_none());

@@ -137,14 +137,19 @@ mod loader {
         found
     }
 
-    extern "C" fn visit(
+    /// Adds one module to the list.
+    ///
+    /// # Safety
+    ///
+    /// `info` must be a valid record and `found` a valid `Vec<Loaded>` that nothing else uses.
+    unsafe extern "C" fn visit(
         info: *mut libc::dl_phdr_info,
         _size: libc::size_t,
         found: *mut c_void,
     ) -> c_int {
-        // SAFETY: the loader passes a valid record for the time of this call.
+        // SAFETY: by this function's contract; the loader's record is valid during the call.
         let info = unsafe { &*info };
-        // SAFETY: `modules` passes a valid vector that nothing else uses during the iteration.
+        // SAFETY: by this function's contract; `modules` lends its vector to the iteration.
         let found = unsafe { &mut *found.cast::<Vec<Loaded>>() };
         let first = found.is_empty();
         if let Some(loaded) = describe(info, first) {
