@@ -1,29 +1,92 @@
-//! STUB
+//! Names for return addresses: functions, inlined ones too, with files and lines.
+//!
+//! Runs when somebody asks (a snapshot), never inside an allocation: it takes locks, reads debug
+//! information and allocates freely.
+
+mod cache;
+mod crate_names;
+mod modules;
+mod paths;
+mod resolve;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
 use crate::snapshot::Frame;
-use std::sync::Arc;
-pub(crate) struct Symbols;
+
+use cache::Cache;
+use modules::Modules;
+use resolve::Resolver;
+
+pub(crate) use runtime::visible;
+
+/// Names of return addresses, each read from the debug information once.
+///
+/// An address keeps the name that it got first. A library that is unloaded, and another one loaded
+/// in its place, are not told apart: to forget names at an unload would take them from the blocks
+/// that the library left behind.
+pub(crate) struct Symbols {
+    cache: Cache,
+    modules: Modules,
+    program: OnceLock<resolve::Program>,
+}
+
 impl Symbols {
     pub(crate) const fn new() -> Self {
-        Self
+        Self {
+            cache: Cache::new(),
+            modules: Modules::new(),
+            program: OnceLock::new(),
+        }
     }
-    pub(crate) fn resolve(&self, _a: &[usize]) {}
+
+    /// Resolves those of these return addresses that have no name yet.
+    ///
+    /// The debug-information reader maps whole files; its memory is given back before this returns.
+    /// So name many addresses in one call.
+    pub(crate) fn resolve(&self, return_addresses: &[usize]) {
+        let unnamed = self.unnamed(return_addresses);
+        if unnamed.is_empty() {
+            return;
+        }
+        let resolver = Resolver {
+            cache: &self.cache,
+            modules: &self.modules,
+            program: self.program.get_or_init(resolve::Program::this),
+        };
+        for address in unnamed {
+            self.cache.insert(address, resolver.frames(address));
+        }
+        backtrace::clear_symbol_cache();
+    }
+
+    /// Those of the addresses that have no name yet, each once and in order: the reader keeps few
+    /// modules open, and neighbours in memory come from one module.
+    fn unnamed(&self, return_addresses: &[usize]) -> Vec<usize> {
+        let mut unnamed = return_addresses.to_vec();
+        unnamed.retain(|&address| self.cache.get(address).is_none());
+        unnamed.sort_unstable();
+        unnamed.dedup();
+        unnamed
+    }
+
+    /// The frames of one return address, at least one: the function that the machine code is, then
+    /// what the compiler inlined into it, the innermost last. Resolves the address if
+    /// [`Symbols::resolve`] was not asked before.
+    pub(crate) fn frames(&self, return_address: usize) -> Arc<[Frame]> {
+        if let Some(frames) = self.cache.get(return_address) {
+            return frames;
+        }
+        self.resolve(&[return_address]);
+        self.cache
+            .get(return_address)
+            .unwrap_or_else(|| Arc::new([resolve::unknown()]))
+    }
+
+    /// Bytes held by the names, estimated; never falls.
     pub(crate) fn memory(&self) -> usize {
-        0
+        self.cache.memory()
     }
-    pub(crate) fn frames(&self, a: usize) -> Arc<[Frame]> {
-        let mut v = vec![];
-        backtrace::resolve(a as *mut _, |s| {
-            let n = s.name().map(|n| format!("{n:#}")).unwrap_or_default();
-            let f = s
-                .filename()
-                .map(|n| n.display().to_string())
-                .unwrap_or("?".into());
-            v.push(Frame::new(f, s.lineno().unwrap_or(0)).with_function(n));
-        });
-        v.reverse();
-        v.into()
-    }
-}
-pub(crate) fn visible(f: &[Frame]) -> std::ops::Range<usize> {
-    0..f.len()
 }

@@ -1,0 +1,109 @@
+//! What is already named, shared by snapshots taken on several threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use dashmap::{DashMap, DashSet};
+
+use crate::snapshot::Frame;
+
+/// Bytes of a frame without its texts: the fields behind the pointer and two reference counts,
+/// rounded up.
+const FRAME_BYTES: usize = 128;
+
+/// Frames by return address, and the texts that they share: a file name that a thousand frames bear
+/// is kept once.
+pub(super) struct Cache {
+    frames: LazyLock<DashMap<usize, Arc<[Frame]>>>,
+    texts: LazyLock<DashSet<Arc<str>>>,
+    bytes: AtomicUsize,
+}
+
+impl Cache {
+    pub(super) const fn new() -> Self {
+        Self {
+            frames: LazyLock::new(DashMap::new),
+            texts: LazyLock::new(DashSet::new),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn get(&self, return_address: usize) -> Option<Arc<[Frame]>> {
+        self.frames
+            .get(&return_address)
+            .map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// Keeps `frames` as the names of the address, unless another thread was faster: the first
+    /// answer stays, so that snapshots share their frames.
+    pub(super) fn insert(&self, return_address: usize, frames: Arc<[Frame]>) {
+        let bytes = size_of::<(usize, Arc<[Frame]>)>() + frames.len() * FRAME_BYTES;
+        self.frames.entry(return_address).or_insert_with(|| {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            frames
+        });
+    }
+
+    /// The one copy of `text`.
+    pub(super) fn text(&self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known.key());
+        }
+        let text: Arc<str> = text.into();
+        if self.texts.insert(Arc::clone(&text)) {
+            let bytes = size_of::<Arc<str>>() + 2 * size_of::<usize>() + text.len();
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            return text;
+        }
+        // Another thread inserted it in between.
+        match self.texts.get(&*text) {
+            Some(known) => Arc::clone(known.key()),
+            None => text,
+        }
+    }
+
+    /// Estimated bytes of what is kept.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_are_one_allocation() {
+        let cache = Cache::new();
+        let first = cache.text("src/main.rs");
+        let second = cache.text(&String::from("src/main.rs"));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&first, &cache.text("src/other.rs")));
+    }
+
+    #[test]
+    fn the_first_answer_stays_and_is_counted_once() {
+        let cache = Cache::new();
+        assert_eq!(cache.memory(), 0);
+        assert!(cache.get(16).is_none());
+        cache.insert(16, Arc::new([Frame::new("first.rs", 1)]));
+        let once = cache.memory();
+        assert!(once > 0);
+        cache.insert(16, Arc::new([Frame::new("second.rs", 2)]));
+        assert_eq!(cache.memory(), once);
+        let frames = cache.get(16).expect("inserted above");
+        assert_eq!(frames[0].filename(), "first.rs");
+    }
+
+    #[test]
+    fn memory_grows_with_entries_and_texts() {
+        let cache = Cache::new();
+        let mut before = cache.memory();
+        for address in 1..50 {
+            cache.text(&format!("file{address}.rs"));
+            cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));
+            assert!(cache.memory() > before);
+            before = cache.memory();
+        }
+    }
+}

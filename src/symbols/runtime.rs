@@ -1,0 +1,208 @@
+//! Which part of a stack a reader wants to see.
+//!
+//! A stack begins in the start-up code of the system and ends in the allocator; the reader's own
+//! code lies between. Both ends are dropped. What lies in the middle stays, the standard library's
+//! frames too: a sort that calls the program back, a lazy value that is made.
+//!
+//! Generic code of the standard library is compiled into the program's crates, and the program's
+//! closures and trait methods run inside of the standard library. So a frame is judged by the
+//! function's path and by its file, never by the module it is in.
+
+use std::ops::Range;
+
+use crate::snapshot::Frame;
+use crate::snapshot::UNKNOWN;
+
+/// This crate, as the compiler calls it.
+pub(super) const OWN_CRATE: &str = env!("CARGO_CRATE_NAME");
+
+/// Crates whose frames are dropped at the ends: the standard library, what it is built from, and
+/// the stack reader.
+const LIBRARIES: [&str; 7] = [
+    "alloc",
+    "backtrace",
+    "core",
+    "hashbrown",
+    "proc_macro",
+    "std",
+    "test",
+];
+
+/// The symbols between the standard library and the global allocator.
+const ALLOCATION_SHIMS: [&str; 12] = [
+    "__rust_alloc",
+    "__rust_alloc_zeroed",
+    "__rust_dealloc",
+    "__rust_realloc",
+    "__rg_alloc",
+    "__rg_alloc_zeroed",
+    "__rg_dealloc",
+    "__rg_realloc",
+    "__rdl_alloc",
+    "__rdl_alloc_zeroed",
+    "__rdl_dealloc",
+    "__rdl_realloc",
+];
+
+/// Code of the system, in C, that starts the program or a thread, or ends it and runs destructors.
+const C_STARTUP: [&str; 31] = [
+    "_start",
+    "_start_c",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "__libc_start_call_main",
+    "libc_start_main_stage2",
+    "generic_start_main",
+    "start_thread",
+    "__pthread_start",
+    "_pthread_start",
+    "pthread_start",
+    "thread_start",
+    "thr_start",
+    "__bionic_clone",
+    "__clone",
+    "clone",
+    "__clone3",
+    "clone3",
+    "__start_thread",
+    "_dl_init",
+    "call_init",
+    "__call_tls_dtors",
+    "__GI___call_tls_dtors",
+    "__nptl_deallocate_tsd",
+    "__run_exit_handlers",
+    "mainCRTStartup",
+    "__scrt_common_main_seh",
+    "__tmainCRTStartup",
+    "invoke_main",
+    "BaseThreadInitThunk",
+    "RtlUserThreadStart",
+];
+
+/// Start-up code whose name anybody's function may have: it has no line, as in a system's own files
+/// or in the `main` that the compiler makes.
+const C_STARTUP_WITHOUT_LINES: [&str; 2] = ["main", "start"];
+
+/// Where the standard library hands over to the program's `main` or a thread's function.
+const RUST_STARTUP: [&str; 4] = [
+    "lang_start",
+    "lang_start_internal",
+    "thread_start",
+    "__rust_begin_short_backtrace",
+];
+
+/// Functions of the runtime whose names have no path.
+const BARE_RUNTIME: [&str; 5] = [
+    "__rust_begin_short_backtrace",
+    "__rust_end_short_backtrace",
+    "__rust_maybe_catch_panic",
+    "__rust_try",
+    "rust_begin_unwind",
+];
+
+/// The frames of an expanded stack, oldest first, without the runtime's at both ends.
+///
+/// Never empty for a stack that is not: if all frames are the runtime's, only those of this crate
+/// and of the shims in front of the allocator are dropped, and if nothing remains then, none are.
+pub(crate) fn visible(frames: &[Frame]) -> Range<usize> {
+    let before_allocator = &frames[..allocator_end(frames)];
+    let start = startup_len(before_allocator);
+    let end = len_without(before_allocator, is_runtime);
+    if start < end {
+        start..end
+    } else if before_allocator.is_empty() {
+        0..frames.len()
+    } else {
+        0..before_allocator.len()
+    }
+}
+
+/// Where the allocator's frames begin: whatever a shim calls is the allocator, whoever wrote it.
+fn allocator_end(frames: &[Frame]) -> usize {
+    let end = frames.iter().rposition(is_shim).unwrap_or(frames.len());
+    len_without(&frames[..end], is_own)
+}
+
+/// The length without the frames at the most recent end that are `dropped`.
+fn len_without(frames: &[Frame], dropped: impl Fn(&Frame) -> bool) -> usize {
+    frames
+        .iter()
+        .rposition(|frame| !dropped(frame))
+        .map_or(0, |last| last + 1)
+}
+
+/// How many frames at the oldest end are the runtime's. Frames without a name count if start-up
+/// code that has one came after them, as in a stripped program on a C library with symbols.
+fn startup_len(frames: &[Frame]) -> usize {
+    let started = frames
+        .iter()
+        .take_while(|frame| is_runtime(frame) || is_nameless(frame))
+        .enumerate()
+        .filter(|(_, frame)| is_startup(frame))
+        .last()
+        .map_or(0, |(at, _)| at + 1);
+    let more = frames[started..]
+        .iter()
+        .take_while(|frame| is_runtime(frame));
+    started + more.count()
+}
+
+fn is_runtime(frame: &Frame) -> bool {
+    is_library(frame)
+        || is_own(frame)
+        || is_shim(frame)
+        || is_c_startup(frame)
+        || BARE_RUNTIME.contains(&bare_function(frame))
+}
+
+fn is_library(frame: &Frame) -> bool {
+    frame.filename().starts_with("<std>/")
+        || frame
+            .crate_name()
+            .is_some_and(|name| LIBRARIES.contains(&name))
+}
+
+/// True for this crate's code, its tests apart: those stand for a program.
+fn is_own(frame: &Frame) -> bool {
+    let is_test = frame.filename().ends_with("/tests.rs")
+        || frame
+            .function()
+            .is_some_and(|function| function.contains("::tests::"));
+    frame.crate_name() == Some(OWN_CRATE) && !is_test
+}
+
+fn is_shim(frame: &Frame) -> bool {
+    ALLOCATION_SHIMS.contains(&bare_function(frame))
+}
+
+/// Rust functions may have these names too: they have a crate in their name, or a Rust file.
+fn is_c_startup(frame: &Frame) -> bool {
+    let function = frame.function().unwrap_or_default();
+    let foreign = frame.crate_name().is_none() && !frame.filename().ends_with(".rs");
+    let lineless = frame.is_named() && C_STARTUP_WITHOUT_LINES.contains(&function);
+    foreign && (lineless || C_STARTUP.contains(&function))
+}
+
+fn is_startup(frame: &Frame) -> bool {
+    is_c_startup(frame) || RUST_STARTUP.contains(&bare_function(frame))
+}
+
+/// True if not even a function is known.
+fn is_nameless(frame: &Frame) -> bool {
+    frame.function().is_none() && (frame.is_named() || frame.filename() == UNKNOWN)
+}
+
+/// The function's own name: the last segment of its path, without generic arguments. Line tables
+/// have no more.
+fn bare_function(frame: &Frame) -> &str {
+    let function = frame.function().unwrap_or_default();
+    // A path in angle brackets is a method of somebody's.
+    let plain = match function.find('<') {
+        Some(0) | None => function,
+        Some(at) => function[..at].trim_end_matches(':'),
+    };
+    plain.rsplit("::").next().unwrap_or(plain)
+}
+
+#[cfg(test)]
+mod tests;
