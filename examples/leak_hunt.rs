@@ -18,7 +18,9 @@ static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Counts words, and never forgets a request.
 fn suspicious(request: &str) -> usize {
-    SEEN.lock().expect("no thread panicked").push(request.to_owned());
+    SEEN.lock()
+        .expect("no thread panicked")
+        .push(request.to_owned());
     let mut words: HashMap<String, usize> = HashMap::new();
     for word in request.split(' ') {
         *words.entry(word.to_owned()).or_default() += 1;
@@ -32,7 +34,9 @@ fn main() -> Result<(), Error> {
     suspicious("warm up");
     let before = tracemalloc::take_snapshot()?;
     for request in 0..1000 {
-        suspicious(&format!("GET /articles/{request} and some more words of a request"));
+        suspicious(&format!(
+            "GET /articles/{request} and some more words of a request"
+        ));
     }
     let after = tracemalloc::take_snapshot()?;
     tracemalloc::stop();
@@ -45,8 +49,14 @@ fn main() -> Result<(), Error> {
 
     let first = &growth[0];
     let culprit = first.traceback.most_recent();
-    assert_eq!((culprit.filename(), culprit.lineno()), ("examples/leak_hunt.rs", LEAK));
+    assert_eq!(
+        (culprit.filename(), culprit.lineno()),
+        ("examples/leak_hunt.rs", LEAK)
+    );
     assert!(first.count_diff >= 1000, "a block for every call");
-    assert!(growth[1].size_diff.abs() < first.size_diff, "nothing else grew as much");
+    assert!(
+        growth[1].size_diff.abs() < first.size_diff,
+        "nothing else grew as much"
+    );
     Ok(())
 }

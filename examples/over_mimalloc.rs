@@ -26,8 +26,14 @@ fn main() -> Result<(), Error> {
     assert_eq!(snapshot.total_size(), traced);
     assert!(traced > 10 << 20);
     assert_eq!(snapshot.recording().losses, Default::default());
-    assert_eq!(snapshot.traces().filter(|block| block.size == 1).count(), bytes.len());
+    assert_eq!(
+        snapshot.traces().filter(|block| block.size == 1).count(),
+        bytes.len()
+    );
     drop((bytes, index, large));
-    assert!(tracemalloc::get_traced_memory().current < 4096, "all of it came back");
+    assert!(
+        tracemalloc::get_traced_memory().current < 4096,
+        "all of it came back"
+    );
     Ok(())
 }

@@ -12,8 +12,10 @@ use tracemalloc::{GroupBy, TraceAlloc};
 static ALLOC: TraceAlloc = TraceAlloc::system();
 
 /// A document of some size that comes with this crate.
-const DOCUMENT: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/cases/random_17_n296.json");
+const DOCUMENT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/vectors/cases/random_17_n296.json"
+);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).unwrap_or_else(|| DOCUMENT.to_owned());
@@ -25,11 +27,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let memory = tracemalloc::get_traced_memory();
     tracemalloc::stop();
 
-    Text::new().group_by(GroupBy::Line).limit(10).write(&snapshot, &mut io::stdout())?;
+    Text::new()
+        .group_by(GroupBy::Line)
+        .limit(10)
+        .write(&snapshot, &mut io::stdout())?;
 
     // What the table claims: it accounts for every byte, and the memory is the parser's.
     let lines = snapshot.statistics(GroupBy::Line);
-    assert_eq!(lines.iter().map(|line| line.size).sum::<u64>(), memory.current);
+    assert_eq!(
+        lines.iter().map(|line| line.size).sum::<u64>(),
+        memory.current
+    );
     assert!(lines[0].size >= lines[1].size);
     let crates = snapshot.statistics(GroupBy::Crate);
     assert_eq!(crates[0].traceback.most_recent().to_string(), "serde_json");

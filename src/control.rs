@@ -201,7 +201,7 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
 /// const GPU: Domain = Domain(1);
 /// tracemalloc::start(10)?;
 /// tracemalloc::track(GPU, 0xd000, 4096)?;
-/// let gpu = tracemalloc::take_snapshot()?.filter_traces([Filter::domain(true, GPU)]);
+/// let gpu = tracemalloc::take_snapshot()?.filter_traces([Filter::include_domain(GPU)]);
 /// assert_eq!(gpu.total_size(), 4096);
 /// tracemalloc::untrack(GPU, 0xd000)?;
 /// # Ok(())

@@ -10,14 +10,6 @@ mod external;
 mod object;
 pub mod report;
 mod snapshot;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the collector that asks for names comes next"
-    )
-)]
 mod symbols;
 
 pub use config::Config;

@@ -11,5 +11,8 @@ fn start_without_the_wrapper_is_a_clear_error() {
         assert!(!tracemalloc::is_tracing());
     }
     // A wrong number of frames is the first thing to be said.
-    assert_eq!(tracemalloc::start(0).unwrap_err().kind(), ErrorKind::InvalidFrameCount);
+    assert_eq!(
+        tracemalloc::start(0).unwrap_err().kind(),
+        ErrorKind::InvalidFrameCount
+    );
 }

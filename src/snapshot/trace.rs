@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::frame::{Frame, Traceback};
+use super::frame::Traceback;
 use super::size::Size;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own choice, given to
@@ -213,11 +213,6 @@ impl Snapshot {
         self.runs
             .iter()
             .map(move |run| (run, run.end - std::mem::replace(&mut start, run.end)))
-    }
-
-    /// All frames of all stacks; a frame that stands in several stacks comes several times.
-    pub(crate) fn frames(&self) -> impl Iterator<Item = &Frame> {
-        self.stacks.iter().flat_map(|stack| stack.iter())
     }
 
     fn trace(&self, position: u64) -> Option<Trace> {

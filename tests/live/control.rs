@@ -62,9 +62,18 @@ fn start_while_tracing_keeps_the_first_limit() {
     tracemalloc::start(3).unwrap();
     let block = black_box(vec![1_u8; 500]);
     tracemalloc::start(7).unwrap();
-    Config::new().frames(9).keep_runtime_frames(true).start().unwrap();
+    Config::new()
+        .frames(9)
+        .keep_runtime_frames(true)
+        .start()
+        .unwrap();
     assert_eq!(tracemalloc::get_traceback_limit(), Some(3));
-    assert!(!tracemalloc::take_snapshot().unwrap().recording().runtime_frames);
+    assert!(
+        !tracemalloc::take_snapshot()
+            .unwrap()
+            .recording()
+            .runtime_frames
+    );
     assert_eq!(current(), 500);
     drop(block);
 }
@@ -88,12 +97,15 @@ fn a_restart_counts_from_zero_while_earlier_blocks_live() {
         tracemalloc::start(3).unwrap();
         held.push(black_box(vec![1_u8; 100 + round]));
         let memory = tracemalloc::get_traced_memory();
-        assert_eq!((memory.current, memory.peak), (100 + round as u64, 100 + round as u64));
-        if round % 3 == 0 {
+        assert_eq!(
+            (memory.current, memory.peak),
+            (100 + round as u64, 100 + round as u64)
+        );
+        if round % 3 == 2 {
             held.swap_remove(0);
         }
         tracemalloc::stop();
-        if round % 5 == 0 {
+        if round % 5 == 4 {
             held.swap_remove(0);
         }
     }
@@ -198,8 +210,15 @@ fn object_traceback_knows_the_owner_of_a_block() {
             let (line, value) = (line!(), make(|| $value));
             let traceback = tracemalloc::get_object_traceback(&value).expect("a traced block");
             let made = traceback.most_recent();
-            assert_eq!((made.filename(), made.lineno()), ("tests/live/control.rs", line));
-            assert!(traceback.iter().any(|frame| frame.function().unwrap_or_default().contains("make")));
+            assert_eq!(
+                (made.filename(), made.lineno()),
+                ("tests/live/control.rs", line)
+            );
+            assert!(
+                traceback
+                    .iter()
+                    .any(|frame| frame.function().unwrap_or_default().contains("make"))
+            );
         };
     }
     check!(Box::new([1_u8; 10]));
@@ -210,11 +229,19 @@ fn object_traceback_knows_the_owner_of_a_block() {
     check!(Arc::new(Aligned(1)));
     check!(Rc::<str>::from("text"));
     check!(Box::<dyn std::fmt::Debug>::from(Box::new(5)));
-    assert_eq!(tracemalloc::get_object_traceback(&boxed), None, "made before the start");
+    assert_eq!(
+        tracemalloc::get_object_traceback(&boxed),
+        None,
+        "made before the start"
+    );
     let again = make(|| vec![1, 2, 3]);
     assert!(tracemalloc::get_object_traceback(&again.as_ptr()).is_some());
     assert!(tracemalloc::get_object_traceback(&&again[0]).is_some());
-    assert_eq!(tracemalloc::get_object_traceback(&&again[1]), None, "not the block's first byte");
+    assert_eq!(
+        tracemalloc::get_object_traceback(&&again[1]),
+        None,
+        "not the block's first byte"
+    );
 }
 
 fn object_traceback_never_reads_what_it_is_asked_about() {
@@ -247,7 +274,11 @@ fn a_reused_address_has_the_traceback_of_its_new_block() {
 
 #[inline(never)]
 fn nested(depth: usize) -> Vec<u8> {
-    if depth == 0 { vec![1; 999] } else { black_box(nested(black_box(depth - 1))) }
+    if depth == 0 {
+        vec![1; 999]
+    } else {
+        black_box(nested(black_box(depth - 1)))
+    }
 }
 
 fn traced_stack(frames: usize, depth: usize) -> tracemalloc::Traceback {
@@ -263,7 +294,11 @@ fn nframe_limits_the_stack_and_says_so() {
         let traceback = traced_stack(frames, 300);
         assert_eq!(traceback.len(), frames);
         assert!(traceback.is_truncated());
-        assert_eq!(traceback.total_nframe(), None, "the depth of a bounded capture is not known");
+        assert_eq!(
+            traceback.total_nframe(),
+            None,
+            "the depth of a bounded capture is not known"
+        );
     }
     // A little deeper than the limit: the whole depth comes for free.
     let traceback = traced_stack(10, 12);
@@ -291,7 +326,13 @@ fn nframe_may_be_65535() {
             tracemalloc::take_snapshot().unwrap().traceback_limit()
         };
         assert_eq!(snapshot_limit, 65_535);
-        assert!(tracemalloc::take_snapshot().unwrap().statistics(GroupBy::Line).len() < 100);
+        assert!(
+            tracemalloc::take_snapshot()
+                .unwrap()
+                .statistics(GroupBy::Line)
+                .len()
+                < 100
+        );
     };
     thread.spawn(run).unwrap().join().unwrap();
 }

@@ -47,7 +47,12 @@ fn an_explicit_start_wins() {
 fn refused(value: &str) {
     let error = tracemalloc::start_from_env().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidVariable);
-    assert!(error.to_string().starts_with(&format!("TRACEMALLOC={value}:")), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("TRACEMALLOC={value}:")),
+        "{error}"
+    );
     assert!(!tracemalloc::is_tracing());
 }
 
@@ -87,7 +92,10 @@ fn a_snapshot_is_written_at_exit() {
     };
     let output = run("end-%p.gz");
     assert!(output.status.success(), "{output:?}");
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     assert_eq!(files.len(), 1, "{files:?}");
     let snapshot = tracemalloc::Snapshot::load(&files[0]).unwrap();
     let name = format!("end-{}.gz", snapshot.recording().process_id.unwrap());
@@ -96,9 +104,15 @@ fn a_snapshot_is_written_at_exit() {
         && trace.traceback.most_recent().filename() == "tests/live/environment.rs"));
 
     let output = run("no/such/folder.gz");
-    assert!(output.status.success(), "a failed write does not change how the program ends");
+    assert!(
+        output.status.success(),
+        "a failed write does not change how the program ends"
+    );
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("tracemalloc: snapshot at exit:") && message.contains("folder.gz"), "{message}");
+    assert!(
+        message.contains("tracemalloc: snapshot at exit:") && message.contains("folder.gz"),
+        "{message}"
+    );
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -48,12 +48,20 @@ unsafe impl GlobalAlloc for Hostile {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         reenter();
         // SAFETY: passed on from the caller.
-        if fails() { ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+        if fails() {
+            ptr::null_mut()
+        } else {
+            unsafe { System.alloc(layout) }
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on from the caller.
-        if fails() { ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+        if fails() {
+            ptr::null_mut()
+        } else {
+            unsafe { System.alloc_zeroed(layout) }
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -100,7 +108,10 @@ fn an_allocation_that_fails_is_not_counted() {
     FAIL.store(1, Ordering::Relaxed);
     // SAFETY: the layout has a size.
     assert!(unsafe { std::alloc::alloc_zeroed(layout) }.is_null());
-    assert_eq!((current(), tracemalloc::take_snapshot().unwrap().blocks()), before);
+    assert_eq!(
+        (current(), tracemalloc::take_snapshot().unwrap().blocks()),
+        before
+    );
 }
 
 fn a_realloc_that_fails_changes_nothing() {
@@ -139,13 +150,20 @@ fn a_realloc_that_always_moves_keeps_the_books() {
     let mut block: Vec<u8> = Vec::with_capacity(10);
     for size in [20, 300, 299, 5000, 100_000, 64, 1 << 20, 1] {
         block.truncate(1);
-        if size > block.capacity() { block.reserve_exact(size) } else { block.shrink_to(size) }
+        if size > block.capacity() {
+            block.reserve_exact(size)
+        } else {
+            block.shrink_to(size)
+        }
         block.resize(size, 0);
         assert_eq!(current(), before + block.capacity() as u64);
         assert!(tracemalloc::get_object_traceback(&block).is_some());
     }
     let peak = tracemalloc::get_traced_memory().peak;
-    assert!(peak < before + (2 << 20), "old and new are never counted together: {peak}");
+    assert!(
+        peak < before + (2 << 20),
+        "old and new are never counted together: {peak}"
+    );
 }
 
 #[cfg(unix)]
@@ -158,7 +176,11 @@ fn errno_is_left_alone() {
         set_errno(77);
         let mut block = black_box(Vec::<u8>::with_capacity(size));
         block.reserve_exact(2 * size);
-        if held.len() < 10_000 { held.push(block) } else { drop(block) }
+        if held.len() < 10_000 {
+            held.push(block)
+        } else {
+            drop(block)
+        }
         assert_eq!(errno(), 77, "round {round}");
     }
 }
@@ -168,7 +190,9 @@ fn errno_is_left_alone() {}
 
 #[cfg(unix)]
 fn errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().expect("an error of the system")
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .expect("an error of the system")
 }
 
 #[cfg(unix)]
@@ -182,17 +206,33 @@ fn set_errno(value: i32) {
 }
 
 fn past_the_memory_limit_the_program_goes_on() {
-    Config::new().frames(30).memory_limit(3 << 20).start().unwrap();
+    Config::new()
+        .frames(30)
+        .memory_limit(3 << 20)
+        .start()
+        .unwrap();
     // Far apart, so that the tables for the addresses alone take more than the limit.
     let mut held: Vec<Vec<u8>> = Vec::new();
     for n in 0..2000_usize {
         held.push(Vec::with_capacity(300 << 10));
         held.push(vec![n as u8; 20]);
     }
-    assert!(held.chunks(2).enumerate().all(|(n, pair)| pair[1] == [n as u8; 20]));
+    assert!(
+        held.chunks(2)
+            .enumerate()
+            .all(|(n, pair)| pair[1] == [n as u8; 20])
+    );
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    assert!(snapshot.recording().losses.blocks > 0, "{:?}", snapshot.recording());
-    assert!(snapshot.recording().tracer_memory < 4 << 20, "{:?}", snapshot.recording());
+    assert!(
+        snapshot.recording().losses.blocks > 0,
+        "{:?}",
+        snapshot.recording()
+    );
+    assert!(
+        snapshot.recording().tracer_memory < 4 << 20,
+        "{:?}",
+        snapshot.recording()
+    );
     assert_eq!(snapshot.total_size(), current());
     drop(held);
     assert!(current() < snapshot.total_size());

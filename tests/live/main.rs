@@ -6,9 +6,11 @@
 mod control;
 mod domains;
 mod environment;
+#[expect(unsafe_code, reason = "an allocator, and errno")]
 mod hostile;
 mod program;
 mod recording;
+#[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
 
@@ -72,7 +74,9 @@ fn all() -> impl Iterator<Item = Case> {
 fn main() -> ExitCode {
     match env::var(CASE) {
         Ok(name) => {
-            let case = all().find(|case| case.name == name).expect("a case of this name");
+            let case = all()
+                .find(|case| case.name == name)
+                .expect("a case of this name");
             (case.run)();
             ExitCode::SUCCESS
         }
@@ -120,7 +124,12 @@ fn run_child(case: Case) -> Result<(), Failed> {
         }
         thread::sleep(Duration::from_millis(5));
     };
-    let mut output = || outputs.next().and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let mut output = || {
+        outputs
+            .next()
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default()
+    };
     let text = format!("{}{}", output(), output());
     match status {
         Some(status) if status.success() => Ok(()),

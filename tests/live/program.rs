@@ -103,6 +103,9 @@ fn threads_that_print_backtraces_do_not_hang() {
 /// `tests/started.rs` installs such a wrapper; here only the constructor's contract for a stopped tracer.
 fn memory_is_counted_from_the_first_allocation_when_the_wrapper_says_so() {
     let wrapper = tracemalloc::TraceAlloc::system().started(9);
-    assert!(!tracemalloc::is_tracing(), "making a wrapper starts nothing");
+    assert!(
+        !tracemalloc::is_tracing(),
+        "making a wrapper starts nothing"
+    );
     drop(wrapper);
 }

@@ -26,7 +26,9 @@ fn two_hundred_threads_end_and_leave_nothing() {
         let threads: Vec<_> = (0..50)
             .map(|n| thread::spawn(move || drop(black_box(vec![vec![1_u8; n + 1]; 100]))))
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     }
     assert_eq!(tracemalloc::get_traced_memory().current, before);
     assert!(tracemalloc::get_tracemalloc_memory() < own + (8 << 20));
@@ -36,7 +38,8 @@ fn blocks_may_be_freed_by_other_threads() {
     tracemalloc::start(25).unwrap();
     let (send, receive) = mpsc::sync_channel::<Vec<u8>>(100);
     let before = tracemalloc::get_traced_memory().current;
-    let consumer = thread::spawn(move || receive.into_iter().map(|block| block.len()).sum::<usize>());
+    let consumer =
+        thread::spawn(move || receive.into_iter().map(|block| block.len()).sum::<usize>());
     let producers: Vec<_> = (0..4_usize)
         .map(|seed| {
             let send = send.clone();
@@ -47,7 +50,9 @@ fn blocks_may_be_freed_by_other_threads() {
             })
         })
         .collect();
-    producers.into_iter().for_each(|thread| thread.join().unwrap());
+    producers
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     drop(send);
     assert!(consumer.join().unwrap() > 0);
     let after = tracemalloc::get_traced_memory().current;
@@ -85,7 +90,10 @@ fn among_busy_threads(disturb: impl FnOnce()) {
     let block = black_box(vec![1_u8; 12_345]);
     assert_eq!(tracemalloc::get_traced_memory().current, before + 12_345);
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    assert_eq!(snapshot.total_size(), tracemalloc::get_traced_memory().current);
+    assert_eq!(
+        snapshot.total_size(),
+        tracemalloc::get_traced_memory().current
+    );
     drop(block);
 }
 
@@ -113,7 +121,11 @@ fn snapshots_race_with_allocations() {
         for round in 0..200 {
             match tracemalloc::take_snapshot() {
                 Ok(snapshot) => {
-                    let sum: u64 = snapshot.statistics(GroupBy::Line).iter().map(|line| line.size).sum();
+                    let sum: u64 = snapshot
+                        .statistics(GroupBy::Line)
+                        .iter()
+                        .map(|line| line.size)
+                        .sum();
                     assert_eq!(sum, snapshot.total_size());
                 }
                 Err(error) => assert_eq!(error.kind(), tracemalloc::ErrorKind::NotTracing),
@@ -132,7 +144,10 @@ fn a_snapshot_among_threads_misses_no_block_that_stays() {
     among_busy_threads(|| {
         for _ in 0..50 {
             let snapshot = tracemalloc::take_snapshot().unwrap();
-            assert_eq!(snapshot.traces().filter(|trace| trace.size == 333).count(), 1000);
+            assert_eq!(
+                snapshot.traces().filter(|trace| trace.size == 333).count(),
+                1000
+            );
         }
     });
     drop(stays);

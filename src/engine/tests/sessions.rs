@@ -141,7 +141,7 @@ fn past_the_memory_limit_blocks_are_counted_as_lost() {
         "some fit, some do not: {lost} lost"
     );
     assert_eq!(sizes.len() as u64 + lost, 400);
-    assert_eq!(current, sizes.iter().sum());
+    assert_eq!(current, sizes.iter().sum::<u64>());
     for (small, large) in blocks {
         dealloc(&allocator, small, 16);
         dealloc(&allocator, large, 1 << 20);

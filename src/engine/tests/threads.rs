@@ -43,7 +43,7 @@ fn blocks_freed_by_other_threads_leave_nothing() {
             .for_each(|thread| thread.join().expect("no panic"));
     });
     assert_eq!(state(tracker).0, 0);
-    assert_eq!(state(tracker).2, vec![]);
+    assert!(state(tracker).2.is_empty());
     assert_eq!(
         tracker.lost(tracker.session().expect("tracing")),
         Default::default()
