@@ -129,7 +129,7 @@ proptest! {
             prop_assert_eq!(traces.get(index), given.get(index).cloned());
         }
         let (mut found, mut expected) = (traces.clone(), given.iter());
-        while found.len() > 0 {
+        while !found.is_empty() {
             prop_assert_eq!(found.nth(skip), expected.nth(skip).cloned());
             prop_assert_eq!(found.next_back(), expected.next_back().cloned());
             prop_assert_eq!(found.len(), expected.len());
