@@ -4,6 +4,7 @@
 //! first, the text of a frame is looked at once however many stacks hold it, and everything between
 //! works on small numbers.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::frame::{Frame, Traceback};
@@ -36,6 +37,30 @@ impl Total {
     }
 }
 
+/// What the blocks of a group share.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) traceback: Traceback,
+    /// Of stacks: the ranks of the frames among all frames, which order stacks as their text does
+    /// and are quicker to compare. Otherwise empty.
+    ranks: Box<[u32]>,
+}
+
+impl Group {
+    fn new(traceback: Traceback) -> Self {
+        Self {
+            traceback,
+            ranks: Box::default(),
+        }
+    }
+
+    pub(super) fn cmp_traceback(&self, other: &Self) -> Ordering {
+        self.ranks
+            .cmp(&other.ranks)
+            .then_with(|| self.traceback.cmp(&other.traceback))
+    }
+}
+
 /// Numbers the groups of one or more snapshots by first appearance, so that the groups of two
 /// snapshots can be set side by side.
 #[derive(Debug)]
@@ -60,6 +85,9 @@ impl<'a> Grouping<'a> {
     /// Bytes and blocks of each group in `snapshot`, at the group's number. Groups that only other
     /// snapshots have are zero, or past the end.
     pub(super) fn totals(&mut self, snapshot: &'a Snapshot) -> Vec<Total> {
+        if self.group_by == GroupBy::Traceback {
+            self.stacks.expect(snapshot.stacks().len());
+        }
         let mut totals: Vec<Total> = Vec::new();
         let mut groups = Vec::new();
         for (stack, blocks) in snapshot.stacks().iter().zip(stack_totals(snapshot)) {
@@ -79,16 +107,12 @@ impl<'a> Grouping<'a> {
         totals
     }
 
-    /// What each group shares, at the group's number.
-    pub(super) fn into_tracebacks(self) -> Vec<Traceback> {
-        let Self { group_by, .. } = self;
-        if group_by == GroupBy::Traceback {
-            self.stacks.first.into_iter().cloned().collect()
+    /// The groups, at their numbers.
+    pub(super) fn into_groups(self) -> Vec<Group> {
+        if self.group_by == GroupBy::Traceback {
+            self.stacks.into_groups(&self.frames.ranks())
         } else {
-            let first = self.frames.first.into_iter();
-            first
-                .map(|frame| Traceback::of(group_by.label(frame)))
-                .collect()
+            self.frames.into_groups()
         }
     }
 
@@ -155,6 +179,22 @@ impl<'a> FrameGroups<'a> {
         self.seen.insert(frame.identity(), group);
         group
     }
+
+    /// The place of each group in the order of frames, at the group's number.
+    fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.first.len()).collect();
+        order.sort_unstable_by_key(|&group| self.first[group]);
+        let mut ranks = vec![0; order.len()];
+        for (rank, group) in order.into_iter().enumerate() {
+            ranks[group] = number(rank);
+        }
+        ranks
+    }
+
+    fn into_groups(self) -> Vec<Group> {
+        let label = |frame| Traceback::of(self.group_by.label(frame));
+        self.first.into_iter().map(label).map(Group::new).collect()
+    }
 }
 
 /// Numbers distinct stacks, each given as the groups of its frames.
@@ -166,6 +206,11 @@ struct StackGroups<'a> {
 }
 
 impl<'a> StackGroups<'a> {
+    /// Makes room for `stacks` groups at once: a table that grows hashes every stack again.
+    fn expect(&mut self, stacks: usize) {
+        self.ids.reserve(stacks.saturating_sub(self.ids.len()));
+    }
+
     fn group(&mut self, stack: &'a Traceback, frames: &[u32]) -> u32 {
         if let Some(group) = self.ids.get(frames) {
             return *group;
@@ -174,6 +219,17 @@ impl<'a> StackGroups<'a> {
         self.ids.insert(frames.into(), group);
         self.first.push(stack);
         group
+    }
+
+    fn into_groups(self, frame_ranks: &[u32]) -> Vec<Group> {
+        let mut groups: Vec<Group> = self.first.into_iter().cloned().map(Group::new).collect();
+        for (mut frames, group) in self.ids {
+            for frame in &mut frames {
+                *frame = frame_ranks[*frame as usize];
+            }
+            groups[group as usize].ranks = frames;
+        }
+        groups
     }
 }
 
@@ -203,7 +259,7 @@ mod tests {
         let found: Vec<u64> = totals.iter().map(|total| total.count).collect();
         assert_eq!(found, counts);
         assert!(totals.iter().all(|total| total.size == 10 * total.count));
-        assert_eq!(grouping.into_tracebacks().len(), counts.len());
+        assert_eq!(grouping.into_groups().len(), counts.len());
     }
 
     #[test]

@@ -78,10 +78,12 @@ impl<'a> SourceFiles<'a> {
     }
 }
 
+/// Bytes of the largest file that can be source.
+const LARGEST: u64 = 16 << 20;
+
 /// The text of a source file. A snapshot may come from elsewhere and name anything, so what cannot
 /// be source is not opened: pipes and devices, which may never end, and huge files.
 fn read(path: &str) -> Option<String> {
-    const LARGEST: u64 = 16 << 20;
     let file = fs::metadata(path).ok()?;
     // Files of the kernel's own claim to be empty and are not.
     if !file.is_file() || file.len() == 0 || file.len() > LARGEST {
@@ -151,15 +153,27 @@ mod tests {
         assert_eq!(lines, ["  libc.so!malloc"]);
     }
 
-    #[cfg(unix)]
+    #[track_caller]
+    fn check_not_read(path: &str) {
+        assert_eq!(stack([Frame::new(path, 1)]).format(None, false).len(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
     #[test]
-    fn what_never_ends_is_not_read() {
-        assert_eq!(
-            stack([Frame::new("/dev/zero", 1)])
-                .format(None, false)
-                .len(),
-            1
-        );
+    fn what_is_no_source_is_not_read() {
+        check_not_read("/dev/zero");
+        check_not_read("/proc/self/status");
+        check_not_read("/proc/self");
+    }
+
+    #[test]
+    fn huge_files_are_not_read() {
+        let path = std::env::temp_dir().join(format!("huge-{}.rs", std::process::id()));
+        fs::write(&path, "first line\n").unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(LARGEST + 1).unwrap();
+        check_not_read(path.to_str().expect("a temporary folder with a plain name"));
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

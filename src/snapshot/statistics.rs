@@ -1,11 +1,10 @@
 //! Sums of blocks per group, and how they differ between two snapshots.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use super::frame::Traceback;
 use super::group_by::GroupBy;
-use super::grouping::{Counting, Grouping, Total};
+use super::grouping::{Counting, Group, Grouping, Total};
 use super::size::{Bytes, Size, SizeDiff};
 use super::trace::Snapshot;
 use crate::error::{Error, ErrorKind};
@@ -42,12 +41,6 @@ impl Statistic {
             size,
             count,
         }
-    }
-
-    fn cmp_size(&self, other: &Self) -> Ordering {
-        (self.size, self.count)
-            .cmp(&(other.size, other.count))
-            .then_with(|| self.traceback.cmp(&other.traceback))
     }
 }
 
@@ -107,31 +100,6 @@ impl StatisticDiff {
             count_diff,
         }
     }
-
-    fn between(traceback: Traceback, new: Total, old: Total) -> Self {
-        Self {
-            traceback,
-            size: new.size,
-            size_diff: difference(new.size, old.size),
-            count: new.count,
-            count_diff: difference(new.count, old.count),
-        }
-    }
-
-    fn cmp_change(&self, other: &Self) -> Ordering {
-        self.change()
-            .cmp(&other.change())
-            .then_with(|| self.traceback.cmp(&other.traceback))
-    }
-
-    fn change(&self) -> (u64, u64, u64, u64) {
-        (
-            self.size_diff.unsigned_abs(),
-            self.size,
-            self.count_diff.unsigned_abs(),
-            self.count,
-        )
-    }
 }
 
 impl fmt::Display for StatisticDiff {
@@ -154,6 +122,63 @@ fn write_average(out: &mut fmt::Formatter<'_>, size: u64, count: u64) -> fmt::Re
         return Ok(());
     }
     write!(out, ", average={}", Bytes(size as f64 / count as f64))
+}
+
+/// A group in two snapshots.
+struct Change {
+    new: Total,
+    old: Total,
+}
+
+impl Change {
+    fn size_diff(&self) -> i64 {
+        difference(self.new.size, self.old.size)
+    }
+
+    fn count_diff(&self) -> i64 {
+        difference(self.new.count, self.old.count)
+    }
+
+    /// What changes are ordered by.
+    fn amounts(&self) -> (u64, u64, u64, u64) {
+        (
+            self.size_diff().unsigned_abs(),
+            self.new.size,
+            self.count_diff().unsigned_abs(),
+            self.new.count,
+        )
+    }
+
+    fn of(self, traceback: Traceback) -> StatisticDiff {
+        let (size_diff, count_diff) = (self.size_diff(), self.count_diff());
+        StatisticDiff::new(
+            traceback,
+            self.new.size,
+            size_diff,
+            self.new.count,
+            count_diff,
+        )
+    }
+}
+
+/// The groups with what `sums` says of each, by its number. Greatest `amounts` first; of equal ones
+/// the greater traceback.
+fn descending<T, A: Ord>(
+    groups: Vec<Group>,
+    sums: impl Fn(usize) -> T,
+    amounts: impl Fn(&T) -> A,
+) -> impl Iterator<Item = (T, Traceback)> {
+    let numbered = groups.into_iter().enumerate();
+    let mut rows: Vec<(T, Group)> = numbered
+        .map(|(number, group)| (sums(number), group))
+        .collect();
+    rows.sort_unstable_by(|(a, a_group), (b, b_group)| {
+        amounts(b)
+            .cmp(&amounts(a))
+            .then_with(|| b_group.cmp_traceback(a_group))
+    });
+    rows.into_iter()
+        .map(|(sums, group)| (sums, group.traceback))
 }
 
 /// `new - old`, or the nearest number that fits.
@@ -274,14 +299,13 @@ impl Snapshot {
     fn summed(&self, group_by: GroupBy, counting: Counting) -> Vec<Statistic> {
         let mut grouping = Grouping::new(group_by, counting);
         let totals = grouping.totals(self);
-        let mut statistics: Vec<Statistic> = grouping
-            .into_tracebacks()
-            .into_iter()
-            .zip(totals)
-            .map(|(traceback, total)| Statistic::new(traceback, total.size, total.count))
-            .collect();
-        statistics.sort_unstable_by(|a, b| b.cmp_size(a));
-        statistics
+        descending(
+            grouping.into_groups(),
+            |group| totals[group],
+            |total| (total.size, total.count),
+        )
+        .map(|(total, traceback)| Statistic::new(traceback, total.size, total.count))
+        .collect()
     }
 
     fn compared(
@@ -294,17 +318,14 @@ impl Snapshot {
         let mut grouping = Grouping::new(group_by, counting);
         let (new_totals, old_totals) = (grouping.totals(self), grouping.totals(old));
         let total_of = |totals: &[Total], group| totals.get(group).copied().unwrap_or_default();
-        let mut diffs: Vec<StatisticDiff> = grouping
-            .into_tracebacks()
-            .into_iter()
-            .enumerate()
-            .map(|(group, traceback)| {
-                let (new, old) = (total_of(&new_totals, group), total_of(&old_totals, group));
-                StatisticDiff::between(traceback, new, old)
-            })
-            .collect();
-        diffs.sort_unstable_by(|a, b| b.cmp_change(a));
-        Ok(diffs)
+        let change = |group| Change {
+            new: total_of(&new_totals, group),
+            old: total_of(&old_totals, group),
+        };
+        let rows = descending(grouping.into_groups(), change, Change::amounts);
+        Ok(rows
+            .map(|(change, traceback)| change.of(traceback))
+            .collect())
     }
 
     fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
