@@ -14,15 +14,15 @@ fn main() -> Result<(), Error> {
     tracemalloc::start(10)?;
     // Blocks of every size, many of them tiny: mimalloc packs those closer than other allocators do.
     let bytes: Vec<Box<u8>> = (0..=255).map(Box::new).collect();
-    let index: BTreeMap<usize, String> = (0..5000).map(|n| (n, n.to_string())).collect();
+    let index: BTreeMap<usize, String> = (10..5010).map(|n| (n, n.to_string())).collect();
     let large = vec![0_u8; 10 << 20];
     let snapshot = tracemalloc::take_snapshot()?;
+    let traced = tracemalloc::get_traced_memory().current;
 
     println!("Live in mimalloc:");
-    for file in snapshot.statistics(GroupBy::Line).iter().take(5) {
-        println!("  {file}");
+    for line in snapshot.statistics(GroupBy::Line).iter().take(5) {
+        println!("  {line}");
     }
-    let traced = tracemalloc::get_traced_memory().current;
     assert_eq!(snapshot.total_size(), traced);
     assert!(traced > 10 << 20);
     assert_eq!(snapshot.recording().losses, Default::default());

@@ -22,6 +22,8 @@ unsafe impl Zeroed for std::sync::atomic::AtomicU64 {}
 // SAFETY: as above.
 unsafe impl Zeroed for std::sync::atomic::AtomicU32 {}
 // SAFETY: as above.
+unsafe impl Zeroed for std::sync::atomic::AtomicU8 {}
+// SAFETY: as above.
 unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: an array of valid values.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
@@ -30,17 +32,22 @@ unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {}
 
 /// Declares that a struct whose named fields are all [`Zeroed`] is so itself.
 macro_rules! zeroed_struct {
-    ($type:ident { $($field:ident),* }) => {
+    ($type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
         const _: () = {
             // Fails to compile if a field is missing here or is not `Zeroed`.
-            fn fields_are_zeroed($type { $($field),* }: &$type) {
+            #[expect(dead_code, reason = "there to be type-checked")]
+            fn fields_are_zeroed$(<$(const $parameter: $kind),*>)?(
+                $type { $($field),* }: &$type$(<$($parameter),*>)?,
+            ) {
                 fn check<T: $crate::engine::arena::Zeroed>(_: &T) {}
                 $(check($field);)*
             }
-            let _ = fields_are_zeroed;
             #[expect(unsafe_code, reason = "the marker is an unsafe trait")]
             // SAFETY: every field is `Zeroed`, which the function above makes the compiler check.
-            unsafe impl $crate::engine::arena::Zeroed for $type {}
+            unsafe impl$(<$(const $parameter: $kind),*>)? $crate::engine::arena::Zeroed
+                for $type$(<$($parameter),*>)?
+            {
+            }
         };
     };
 }

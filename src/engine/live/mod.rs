@@ -1,0 +1,179 @@
+//! Live blocks: for each the size, the stack and the session, found by address without a lock.
+//!
+//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes that it starts in
+//! with no other start of such a block, since blocks do not overlap: so each class of sizes has a table with one entry
+//! per window of its own width, and the thread that owns a block is the only one that writes the block's entry.
+//!
+//! | class  | sizes in bytes | window | entry |
+//! |--------|----------------|--------|-------|
+//! | dense  | 1..32          | 8      | 8     |
+//! | small  | 32..256        | 32     | 8     |
+//! | medium | 256..4096      | 256    | 8     |
+//! | large  | 4096..65536    | 4096   | 16    |
+//! | huge   | 65536..        | 65536  | 16    |
+//!
+//! An allocator that packs blocks closer than 8 bytes may let two records meet in one window; the older is then
+//! replaced and counted as such, never mixed up.
+
+mod entry;
+mod shadow;
+#[cfg(test)]
+mod tests;
+
+use super::arena::Arena;
+use super::session::Epoch;
+use super::stacks::StackId;
+
+use entry::{Entry, TAGS, Tag, Word};
+use shadow::{Class, Shadow};
+
+/// Sessions after which [`Live::sweep`] must have run, well before a tag comes round again.
+pub(crate) const SWEEP_EVERY: u64 = 8192;
+
+/// A block's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) size: u64,
+    pub(crate) stack: StackId,
+}
+
+/// A block whose `realloc` is under way: still live at its old size, but from now on another thread may be given its
+/// address, and then overwrites the entry.
+pub(crate) struct Moving {
+    entry: Entry,
+    word: Word,
+    pub(crate) record: Record,
+}
+
+/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the tables cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// The table of live blocks.
+pub(crate) struct Live {
+    shadow: Shadow,
+}
+
+impl Live {
+    pub(crate) const fn new() -> Self {
+        Self {
+            shadow: Shadow::new(),
+        }
+    }
+
+    /// Makes the table that every block needs, ahead of the first one.
+    pub(crate) fn prepare(&self, arena: &Arena) -> Option<()> {
+        self.shadow.prepare(arena)
+    }
+
+    /// Notes a block that this thread has just received. Returns the record of a block that was at the same place and
+    /// whose return the tracer did not see: its bytes are to be taken off the counters.
+    #[inline]
+    pub(crate) fn insert(
+        &self,
+        arena: &Arena,
+        address: usize,
+        record: Record,
+        epoch: Epoch,
+    ) -> Result<Option<Record>, NoRoom> {
+        let class = Class::of(record.size);
+        let address = address as u64;
+        let entry = self
+            .shadow
+            .make_entry(arena, class, address)
+            .ok_or(NoRoom)?;
+        let tag = Tag::of(epoch);
+        let old = entry.load();
+        // A moving entry is settled by the thread that moves the block.
+        let stale = !old.is_empty() && old.tag() == tag && !old.is_moving();
+        let replaced = if stale { entry.record(old) } else { None };
+        entry.store(
+            Word::new(class, address, record.size, record.stack, tag),
+            record.size,
+        );
+        Ok(replaced)
+    }
+
+    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes. `None` if it is not
+    /// of session `epoch`.
+    #[inline]
+    pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
+        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let record = entry.record(word);
+        entry.clear();
+        if word.tag() == Tag::of(epoch) {
+            record
+        } else {
+            None
+        }
+    }
+
+    /// Marks the block at `address`, which this thread owns, as moving.
+    pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
+        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let record = entry.record(word);
+        if word.tag() != Tag::of(epoch) {
+            entry.clear();
+            return None;
+        }
+        let word = word.moving();
+        entry.relabel(word);
+        Some(Moving {
+            entry,
+            word,
+            record: record?,
+        })
+    }
+
+    /// The block was moved or resized: its old entry goes, unless the address has a new owner who wrote it anew.
+    pub(crate) fn finish_move(&self, moving: &Moving) {
+        moving.entry.clear_if(moving.word);
+    }
+
+    /// The block stayed where it was: nothing has changed. Nobody else can have been given its address.
+    pub(crate) fn cancel_move(&self, moving: &Moving) {
+        moving.entry.relabel(moving.word.settled());
+    }
+
+    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read at that address.
+    pub(crate) fn get(&self, address: usize, epoch: Epoch) -> Option<Record> {
+        Class::ALL.into_iter().find_map(|class| {
+            let (entry, word) = self.shadow.find(class, address as u64)?;
+            if word.tag() == Tag::of(epoch) {
+                entry.record(word)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Calls `visit` with every block of session `epoch`. Blocks that come or go meanwhile may or may not be seen;
+    /// every other block is seen once.
+    pub(crate) fn for_each(&self, epoch: Epoch, mut visit: impl FnMut(Record)) {
+        let tag = Tag::of(epoch);
+        self.shadow.for_each_entry(|entry| {
+            let word = entry.load();
+            if !word.is_empty()
+                && word.tag() == tag
+                && let Some(record) = entry.record(word)
+            {
+                visit(record);
+            }
+        });
+    }
+
+    /// Clears the entries of sessions that ended before `epoch`, so that their tags can be used again.
+    ///
+    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of this one.
+    pub(crate) fn sweep(&self, epoch: Epoch) {
+        let now = Tag::of(epoch);
+        self.shadow.for_each_entry(|entry| {
+            let word = entry.load();
+            if !word.is_empty()
+                && (1..TAGS - SWEEP_EVERY).contains(&word.tag().sessions_before(now))
+            {
+                entry.clear_if(word);
+            }
+        });
+    }
+}
