@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 
 use super::TRACKER;
 use super::guard::Guard;
+use super::live::Spacing;
 use super::session::Session;
 use super::tracker::Tracker;
 use super::unwind::Mark;
@@ -39,6 +40,8 @@ use super::unwind::Mark;
 pub struct TraceAlloc<A = System> {
     inner: A,
     tracker: &'static Tracker,
+    /// The inner allocator is the operating system's, by its type.
+    is_system: bool,
     /// Frames to trace with from the first allocation on.
     from_start: Option<NonZeroU16>,
 }
@@ -46,7 +49,9 @@ pub struct TraceAlloc<A = System> {
 impl TraceAlloc<System> {
     /// Wraps the operating system's allocator.
     pub const fn system() -> Self {
-        Self::new(System)
+        let mut wrapper = Self::new(System);
+        wrapper.is_system = true;
+        wrapper
     }
 }
 
@@ -56,6 +61,7 @@ impl<A> TraceAlloc<A> {
         Self {
             inner,
             tracker: &TRACKER,
+            is_system: false,
             from_start: None,
         }
     }
@@ -66,6 +72,7 @@ impl<A> TraceAlloc<A> {
         Self {
             inner,
             tracker,
+            is_system: false,
             from_start: None,
         }
     }
@@ -102,6 +109,15 @@ impl<A> TraceAlloc<A> {
         self.tracker.session()
     }
 
+    #[cold]
+    fn spacing(&self) -> Spacing {
+        if self.is_system && system::is_glibc_malloc() {
+            Spacing::Wide
+        } else {
+            Spacing::Close
+        }
+    }
+
     /// Notes what `allocate` returns as a block of `size` bytes.
     ///
     /// Not inlined: its own frame is where the program's stack begins.
@@ -116,6 +132,7 @@ impl<A> TraceAlloc<A> {
         let guard = Guard::enter();
         let block = allocate(&self.inner);
         if guard.is_some() && !block.is_null() {
+            self.tracker.settle_spacing(|| self.spacing());
             let frame = 0_u8;
             self.tracker
                 .learn(session, block.addr(), size, Mark::at(black_box(&frame)));
@@ -144,6 +161,7 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         if moved.is_null() {
             self.tracker.cancel_move(moving);
         } else if guard.is_some() {
+            self.tracker.settle_spacing(|| self.spacing());
             let frame = 0_u8;
             let mark = Mark::at(black_box(&frame));
             self.tracker
@@ -226,5 +244,39 @@ impl<A: fmt::Debug> fmt::Debug for TraceAlloc<A> {
 impl<A: Default> Default for TraceAlloc<A> {
     fn default() -> Self {
         Self::new(A::default())
+    }
+}
+
+/// What is known of the operating system's allocator.
+mod system {
+    /// Whether `malloc` is glibc's own, and not one that was put in its place when the program was
+    /// loaded: no other gives 24 usable bytes to a request for 1.
+    ///
+    /// Its smallest chunk has 32 bytes, of which 24 are the block's, and chunks begin at multiples
+    /// of 16: so no two blocks start within 32 bytes.
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(miri)
+    ))]
+    pub(super) fn is_glibc_malloc() -> bool {
+        // SAFETY: any size may be asked for.
+        let block = unsafe { libc::malloc(1) };
+        // SAFETY: the block was just returned by `malloc`, or is null, for which the answer is 0.
+        let usable = unsafe { libc::malloc_usable_size(block) };
+        // SAFETY: as above; nobody else has the block.
+        unsafe { libc::free(block) };
+        usable == 24
+    }
+
+    #[cfg(not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(miri)
+    )))]
+    pub(super) fn is_glibc_malloc() -> bool {
+        false
     }
 }

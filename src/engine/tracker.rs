@@ -9,7 +9,7 @@ use super::arena::Arena;
 use super::buffers::{Buffers, DEEPEST};
 use super::counters::{Counter, Memory};
 use super::errno::KeepErrno;
-use super::live::{Live, Moving, Record, SWEEP_EVERY};
+use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Epoch, Session, Switch};
 use super::stacks::{StackId, Stacks};
 use super::unwind::{self, Mark};
@@ -125,6 +125,12 @@ impl Tracker {
                 counter.refresh(epoch);
             }
         }
+    }
+
+    /// Asks, before the first block is noted, how close the inner allocator puts blocks.
+    #[inline]
+    pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
+        self.live.settle_spacing(find_out);
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.

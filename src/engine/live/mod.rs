@@ -12,13 +12,17 @@
 //! | large  | 4096..65536    | 4096   | 16    |
 //! | huge   | 65536..        | 65536  | 16    |
 //!
-//! An allocator that packs blocks closer than 8 bytes may let two records meet in one window; the older is then
+//! Where the inner allocator is known to keep blocks 32 bytes apart, those under 32 bytes count as
+//! small and the dense table, eight times the size of the heap's tiny blocks, does not come into
+//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one window; the older is then
 //! replaced and counted as such, never mixed up.
 
 mod entry;
 mod shadow;
 #[cfg(test)]
 mod tests;
+
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::arena::Arena;
 use super::session::Epoch;
@@ -29,6 +33,15 @@ use shadow::{Class, Shadow};
 
 /// Sessions after which [`Live::sweep`] must have run, well before a tag comes round again.
 pub(crate) const SWEEP_EVERY: u64 = 8192;
+
+/// How close the inner allocator may put the starts of two blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spacing {
+    /// As close as their sizes allow.
+    Close = 1,
+    /// At least 32 bytes apart, and never two in one aligned window of 32 bytes.
+    Wide = 2,
+}
 
 /// A block's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +65,36 @@ pub(crate) struct NoRoom;
 /// The table of live blocks.
 pub(crate) struct Live {
     shadow: Shadow,
+    /// A [`Spacing`], or 0 until the first block.
+    spacing: AtomicU8,
 }
 
 impl Live {
     pub(crate) const fn new() -> Self {
         Self {
             shadow: Shadow::new(),
+            spacing: AtomicU8::new(0),
         }
+    }
+
+    /// Decides where tiny blocks are noted, once and for all. To be called before every insertion;
+    /// `find_out` runs at the first one only, or at each of several that come first together.
+    #[inline]
+    pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
+        if self.spacing.load(Ordering::Relaxed) == 0 {
+            let spacing = find_out() as u8;
+            let _ = self
+                .spacing
+                .compare_exchange(0, spacing, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn class(&self, size: u64) -> Class {
+        Class::of(
+            size,
+            self.spacing.load(Ordering::Relaxed) == Spacing::Wide as u8,
+        )
     }
 
     /// Makes the table that every block needs, ahead of the first one.
@@ -76,7 +112,7 @@ impl Live {
         record: Record,
         epoch: Epoch,
     ) -> Result<Option<Record>, NoRoom> {
-        let class = Class::of(record.size);
+        let class = self.class(record.size);
         let address = address as u64;
         let entry = self
             .shadow
@@ -98,7 +134,7 @@ impl Live {
     /// of session `epoch`.
     #[inline]
     pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
-        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
         entry.clear();
         if word.tag() == Tag::of(epoch) {
@@ -110,7 +146,7 @@ impl Live {
 
     /// Marks the block at `address`, which this thread owns, as moving.
     pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
-        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
         if word.tag() != Tag::of(epoch) {
             entry.clear();

@@ -26,10 +26,13 @@ impl Class {
         Self::Huge,
     ];
 
+    /// The class of a block of `size` bytes. `spaced`: no two blocks start within one aligned
+    /// window of 32 bytes.
     #[inline]
-    pub(super) const fn of(size: u64) -> Self {
+    pub(super) const fn of(size: u64, spaced: bool) -> Self {
         match size {
-            0..32 => Self::Dense,
+            0..32 if !spaced => Self::Dense,
+            0..32 => Self::Small,
             32..256 => Self::Small,
             256..4096 => Self::Medium,
             4096..65_536 => Self::Large,
