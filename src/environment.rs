@@ -10,16 +10,17 @@ use crate::error::{Error, ErrorKind};
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";
 
-/// Starts tracing if the environment asks for it. Call it early in `main`; an explicit [`start`](crate::start) before
-/// it wins, as in CPython the command line wins over the variable.
+/// Starts tracing if the environment asks for it. Call it early in `main`; an explicit
+/// [`start`](crate::start) before it wins, as in CPython the command line wins over the variable.
 ///
 /// | variable | meaning |
 /// | --- | --- |
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | a file for a snapshot at exit, `%p` in its name is the process number; unset or empty: none |
 ///
-/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the process is killed; an
-/// error then goes to standard error. A process with more privileges than its user ignores both variables.
+/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
+/// process is killed; an error then goes to standard error. A process with more privileges than its
+/// user ignores both variables.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidVariable`] for a value that means nothing, and those of [`Config::start`].
@@ -38,7 +39,8 @@ pub fn start_from_env() -> Result<(), Error> {
     }
 }
 
-/// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in CPython.
+/// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in
+/// CPython.
 fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
     let Some(value) = value else { return Ok(None) };
     let text = value.to_string_lossy();
@@ -81,7 +83,8 @@ fn out_path(path: OsString) -> PathBuf {
     shown.into()
 }
 
-/// Whether the process runs with rights that its user does not have: then the user must not choose its files.
+/// Whether the process runs with rights that its user does not have: then the user must not choose
+/// its files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_privileged() -> bool {
     #[expect(unsafe_code, reason = "a C function")]

@@ -14,8 +14,9 @@ use super::unwind::Mark;
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
-/// It forwards every call to the inner allocator, the operating system's unless another one is given: the same
-/// operation with the same layout, nothing added to the block. Off, it costs one load and a branch.
+/// It forwards every call to the inner allocator, the operating system's unless another one is
+/// given: the same operation with the same layout, nothing added to the block. Off, it costs one
+/// load and a branch.
 ///
 /// A program must install it, once, to be traced:
 ///
@@ -77,7 +78,8 @@ impl<A> TraceAlloc<A> {
         }
     }
 
-    /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per block.
+    /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per
+    /// block.
     ///
     /// A later call of [`stop`](crate::stop) ends it as any other.
     ///
@@ -85,7 +87,11 @@ impl<A> TraceAlloc<A> {
     /// If `frames` is 0; in a `static` that is an error of the compiler's.
     #[must_use]
     pub const fn started(mut self, frames: u16) -> Self {
-        self.from_start = Some(NonZeroU16::new(frames).expect("frames must be in 1..=65535"));
+        assert!(
+            frames > 0,
+            "the number of frames must be in range 1 to 65535"
+        );
+        self.from_start = NonZeroU16::new(frames);
         self
     }
 
@@ -128,7 +134,8 @@ impl<A> TraceAlloc<A> {
         size: usize,
         allocate: impl FnOnce(&A) -> *mut u8,
     ) -> *mut u8 {
-        // The guard is held across the inner call: what the inner allocator allocates is its own affair.
+        // The guard is held across the inner call: what the inner allocator allocates is its own
+        // affair.
         let guard = Guard::enter();
         let block = allocate(&self.inner);
         if guard.is_some() && !block.is_null() {
@@ -177,16 +184,17 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     #[inline(never)]
     unsafe fn traced_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
         let _guard = Guard::enter();
-        // Before it is given back: afterwards the address may be another thread's. Also when this thread was inside
-        // the tracer already, as in a signal handler; forgetting takes nothing that could be held.
+        // Before it is given back: afterwards the address may be another thread's. Also when this
+        // thread was inside the tracer already, as in a signal handler; forgetting takes nothing
+        // that could be held.
         self.tracker.forget(session, block.addr(), layout.size());
         // SAFETY: passed on from the caller.
         unsafe { self.inner.dealloc(block, layout) }
     }
 }
 
-// SAFETY: every call is answered by exactly one call of the inner allocator with the same arguments, and its result is
-// returned unchanged. Nothing on the way unwinds.
+// SAFETY: every call is answered by exactly one call of the inner allocator with the same
+// arguments, and its result is returned unchanged. Nothing on the way unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -47,21 +47,19 @@ fn reenter() {
 unsafe impl GlobalAlloc for Hostile {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         reenter();
-        // SAFETY: passed on from the caller.
         if fails() {
-            ptr::null_mut()
-        } else {
-            unsafe { System.alloc(layout) }
+            return ptr::null_mut();
         }
+        // SAFETY: passed on from the caller.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on from the caller.
         if fails() {
-            ptr::null_mut()
-        } else {
-            unsafe { System.alloc_zeroed(layout) }
+            return ptr::null_mut();
         }
+        // SAFETY: passed on from the caller.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -201,8 +199,10 @@ fn set_errno(value: i32) {
     use libc::__errno_location as location;
     #[cfg(target_os = "macos")]
     use libc::__error as location;
-    // SAFETY: the address is that of this thread's own variable.
-    unsafe { *location() = value };
+    // SAFETY: returns the address of this thread's own variable.
+    let place = unsafe { location() };
+    // SAFETY: as above.
+    unsafe { *place = value };
 }
 
 fn past_the_memory_limit_the_program_goes_on() {

@@ -1,8 +1,9 @@
 //! Live blocks: for each the size, the stack and the session, found by address without a lock.
 //!
-//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes that it starts in
-//! with no other start of such a block, since blocks do not overlap: so each class of sizes has a table with one entry
-//! per window of its own width, and the thread that owns a block is the only one that writes the block's entry.
+//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes
+//! that it starts in with no other start of such a block, since blocks do not overlap: so each
+//! class of sizes has a table with one entry per window of its own width, and the thread that owns
+//! a block is the only one that writes the block's entry.
 //!
 //! | class  | sizes in bytes | window | entry |
 //! |--------|----------------|--------|-------|
@@ -14,8 +15,8 @@
 //!
 //! Where the inner allocator is known to keep blocks 32 bytes apart, those under 32 bytes count as
 //! small and the dense table, eight times the size of the heap's tiny blocks, does not come into
-//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one window; the older is then
-//! replaced and counted as such, never mixed up.
+//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one
+//! window; the older is then replaced and counted as such, never mixed up.
 
 mod entry;
 mod shadow;
@@ -50,15 +51,16 @@ pub(crate) struct Record {
     pub(crate) stack: StackId,
 }
 
-/// A block whose `realloc` is under way: still live at its old size, but from now on another thread may be given its
-/// address, and then overwrites the entry.
+/// A block whose `realloc` is under way: still live at its old size, but from now on another thread
+/// may be given its address, and then overwrites the entry.
 pub(crate) struct Moving {
     entry: Entry,
     word: Word,
     pub(crate) record: Record,
 }
 
-/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the tables cover.
+/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the
+/// tables cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
@@ -102,8 +104,9 @@ impl Live {
         self.shadow.prepare(arena)
     }
 
-    /// Notes a block that this thread has just received. Returns the record of a block that was at the same place and
-    /// whose return the tracer did not see: its bytes are to be taken off the counters.
+    /// Notes a block that this thread has just received. Returns the record of a block that was at
+    /// the same place and whose return the tracer did not see: its bytes are to be taken off the
+    /// counters.
     #[inline]
     pub(crate) fn insert(
         &self,
@@ -130,8 +133,8 @@ impl Live {
         Ok(replaced)
     }
 
-    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes. `None` if it is not
-    /// of session `epoch`.
+    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
+    /// `None` if it is not of session `epoch`.
     #[inline]
     pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
         let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
@@ -161,17 +164,20 @@ impl Live {
         })
     }
 
-    /// The block was moved or resized: its old entry goes, unless the address has a new owner who wrote it anew.
+    /// The block was moved or resized: its old entry goes, unless the address has a new owner who
+    /// wrote it anew.
     pub(crate) fn finish_move(&self, moving: &Moving) {
         moving.entry.clear_if(moving.word);
     }
 
-    /// The block stayed where it was: nothing has changed. Nobody else can have been given its address.
+    /// The block stayed where it was: nothing has changed. Nobody else can have been given its
+    /// address.
     pub(crate) fn cancel_move(&self, moving: &Moving) {
         moving.entry.relabel(moving.word.settled());
     }
 
-    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read at that address.
+    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read
+    /// at that address.
     pub(crate) fn get(&self, address: usize, epoch: Epoch) -> Option<Record> {
         Class::ALL.into_iter().find_map(|class| {
             let (entry, word) = self.shadow.find(class, address as u64)?;
@@ -183,8 +189,8 @@ impl Live {
         })
     }
 
-    /// Calls `visit` with every block of session `epoch`. Blocks that come or go meanwhile may or may not be seen;
-    /// every other block is seen once.
+    /// Calls `visit` with every block of session `epoch`. Blocks that come or go meanwhile may or
+    /// may not be seen; every other block is seen once.
     pub(crate) fn for_each(&self, epoch: Epoch, mut visit: impl FnMut(Record)) {
         let tag = Tag::of(epoch);
         self.shadow.for_each_entry(|entry| {
@@ -198,9 +204,11 @@ impl Live {
         });
     }
 
-    /// Clears the entries of sessions that ended before `epoch`, so that their tags can be used again.
+    /// Clears the entries of sessions that ended before `epoch`, so that their tags can be used
+    /// again.
     ///
-    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of this one.
+    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of
+    /// this one.
     pub(crate) fn sweep(&self, epoch: Epoch) {
         let now = Tag::of(epoch);
         self.shadow.for_each_entry(|entry| {
