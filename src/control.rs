@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crate::collect::Collector;
 use crate::config::Config;
-use crate::engine::{self, Guard, Mark, Session, TRACKER, quietly};
+use crate::engine::{self, Guard, Mark, Session, TRACKER};
 use crate::error::{Error, ErrorKind};
 use crate::external::{Busy, External, Region};
 use crate::object::HeapBlock;
@@ -176,7 +176,8 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
     } else {
         EXTERNAL.get(session, (domain.0, address))?.stack
     };
-    Some(quietly(|| collector().traceback(session, stack)))
+    let _guard = Guard::enter()?;
+    Some(collector().traceback(session, stack))
 }
 
 /// A copy of every live block, with its call stack named.
@@ -186,10 +187,12 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
 /// the first one reads debug information. The snapshot's own memory is not traced.
 ///
 /// # Errors
-/// [`ErrorKind::NotTracing`] when tracing is off.
+/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] in a signal handler that
+/// interrupted the tracer.
 pub fn take_snapshot() -> Result<Snapshot, Error> {
     let session = session()?;
-    Ok(quietly(|| collector().snapshot(session)))
+    let _guard = Guard::enter().ok_or(Busy)?;
+    Ok(collector().snapshot(session))
 }
 
 /// Records `size` bytes at `address` in one of the program's own domains, with the stack of the

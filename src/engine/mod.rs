@@ -41,7 +41,7 @@ mod tracker;
 mod unwind;
 
 pub use allocator::TraceAlloc;
-pub(crate) use guard::{Guard, probe, quietly};
+pub(crate) use guard::{Guard, probe};
 pub(crate) use session::{Epoch, Session};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
