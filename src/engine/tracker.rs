@@ -12,7 +12,7 @@ use super::errno::KeepErrno;
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Epoch, Session, Switch};
 use super::stacks::{StackId, Stacks};
-use super::unwind::{self, Mark};
+use super::unwind::{Mark, Unwinder};
 
 /// Frames read beyond the limit, because those of the allocator and the standard library are
 /// trimmed later.
@@ -27,6 +27,7 @@ pub(crate) struct Tracker {
     stacks: Stacks,
     live: Live,
     buffers: Buffers,
+    unwinder: Unwinder,
     memory: Memory,
     lost: LostCounters,
 }
@@ -60,6 +61,7 @@ impl Tracker {
             stacks: Stacks::new(),
             live: Live::new(),
             buffers: Buffers::new(),
+            unwinder: Unwinder::new(),
             memory: Memory::new(),
             lost: LostCounters {
                 blocks: Counter::new(),
@@ -94,7 +96,7 @@ impl Tracker {
             .prepare(&self.arena)
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NoMemory)?;
-        unwind::warm_up();
+        self.unwinder.prepare(&self.arena);
         let session = self.switch.start(limit, runtime_frames);
         self.sweep_if_due(session);
         Ok(session)
@@ -226,7 +228,7 @@ impl Tracker {
     pub(crate) fn stack(&self, session: Session, mark: Mark) -> StackId {
         let len = session.limit() as usize + MARGIN;
         let read = |buffer: &mut [usize]| {
-            let captured = unwind::capture(mark, buffer);
+            let captured = self.unwinder.capture(&self.arena, mark, buffer);
             let frames = buffer.get(..captured.frames).unwrap_or_default();
             self.stacks.intern(&self.arena, frames, captured.truncated)
         };

@@ -1,20 +1,37 @@
 //! Reads the call stack of the thread that allocates.
 //!
-//! One function, [`capture`], with a back-end chosen here and nowhere else. A back-end reads
-//! nothing but the running thread's own stack and tables that need no lock, stops as soon as the
-//! buffer is full, and leaves out its own frames and the tracer's: everything at or below the
-//! address `mark` on the stack.
+//! One type, [`Unwinder`], with a back-end chosen here and nowhere else. A back-end reads nothing
+//! but the running thread's own stack and tables that need no lock, stops as soon as the buffer is
+//! full, and leaves out its own frames and the tracer's: everything at or below the address `mark`
+//! on the stack.
+//!
+//! - `cfi`, on Linux x86_64: call-frame information, compiled once per return address; what that
+//!   form cannot express is left to `portable`, the whole stack at a time
+//! - `portable`: the platform's own unwinder
+//! - `noop`: reads nothing
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+#[path = "cfi/mod.rs"]
+#[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
+mod backend;
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
-#[path = "portable.rs"]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
-mod backend;
+mod portable;
+
+#[cfg(all(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    not(any(miri, all(windows, target_arch = "x86")))
+))]
+use portable as backend;
 
 // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
 // lock.
 #[cfg(any(miri, all(windows, target_arch = "x86")))]
 #[path = "noop.rs"]
 mod backend;
+
+pub(crate) use backend::Unwinder;
 
 /// Return addresses of a stack, from the most recent to the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +53,4 @@ impl Mark {
     pub(crate) fn at<T>(local: &T) -> Self {
         Self(std::ptr::from_ref(local).addr())
     }
-}
-
-/// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
-pub(crate) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
-    backend::capture(mark, buffer)
-}
-
-/// Makes the platform's unwinder do what it does only once, such as loading a library, before an
-/// allocation needs it.
-pub(crate) fn warm_up() {
-    let mut buffer = [0; 4];
-    capture(Mark(0), &mut buffer);
 }

@@ -1,10 +1,22 @@
 //! Reads no stack: blocks are recorded with their size alone.
 
 use super::{Captured, Mark};
+use crate::engine::arena::Arena;
 
-pub(super) fn capture(_mark: Mark, _buffer: &mut [usize]) -> Captured {
-    Captured {
-        frames: 0,
-        truncated: false,
+/// Has no state.
+pub(crate) struct Unwinder;
+
+impl Unwinder {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn prepare(&self, _arena: &Arena) {}
+
+    pub(crate) fn capture(&self, _arena: &Arena, _mark: Mark, _buffer: &mut [usize]) -> Captured {
+        Captured {
+            frames: 0,
+            truncated: false,
+        }
     }
 }

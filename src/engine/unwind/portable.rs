@@ -5,6 +5,27 @@
 //! because the platforms on which it is not are left to the no-op back-end.
 
 use super::{Captured, Mark};
+use crate::engine::arena::Arena;
+
+/// Has no state.
+pub(crate) struct Unwinder;
+
+impl Unwinder {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    /// Makes the platform's unwinder do what it does only once, such as loading a library, before an
+    /// allocation needs it.
+    pub(crate) fn prepare(&self, _arena: &Arena) {
+        capture(Mark(0), &mut [0; 4]);
+    }
+
+    /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
+    pub(crate) fn capture(&self, _arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
+        capture(mark, buffer)
+    }
+}
 
 pub(super) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     let mut frames = 0;

@@ -1,0 +1,72 @@
+//! Where the running thread's stack ends, so that nothing beyond it is read.
+
+use std::arch::asm;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Largest stack that a thread is believed to have, in bytes.
+const LARGEST_THREAD_STACK: usize = 1 << 30;
+/// Largest main stack where the system sets no limit.
+const LARGEST_MAIN_STACK: usize = 64 << 20;
+
+/// The main thread's stack, found once.
+pub(super) struct MainStack {
+    /// Lowest address that it may grow to.
+    start: AtomicUsize,
+    /// An address above all frames; 0 until it is known.
+    end: AtomicUsize,
+}
+
+impl MainStack {
+    pub(super) const fn new() -> Self {
+        Self {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn prepare(&self) {
+        // SAFETY: reads what the kernel gave the process at its start. The bytes that this entry
+        // points at lie above the first frame, on the main stack.
+        let end = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the call fills the structure.
+        let asked = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
+        let size = match usize::try_from(limit.rlim_cur) {
+            Ok(size) if asked == 0 && limit.rlim_cur != libc::RLIM_INFINITY => size,
+            _ => LARGEST_MAIN_STACK,
+        };
+        self.start.store(
+            end.saturating_sub(size.min(LARGEST_THREAD_STACK)),
+            Ordering::Relaxed,
+        );
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// The end of the stack that `stack_pointer` is on: an address that no frame reaches and up to
+    /// which everything is mapped. `None` for stacks that are neither the main thread's nor the
+    /// running thread's own, such as those of coroutines.
+    #[inline]
+    pub(super) fn end_of(&self, stack_pointer: usize) -> Option<usize> {
+        // The C library keeps a thread's own data at the upper end of its stack.
+        let thread = thread_pointer();
+        if stack_pointer < thread && thread - stack_pointer < LARGEST_THREAD_STACK {
+            return Some(thread);
+        }
+        let end = self.end.load(Ordering::Acquire);
+        let start = self.start.load(Ordering::Relaxed);
+        (start..end).contains(&stack_pointer).then_some(end)
+    }
+}
+
+#[inline]
+fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: on x86_64 Linux the first word at `fs` is the thread pointer itself.
+    unsafe {
+        asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly, pure))
+    };
+    pointer
+}
