@@ -68,10 +68,12 @@ const GROW_AT: u32 = SLOTS as u32 / 4 * 3;
 /// A piece this full takes no more when the table cannot grow.
 const FULL_AT: u32 = SLOTS as u32 / 16 * 15;
 
-/// Generation `g` has `2^g` pieces. Growing is going on to the next generation: nothing is moved,
-/// older generations are still searched, and half of all nodes are in the newest.
-const GENERATIONS: u32 = 17;
-const PIECES: usize = (1 << GENERATIONS) - 1;
+/// Generation `g` has `2^g` times as many pieces as the first. Growing is going on to the next
+/// generation: nothing is moved, older generations are still searched, and half of all nodes are in
+/// the newest. The first is large enough for most programs; pieces that no node needs are not made.
+const FIRST_BITS: u32 = 4;
+const GENERATIONS: u32 = 13;
+const PIECES: usize = (1 << (FIRST_BITS + GENERATIONS)) - (1 << FIRST_BITS);
 
 /// The table of stacks.
 pub(crate) struct Stacks {
@@ -253,8 +255,9 @@ fn hash(caller: StackId, address: u64) -> u64 {
 }
 
 fn piece_index(generation: u32, hash: u64) -> usize {
-    let first = (1 << generation) - 1;
-    first + ((hash as usize >> 12) & first)
+    let pieces = 1 << (FIRST_BITS + generation);
+    let first = pieces - (1 << FIRST_BITS);
+    first + ((hash as usize >> 12) & (pieces - 1))
 }
 
 /// The slots of `piece` in the order in which `hash` tries them.
@@ -305,11 +308,11 @@ mod tests {
     fn growth_loses_nothing_and_keeps_numbers() {
         let (arena, stacks) = (Arena::new(), Stacks::new());
         let frames = |n: usize| [n, n / 3 + 1_000_000, n / 1000 + 2_000_000, 42];
-        let ids: Vec<_> = (0..60_000)
+        let ids: Vec<_> = (0..300_000)
             .map(|n| stacks.intern(&arena, &frames(n), false).expect("memory"))
             .collect();
         assert!(
-            stacks.newest.load(Ordering::Relaxed) > 2,
+            stacks.newest.load(Ordering::Relaxed) > 1,
             "the test must reach growth"
         );
         for (n, id) in ids.iter().enumerate() {

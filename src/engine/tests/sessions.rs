@@ -130,7 +130,7 @@ fn past_the_memory_limit_blocks_are_counted_as_lost() {
     let heap = Heap::new();
     let tracker = tracker();
     let allocator = TraceAlloc::with_tracker(&heap, tracker);
-    assert!(matches!(tracker.start(8, false, 4 << 20), Ok(Some(_))));
+    assert!(matches!(tracker.start(8, false, 12 << 20), Ok(Some(_))));
     // A megabyte apart: each needs a table of its own.
     let blocks: Vec<_> = (0..200)
         .map(|_| (alloc(&allocator, 16), alloc(&allocator, 1 << 20)))

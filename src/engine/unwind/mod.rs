@@ -5,24 +5,36 @@
 //! full, and leaves out its own frames and the tracer's: everything at or below the address `mark`
 //! on the stack.
 //!
-//! - `cfi`, on Linux x86_64: call-frame information, compiled once per return address; what that
+//! - `cfi`, on Linux x86_64 with glibc: call-frame information, compiled once per return address; what that
 //!   form cannot express is left to `portable`, the whole stack at a time
 //! - `portable`: the platform's own unwinder
 //! - `noop`: reads nothing
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
-#[path = "cfi/mod.rs"]
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+))]
 #[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
+#[path = "cfi/mod.rs"]
 mod backend;
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod portable;
 
-#[cfg(all(
-    not(all(target_os = "linux", target_arch = "x86_64")),
-    not(any(miri, all(windows, target_arch = "x86")))
-))]
+#[cfg(not(any(
+    all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        target_pointer_width = "64"
+    ),
+    miri,
+    all(windows, target_arch = "x86")
+)))]
 use portable as backend;
 
 // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide

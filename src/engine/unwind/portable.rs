@@ -22,12 +22,12 @@ impl Unwinder {
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
-    pub(crate) fn capture(&self, _arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
+    pub(crate) fn capture(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
         capture(mark, buffer)
     }
 }
 
-pub(super) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
+fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     let mut frames = 0;
     let mut truncated = false;
     let visit = |frame: &backtrace::Frame| {

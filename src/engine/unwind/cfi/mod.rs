@@ -30,6 +30,8 @@ pub(crate) struct Unwinder {
     modules: Modules,
     rows: Rows,
     main_stack: MainStack,
+    /// Reads the stacks that this one gives up on.
+    portable: portable::Unwinder,
 }
 
 impl Unwinder {
@@ -38,23 +40,22 @@ impl Unwinder {
             modules: Modules::new(),
             rows: Rows::new(),
             main_stack: MainStack::new(),
+            portable: portable::Unwinder::new(),
         }
     }
 
-    /// Finds the modules, and makes the platform's unwinder do what it does only once.
+    /// Finds the modules, so that no allocation has to ask the loader.
     pub(crate) fn prepare(&self, arena: &Arena) {
         self.modules.prepare();
         self.main_stack.prepare();
         self.rows.prepare(arena);
-        portable::capture(Mark(0), &mut [0; 4]);
+        self.portable.prepare(arena);
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
     #[inline(never)]
-    pub(crate) fn capture(&self, _arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
-        match self.walk(mark, buffer) {
-            Some(captured) => captured,
-            None => portable::capture(mark, buffer),
-        }
+    pub(crate) fn capture(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
+        self.walk(mark, buffer)
+            .unwrap_or_else(|| self.portable.capture(mark, buffer))
     }
 }

@@ -19,7 +19,7 @@ fn compare(limit: usize) -> usize {
     let mark = Mark::at(black_box(&frame));
     let (mut walked, mut unwound) = (vec![0; limit], vec![0; limit]);
     let ours = UNWINDER.walk(mark, &mut walked).expect("an ordinary stack");
-    let theirs = portable::capture(mark, &mut unwound);
+    let theirs = UNWINDER.portable.capture(mark, &mut unwound);
     assert_eq!(ours, theirs);
     assert_eq!(walked[..ours.frames], unwound[..theirs.frames]);
     ours.frames
@@ -72,7 +72,9 @@ fn stacks_through_the_c_library_agree() {
     unsafe extern "C" fn order(a: *const std::ffi::c_void, b: *const std::ffi::c_void) -> i32 {
         compare_all_limits();
         // SAFETY: `qsort` passes elements of the array.
-        let (a, b) = unsafe { (*a.cast::<i32>(), *b.cast::<i32>()) };
+        let a = unsafe { *a.cast::<i32>() };
+        // SAFETY: as above.
+        let b = unsafe { *b.cast::<i32>() };
         a.cmp(&b) as i32
     }
     prepare();
@@ -138,7 +140,7 @@ fn a_signal_handler_is_left_to_the_platforms_unwinder() {
         let frame = 0_u8;
         let mark = Mark::at(black_box(&frame));
         let given_up = UNWINDER.walk(mark, &mut [0; 200]).is_none();
-        let captured = UNWINDER.capture(&Arena::new(), mark, &mut [0; 200]);
+        let captured = UNWINDER.capture(mark, &mut [0; 200]);
         let result = if given_up { captured.frames } else { 0 };
         RESULT.store(result, std::sync::atomic::Ordering::SeqCst);
     }
