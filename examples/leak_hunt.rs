@@ -1,5 +1,5 @@
-//! A function is suspected of keeping memory. Run it a thousand times between two snapshots and compare: what it
-//! keeps stands first, at the line that allocated it.
+//! A function is suspected of keeping memory. Run it a thousand times between two snapshots and
+//! compare: what it keeps stands first, at the line that allocated it.
 //!
 //!     cargo run --release --example leak_hunt
 

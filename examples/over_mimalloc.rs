@@ -12,7 +12,8 @@ static ALLOC: TraceAlloc<MiMalloc> = TraceAlloc::new(MiMalloc);
 
 fn main() -> Result<(), Error> {
     tracemalloc::start(10)?;
-    // Blocks of every size, many of them tiny: mimalloc packs those closer than other allocators do.
+    // Blocks of every size, many of them tiny: mimalloc packs those closer than other allocators
+    // do.
     let bytes: Vec<Box<u8>> = (0..=255).map(Box::new).collect();
     let index: BTreeMap<usize, String> = (10..5010).map(|n| (n, n.to_string())).collect();
     let large = vec![0_u8; 10 << 20];

@@ -1,7 +1,7 @@
 //! From the engine's records to a [`Snapshot`]: the only file that sees both.
 //!
-//! Records are copied first, without holding anything up. Then every address is named once, and every stack put
-//! together once, however many blocks came from it.
+//! Records are copied first, without holding anything up. Then every address is named once, and
+//! every stack put together once, however many blocks came from it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -43,16 +43,17 @@ impl Config {
         self
     }
 
-    /// Lets the tracer's tables take at most `bytes` of address space. What does not fit is counted and said in every
-    /// report ([`Losses`](crate::Losses)); the traced program never notices. The tables stay for the life of the
-    /// process, so a later session with a lower limit keeps what there is and adds nothing.
+    /// Lets the tracer's tables take at most `bytes` of address space. What does not fit is counted
+    /// and said in every report ([`Losses`](crate::Losses)); the traced program never notices. The
+    /// tables stay for the life of the process, so a later session with a lower limit keeps what
+    /// there is and adds nothing.
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// Keeps the frames of the allocator and of the standard library at both ends of a stack, which are otherwise left
-    /// out so that a traceback begins at the line that people recognise.
+    /// Keeps the frames of the allocator and of the standard library at both ends of a stack, which
+    /// are otherwise left out so that a traceback begins at the line that people recognise.
     pub const fn keep_runtime_frames(mut self, keep: bool) -> Self {
         self.runtime_frames = keep;
         self

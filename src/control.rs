@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crate::collect::Collector;
 use crate::config::Config;
-use crate::engine::{self, Guard, Mark, Session, TRACKER, quietly};
+use crate::engine::{self, Guard, Mark, Session, TRACKER};
 use crate::error::{Error, ErrorKind};
 use crate::external::{Busy, External, Region};
 use crate::object::HeapBlock;
@@ -34,13 +34,13 @@ fn session() -> Result<Session, Error> {
 impl Config {
     /// Starts tracing with these settings.
     ///
-    /// Blocks allocated from now on are recorded. While tracing is on already, nothing changes: the first settings
-    /// stay and so do the recorded blocks.
+    /// Blocks allocated from now on are recorded. While tracing is on already, nothing changes: the
+    /// first settings stay and so do the recorded blocks.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFrameCount`] also while tracing; [`ErrorKind::NotInstalled`] if
-    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe allocation shows;
-    /// [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe
+    /// allocation shows; [`ErrorKind::OutOfMemory`] if the tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
         let frames = self.valid_frames()?;
         let started = TRACKER
@@ -73,9 +73,10 @@ fn is_installed() -> bool {
 
 /// Starts tracing, keeping the `nframe` most recent frames per block, 1 to 65535.
 ///
-/// Blocks allocated from now on are recorded, with their size and the call stack that allocated them; frames are
-/// counted after those of the allocator and the standard library were trimmed. While tracing is on already, nothing
-/// changes: the first limit stays. See [`Config`] for more settings.
+/// Blocks allocated from now on are recorded, with their size and the call stack that allocated
+/// them; frames are counted after those of the allocator and the standard library were trimmed.
+/// While tracing is on already, nothing changes: the first limit stays. See [`Config`] for more
+/// settings.
 ///
 /// # Errors
 /// Those of [`Config::start`].
@@ -95,8 +96,8 @@ pub fn is_tracing() -> bool {
     TRACKER.session().is_some()
 }
 
-/// Forgets every recorded block, in all domains, and sets current and peak to 0; tracing goes on with the same limit.
-/// Without effect when tracing is off.
+/// Forgets every recorded block, in all domains, and sets current and peak to 0; tracing goes on
+/// with the same limit. Without effect when tracing is off.
 pub fn clear_traces() {
     TRACKER.clear();
 }
@@ -107,14 +108,15 @@ pub fn clear_traces() {
 pub struct TracedMemory {
     /// Bytes live now, as they were requested.
     pub current: u64,
-    /// Most bytes live at one time since tracing started, since [`clear_traces`], or since [`reset_peak`].
+    /// Most bytes live at one time since tracing started, since [`clear_traces`], or since
+    /// [`reset_peak`].
     pub peak: u64,
 }
 
 /// Bytes live now and at most, in all domains; both 0 when tracing is off.
 ///
-/// Exact for any number of threads: a block counts from before its allocation returns until its return begins. A block
-/// that is being moved counts once.
+/// Exact for any number of threads: a block counts from before its allocation returns until its
+/// return begins. A block that is being moved counts once.
 pub fn get_traced_memory() -> TracedMemory {
     let (current, peak) = TRACKER
         .session()
@@ -122,14 +124,16 @@ pub fn get_traced_memory() -> TracedMemory {
     TracedMemory { current, peak }
 }
 
-/// Sets the peak of [`get_traced_memory`] to the bytes live now. Without effect when tracing is off.
+/// Sets the peak of [`get_traced_memory`] to the bytes live now. Without effect when tracing is
+/// off.
 pub fn reset_peak() {
     if let Some(session) = TRACKER.session() {
         TRACKER.reset_peak(session);
     }
 }
 
-/// Bytes that the tracer itself holds: physical memory of its tables, and the names that snapshots share.
+/// Bytes that the tracer itself holds: physical memory of its tables, and the names that snapshots
+/// share.
 ///
 /// The tables stay after [`stop`] and are used again by the next session.
 pub fn get_tracemalloc_memory() -> u64 {
@@ -143,8 +147,8 @@ pub fn get_traceback_limit() -> Option<u16> {
 
 /// The traceback of the block behind `object`: where it was allocated, or last reallocated.
 ///
-/// `None` when tracing is off or the block is not traced. Raw pointers and references stand for the address itself,
-/// which is looked up and never read; it must be that of the block's first byte.
+/// `None` when tracing is off or the block is not traced. Raw pointers and references stand for the
+/// address itself, which is looked up and never read; it must be that of the block's first byte.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -163,7 +167,8 @@ pub fn get_object_traceback<T: HeapBlock + ?Sized>(object: &T) -> Option<Traceba
     traceback_of(Domain::HEAP, object.block_address())
 }
 
-/// The traceback of the block that starts at `address` in `domain`; `None` when tracing is off or there is none.
+/// The traceback of the block that starts at `address` in `domain`; `None` when tracing is off or
+/// there is none.
 pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
     let session = TRACKER.session()?;
     let stack = if domain == Domain::HEAP {
@@ -171,26 +176,30 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
     } else {
         EXTERNAL.get(session, (domain.0, address))?.stack
     };
-    Some(quietly(|| collector().traceback(session, stack)))
+    let _guard = Guard::enter()?;
+    Some(collector().traceback(session, stack))
 }
 
 /// A copy of every live block, with its call stack named.
 ///
-/// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or may not be in it.
-/// Names are looked up after the copy and shared by all snapshots, so that only the first one reads debug information.
-/// The snapshot's own memory is not traced.
+/// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or
+/// may not be in it. Names are looked up after the copy and shared by all snapshots, so that only
+/// the first one reads debug information. The snapshot's own memory is not traced.
 ///
 /// # Errors
-/// [`ErrorKind::NotTracing`] when tracing is off.
+/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] in a signal handler that
+/// interrupted the tracer.
 pub fn take_snapshot() -> Result<Snapshot, Error> {
     let session = session()?;
-    Ok(quietly(|| collector().snapshot(session)))
+    let _guard = Guard::enter().ok_or(Busy)?;
+    Ok(collector().snapshot(session))
 }
 
-/// Records `size` bytes at `address` in one of the program's own domains, with the stack of the caller: memory that
-/// does not come from the global allocator, such as a mapped file or an arena.
+/// Records `size` bytes at `address` in one of the program's own domains, with the stack of the
+/// caller: memory that does not come from the global allocator, such as a mapped file or an arena.
 ///
-/// An address that is tracked in the same domain already is replaced. The address is a key and never read.
+/// An address that is tracked in the same domain already is replaced. The address is a key and
+/// never read.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -209,8 +218,9 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::ReservedDomain`] for [`Domain::HEAP`], which is the
-/// global allocator's; [`ErrorKind::Busy`] in a signal handler that interrupted the tracer.
+/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::ReservedDomain`] for
+/// [`Domain::HEAP`], which is the global allocator's; [`ErrorKind::Busy`] in a signal handler that
+/// interrupted the tracer.
 #[inline(never)]
 pub fn track(domain: Domain, address: usize, size: usize) -> Result<(), Error> {
     let session = own_domain(domain)?;

@@ -9,17 +9,19 @@ use crate::error::{Error, ErrorKind};
 
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";
+const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 
-/// Starts tracing if the environment asks for it. Call it early in `main`; an explicit [`start`](crate::start) before
-/// it wins, as in CPython the command line wins over the variable.
+/// Starts tracing if the environment asks for it. Call it early in `main`; an explicit
+/// [`start`](crate::start) before it wins, as in CPython the command line wins over the variable.
 ///
 /// | variable | meaning |
 /// | --- | --- |
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | a file for a snapshot at exit, `%p` in its name is the process number; unset or empty: none |
 ///
-/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the process is killed; an
-/// error then goes to standard error. A process with more privileges than its user ignores both variables.
+/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
+/// process is killed; an error then goes to standard error. A process with more privileges than its
+/// user ignores both variables.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidVariable`] for a value that means nothing, and those of [`Config::start`].
@@ -30,6 +32,7 @@ pub fn start_from_env() -> Result<(), Error> {
     let Some(frames) = frames(env::var_os(FRAMES))? else {
         return Ok(());
     };
+    refuse_sampling(env::var_os(SAMPLE))?;
     let out = env::var_os(OUT).filter(|path| !path.is_empty());
     Config::new().frames(frames).start()?;
     match out {
@@ -38,7 +41,8 @@ pub fn start_from_env() -> Result<(), Error> {
     }
 }
 
-/// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in CPython.
+/// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in
+/// CPython.
 fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
     let Some(value) = value else { return Ok(None) };
     let text = value.to_string_lossy();
@@ -50,6 +54,20 @@ fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
             ErrorKind::InvalidVariable,
             format!("{FRAMES}={text}: invalid number of frames, expected 0 to 65535"),
         )),
+    }
+}
+
+/// Sampling is not there yet. Whoever asks for it must not get, and pay for, an exact trace instead.
+fn refuse_sampling(value: Option<OsString>) -> Result<(), Error> {
+    match value {
+        Some(value) if !value.is_empty() && value != "0" => Err(Error::new(
+            ErrorKind::InvalidVariable,
+            format!(
+                "{SAMPLE}={}: this version records every allocation and cannot sample",
+                value.to_string_lossy()
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -81,7 +99,8 @@ fn out_path(path: OsString) -> PathBuf {
     shown.into()
 }
 
-/// Whether the process runs with rights that its user does not have: then the user must not choose its files.
+/// Whether the process runs with rights that its user does not have: then the user must not choose
+/// its files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_privileged() -> bool {
     #[expect(unsafe_code, reason = "a C function")]
@@ -188,6 +207,19 @@ mod tests {
         ] {
             check(bad, Err(()));
         }
+    }
+
+    #[test]
+    fn sampling_is_refused_by_name() {
+        for fine in [None, Some(""), Some("0")] {
+            assert!(refuse_sampling(fine.map(OsString::from)).is_ok());
+        }
+        let error = refuse_sampling(Some("524288".into())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+        assert!(
+            error.to_string().starts_with("TRACEMALLOC_SAMPLE=524288:"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl Error {
     }
 
     /// The same error, said of the file at `path`.
+    #[cfg(feature = "file")]
     #[must_use]
     pub(crate) fn at(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_path_buf());

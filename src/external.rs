@@ -1,9 +1,9 @@
-//! Memory that is not the allocator's but that the program wants to see in its snapshots: mapped files, arenas, memory
-//! on a device.
+//! Memory that is not the allocator's but that the program wants to see in its snapshots: mapped
+//! files, arenas, memory on a device.
 //!
-//! The one table with a lock, since any thread may track and untrack any address. It is not on the allocation path,
-//! and the thread that holds the lock is inside the tracer: its own allocations do not come back here, and a signal
-//! handler that interrupts it is turned away.
+//! The one table with a lock, since any thread may track and untrack any address. It is not on the
+//! allocation path, and the thread that holds the lock is inside the tracer: its own allocations do
+//! not come back here, and a signal handler that interrupts it is turned away.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,7 +76,8 @@ impl External {
         self.table(session).of(session)?.get(&key).copied()
     }
 
-    /// A copy of all regions with their domains. The caller is inside the tracer and so holds no lock of this table.
+    /// A copy of all regions with their domains. The caller is inside the tracer and so holds no
+    /// lock of this table.
     pub(crate) fn regions(&self, session: Session) -> Vec<(u32, Region)> {
         let mut table = self.table(session);
         let regions = table.of(session).into_iter().flatten();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 /// Something that owns, or is, the address of a memory block: what
 /// [`get_object_traceback`](crate::get_object_traceback) can be asked about.
 ///
-/// A raw pointer or a reference stands for the address itself and need not point anywhere: the address is looked up,
-/// never read.
+/// A raw pointer or a reference stands for the address itself and need not point anywhere: the
+/// address is looked up, never read.
 pub trait HeapBlock {
-    /// The address at which the block begins. Any number for a value that owns no block, such as an empty `Vec`.
+    /// The address at which the block begins. Any number for a value that owns no block, such as an
+    /// empty `Vec`.
     fn block_address(&self) -> usize;
 }
 

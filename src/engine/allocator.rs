@@ -7,14 +7,16 @@ use std::num::NonZeroU16;
 
 use super::TRACKER;
 use super::guard::Guard;
+use super::live::Spacing;
 use super::session::Session;
 use super::tracker::Tracker;
 use super::unwind::Mark;
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
-/// It forwards every call to the inner allocator, the operating system's unless another one is given: the same
-/// operation with the same layout, nothing added to the block. Off, it costs one load and a branch.
+/// It forwards every call to the inner allocator, the operating system's unless another one is
+/// given: the same operation with the same layout, nothing added to the block. Off, it costs one
+/// load and a branch.
 ///
 /// A program must install it, once, to be traced:
 ///
@@ -39,6 +41,8 @@ use super::unwind::Mark;
 pub struct TraceAlloc<A = System> {
     inner: A,
     tracker: &'static Tracker,
+    /// The inner allocator is the operating system's, by its type.
+    is_system: bool,
     /// Frames to trace with from the first allocation on.
     from_start: Option<NonZeroU16>,
 }
@@ -46,7 +50,9 @@ pub struct TraceAlloc<A = System> {
 impl TraceAlloc<System> {
     /// Wraps the operating system's allocator.
     pub const fn system() -> Self {
-        Self::new(System)
+        let mut wrapper = Self::new(System);
+        wrapper.is_system = true;
+        wrapper
     }
 }
 
@@ -56,6 +62,7 @@ impl<A> TraceAlloc<A> {
         Self {
             inner,
             tracker: &TRACKER,
+            is_system: false,
             from_start: None,
         }
     }
@@ -66,11 +73,13 @@ impl<A> TraceAlloc<A> {
         Self {
             inner,
             tracker,
+            is_system: false,
             from_start: None,
         }
     }
 
-    /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per block.
+    /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per
+    /// block.
     ///
     /// A later call of [`stop`](crate::stop) ends it as any other.
     ///
@@ -78,7 +87,11 @@ impl<A> TraceAlloc<A> {
     /// If `frames` is 0; in a `static` that is an error of the compiler's.
     #[must_use]
     pub const fn started(mut self, frames: u16) -> Self {
-        self.from_start = Some(NonZeroU16::new(frames).expect("frames must be in 1..=65535"));
+        assert!(
+            frames > 0,
+            "the number of frames must be in range 1 to 65535"
+        );
+        self.from_start = NonZeroU16::new(frames);
         self
     }
 
@@ -102,6 +115,15 @@ impl<A> TraceAlloc<A> {
         self.tracker.session()
     }
 
+    #[cold]
+    fn spacing(&self) -> Spacing {
+        if self.is_system && system::is_glibc_malloc() {
+            Spacing::Wide
+        } else {
+            Spacing::Close
+        }
+    }
+
     /// Notes what `allocate` returns as a block of `size` bytes.
     ///
     /// Not inlined: its own frame is where the program's stack begins.
@@ -112,10 +134,12 @@ impl<A> TraceAlloc<A> {
         size: usize,
         allocate: impl FnOnce(&A) -> *mut u8,
     ) -> *mut u8 {
-        // The guard is held across the inner call: what the inner allocator allocates is its own affair.
+        // The guard is held across the inner call: what the inner allocator allocates is its own
+        // affair.
         let guard = Guard::enter();
         let block = allocate(&self.inner);
         if guard.is_some() && !block.is_null() {
+            self.tracker.settle_spacing(|| self.spacing());
             let frame = 0_u8;
             self.tracker
                 .learn(session, block.addr(), size, Mark::at(black_box(&frame)));
@@ -144,6 +168,7 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         if moved.is_null() {
             self.tracker.cancel_move(moving);
         } else if guard.is_some() {
+            self.tracker.settle_spacing(|| self.spacing());
             let frame = 0_u8;
             let mark = Mark::at(black_box(&frame));
             self.tracker
@@ -159,16 +184,17 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     #[inline(never)]
     unsafe fn traced_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
         let _guard = Guard::enter();
-        // Before it is given back: afterwards the address may be another thread's. Also when this thread was inside
-        // the tracer already, as in a signal handler; forgetting takes nothing that could be held.
+        // Before it is given back: afterwards the address may be another thread's. Also when this
+        // thread was inside the tracer already, as in a signal handler; forgetting takes nothing
+        // that could be held.
         self.tracker.forget(session, block.addr(), layout.size());
         // SAFETY: passed on from the caller.
         unsafe { self.inner.dealloc(block, layout) }
     }
 }
 
-// SAFETY: every call is answered by exactly one call of the inner allocator with the same arguments, and its result is
-// returned unchanged. Nothing on the way unwinds.
+// SAFETY: every call is answered by exactly one call of the inner allocator with the same
+// arguments, and its result is returned unchanged. Nothing on the way unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -226,5 +252,39 @@ impl<A: fmt::Debug> fmt::Debug for TraceAlloc<A> {
 impl<A: Default> Default for TraceAlloc<A> {
     fn default() -> Self {
         Self::new(A::default())
+    }
+}
+
+/// What is known of the operating system's allocator.
+mod system {
+    /// Whether `malloc` is glibc's own, and not one that was put in its place when the program was
+    /// loaded: no other gives 24 usable bytes to a request for 1.
+    ///
+    /// Its smallest chunk has 32 bytes, of which 24 are the block's, and chunks begin at multiples
+    /// of 16: so no two blocks start within 32 bytes.
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(miri)
+    ))]
+    pub(super) fn is_glibc_malloc() -> bool {
+        // SAFETY: any size may be asked for.
+        let block = unsafe { libc::malloc(1) };
+        // SAFETY: the block was just returned by `malloc`, or is null, for which the answer is 0.
+        let usable = unsafe { libc::malloc_usable_size(block) };
+        // SAFETY: as above; nobody else has the block.
+        unsafe { libc::free(block) };
+        usable == 24
+    }
+
+    #[cfg(not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(miri)
+    )))]
+    pub(super) fn is_glibc_malloc() -> bool {
+        false
     }
 }

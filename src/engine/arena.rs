@@ -1,9 +1,11 @@
-//! The tracer's own memory: zeroed pages straight from the operating system, counted, bounded, never moved.
+//! The tracer's own memory: zeroed pages straight from the operating system, counted, bounded,
+//! never moved.
 //!
-//! Large tables are mapped each on their own; small ones are carved from a shared chunk. A page that nobody touches
-//! costs address space only, so tables may be generous. Memory is given back only by a thread that lost the race to
-//! publish a table: what was published stays for the life of the process, because a thread that is still inside an
-//! allocation of an ended session may touch it at any time.
+//! Large tables are mapped each on their own; small ones are carved from a shared chunk. A page
+//! that nobody touches costs address space only, so tables may be generous. Memory is given back
+//! only by a thread that lost the race to publish a table: what was published stays for the life of
+//! the process, because a thread that is still inside an allocation of an ended session may touch
+//! it at any time.
 
 use std::mem::{align_of, size_of};
 use std::ptr::{self, NonNull};
@@ -27,7 +29,8 @@ unsafe impl Zeroed for std::sync::atomic::AtomicU8 {}
 unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: an array of valid values.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
-// SAFETY: `OnceRef` is one atomic pointer and null is its empty state; `once_ref_is_empty_when_zeroed` checks it.
+// SAFETY: `OnceRef` is one atomic pointer and null is its empty state;
+// `once_ref_is_empty_when_zeroed` checks it.
 unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {}
 
 /// Declares that a struct whose named fields are all [`Zeroed`] is so itself.
@@ -95,9 +98,11 @@ impl Arena {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// The table in `cell`, made now if this is its first use. `None` when there is no memory for it.
+    /// The table in `cell`, made now if this is its first use. `None` when there is no memory for
+    /// it.
     ///
-    /// No thread waits for another: two that meet here both make a table and the loser gives its own back.
+    /// No thread waits for another: two that meet here both make a table and the loser gives its
+    /// own back.
     #[inline]
     pub(crate) fn first_use<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
         match cell.get() {
@@ -112,7 +117,8 @@ impl Arena {
         let own = size_of::<T>() >= OWN_MAPPING;
         match cell.set(table) {
             Ok(()) if own => self.enlist(ptr::from_ref(table).addr(), size_of::<T>()),
-            // SAFETY: `set` failed, so this is the only reference to a mapping of exactly this size.
+            // SAFETY: `set` failed, so this is the only reference to a mapping of exactly this
+            // size.
             Err(()) if own => unsafe { self.unmap(NonNull::from(table).cast(), size_of::<T>()) },
             // A carved table that lost stays unused in its chunk: such races are rare and small.
             _ => {}
@@ -120,7 +126,8 @@ impl Arena {
         cell.get()
     }
 
-    /// A zeroed `T` that lives as long as the process. `None` when the limit is reached or the system refuses.
+    /// A zeroed `T` that lives as long as the process. `None` when the limit is reached or the
+    /// system refuses.
     fn zeroed<T: Zeroed>(&self) -> Option<&'static T> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let start = if size_of::<T>() >= OWN_MAPPING {
@@ -128,13 +135,13 @@ impl Arena {
         } else {
             self.carve(size_of::<T>(), align_of::<T>())?
         };
-        // SAFETY: the bytes are zero (fresh pages, each handed out once), aligned, never unmapped once published, and
-        // `Zeroed` makes them a valid `T` that may be shared.
+        // SAFETY: the bytes are zero (fresh pages, each handed out once), aligned, never unmapped
+        // once published, and `Zeroed` makes them a valid `T` that may be shared.
         Some(unsafe { start.cast::<T>().as_ref() })
     }
 
-    /// Puts a published mapping on the list that [`Arena::resident`] walks. Without memory for the entry the mapping
-    /// goes uncounted.
+    /// Puts a published mapping on the list that [`Arena::resident`] walks. Without memory for the
+    /// entry the mapping goes uncounted.
     fn enlist(&self, start: usize, len: usize) {
         let Some(entry) = self.zeroed::<Mapping>() else {
             return;
@@ -157,8 +164,8 @@ impl Arena {
         }
     }
 
-    /// Bytes of the tracer's tables that take physical memory, in whole pages; where the system does not tell, the
-    /// bytes mapped.
+    /// Bytes of the tracer's tables that take physical memory, in whole pages; where the system
+    /// does not tell, the bytes mapped.
     pub(crate) fn resident(&self) -> usize {
         let mut sum = 0;
         let mut next = self.mappings.load(Ordering::Acquire);
@@ -180,14 +187,16 @@ impl Arena {
             if let Some(chunk) = NonNull::new(current) {
                 // SAFETY: a published chunk is never unmapped.
                 let used = unsafe { &chunk.as_ref().used };
-                // Room for the worst alignment is taken with the bytes, so one addition claims both.
+                // Room for the worst alignment is taken with the bytes, so one addition claims
+                // both.
                 let start = used.fetch_add(len + align, Ordering::Relaxed);
                 let aligned = start.next_multiple_of(align.max(1));
                 if aligned + len <= CHUNK {
                     // SAFETY: the range lies inside the chunk's mapping.
                     return Some(unsafe { chunk.cast::<u8>().add(aligned) });
                 }
-                // `used` never runs back, so a full chunk stays full; it cannot overflow before it is replaced.
+                // `used` never runs back, so a full chunk stays full; it cannot overflow before it
+                // is replaced.
             }
             let fresh = self.map(CHUNK)?;
             let head = fresh.cast::<Chunk>();
@@ -272,7 +281,8 @@ mod pages {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn advise(start: *mut libc::c_void, len: usize) {
         for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTDUMP] {
-            // SAFETY: the range is our own fresh mapping; both hints leave its contents alone. Failure costs nothing.
+            // SAFETY: the range is our own fresh mapping; both hints leave its contents alone.
+            // Failure costs nothing.
             unsafe { libc::madvise(start, len, advice) };
         }
     }
@@ -289,7 +299,8 @@ mod pages {
         let mut offset = 0;
         while offset < len {
             let step = (len - offset).min(BATCH * PAGE);
-            // SAFETY: `present` holds a byte for each page of the step; the call only reads the page tables.
+            // SAFETY: `present` holds a byte for each page of the step; the call only reads the
+            // page tables.
             let told = unsafe {
                 libc::mincore(
                     ptr::without_provenance_mut(start + offset),
@@ -298,7 +309,8 @@ mod pages {
                 )
             };
             if told != 0 {
-                // Larger pages than assumed, or none of the system's business: count what was mapped.
+                // Larger pages than assumed, or none of the system's business: count what was
+                // mapped.
                 return len;
             }
             let pages = step.div_ceil(PAGE);
@@ -319,7 +331,8 @@ mod pages {
     }
 }
 
-/// Where pages cannot be mapped directly, the system's allocator stands in: it is never the traced one.
+/// Where pages cannot be mapped directly, the system's allocator stands in: it is never the traced
+/// one.
 #[cfg(not(all(unix, not(miri))))]
 mod pages {
     use std::alloc::{GlobalAlloc, Layout, System};
@@ -360,7 +373,8 @@ mod tests {
         // What `Zeroed for OnceRef` relies on.
         assert_eq!(size_of::<OnceRef<'static, Big>>(), size_of::<usize>());
         let zeroed = [0_usize; 1];
-        // SAFETY: the assertion above shows that the sizes agree; the test is whether the meaning does.
+        // SAFETY: the assertion above shows that the sizes agree; the test is whether the meaning
+        // does.
         let cell = unsafe { &*ptr::from_ref(&zeroed).cast::<OnceRef<'static, Big>>() };
         assert!(cell.get().is_none());
     }

@@ -1,8 +1,8 @@
 //! Room for the return addresses of a deep stack, lent to one capture at a time.
 //!
-//! A few frames fit on the machine stack of the thread that allocates; a thread may have a small stack, so more than a
-//! few do not. Buffers belong to no thread: there is nothing to clean up when one ends, and no more of them come into
-//! being than captures ever ran at the same time.
+//! A few frames fit on the machine stack of the thread that allocates; a thread may have a small
+//! stack, so more than a few do not. Buffers belong to no thread: there is nothing to clean up when
+//! one ends, and no more of them come into being than captures ever ran at the same time.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,8 @@ use once_cell::race::OnceRef;
 
 use super::arena::{Arena, Zeroed};
 
-/// Frames of the deepest stack that can be asked for, and the margin for frames that are trimmed later.
+/// Frames of the deepest stack that can be asked for, and the margin for frames that are trimmed
+/// later.
 pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
 
 /// Captures of deep stacks that can be under way at one time; one more finds no buffer.
@@ -36,7 +37,8 @@ impl Buffers {
         Self([const { OnceRef::new() }; BUFFERS])
     }
 
-    /// Runs `task` with a buffer of `len` frames, [`DEEPEST`] at most. `None` if there is none to be had.
+    /// Runs `task` with a buffer of `len` frames, [`DEEPEST`] at most. `None` if there is none to
+    /// be had.
     pub(crate) fn lend<R>(
         &self,
         arena: &Arena,
@@ -55,8 +57,9 @@ impl Buffers {
             })
             .map(|buffer| {
                 let _back = GiveBack(&buffer.lent);
-                // SAFETY: this thread has just set `lent` from 0 to 1 and nobody else touches `frames` until it is 0
-                // again, which happens when `_back` is dropped, after the last use of this reference.
+                // SAFETY: this thread has just set `lent` from 0 to 1 and nobody else touches
+                // `frames` until it is 0 again, which happens when `_back` is dropped, after the
+                // last use of this reference.
                 let frames = unsafe { &mut *buffer.frames.get() };
                 task(frames.get_mut(..len).unwrap_or_default())
             })

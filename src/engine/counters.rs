@@ -1,8 +1,9 @@
 //! Sums that belong to one session.
 //!
-//! A counter carries the low bits of its session's number beside the sum. An addition that belongs to a later session
-//! starts the sum anew, one that belongs to an ended session is dropped: nobody has to reset anything, and a thread
-//! that was overtaken by `clear_traces` cannot spoil the new sums.
+//! A counter carries the low bits of its session's number beside the sum. An addition that belongs
+//! to a later session starts the sum anew, one that belongs to an ended session is dropped: nobody
+//! has to reset anything, and a thread that was overtaken by `clear_traces` cannot spoil the new
+//! sums.
 //!
 //! `current` and `peak` are exact for any number of threads: every change is one atomic step.
 
@@ -14,7 +15,8 @@ use super::session::Epoch;
 const SUM_BITS: u32 = 48;
 const SUM: u64 = (1 << SUM_BITS) - 1;
 
-/// A sum of up to 2^48 - 1, then saturating, that is 0 in every session but the one that it was last added in.
+/// A sum of up to 2^48 - 1, then saturating, that is 0 in every session but the one that it was
+/// last added in.
 #[repr(align(64))]
 pub(crate) struct Counter(AtomicU64);
 
@@ -66,8 +68,9 @@ impl Counter {
     }
 }
 
-/// Whether the word was written in an earlier, the same or a later session. Numbers wrap at 16 bits, so a difference of
-/// more than half the range would count the other way; [`Counter::refresh`] keeps the difference small.
+/// Whether the word was written in an earlier, the same or a later session. Numbers wrap at 16
+/// bits, so a difference of more than half the range would count the other way;
+/// [`Counter::refresh`] keeps the difference small.
 fn age(word: u64, epoch: Epoch) -> Compare {
     let written = (word >> SUM_BITS) as u16;
     (written.wrapping_sub(epoch.0 as u16) as i16).cmp(&0)
@@ -87,7 +90,8 @@ impl Memory {
         }
     }
 
-    /// One step from `old` to `new` bytes, so that a moved block is never counted twice in the peak.
+    /// One step from `old` to `new` bytes, so that a moved block is never counted twice in the
+    /// peak.
     #[inline]
     pub(crate) fn change(&self, epoch: Epoch, old: u64, new: u64) {
         let step = |sum: u64| sum.saturating_add(new).saturating_sub(old);

@@ -1,7 +1,7 @@
 //! Leaves the thread's `errno` as the traced program expects to find it.
 //!
-//! A program may free a block between a failed system call and its look at `errno`. The tracer's own system calls must
-//! not show there.
+//! A program may free a block between a failed system call and its look at `errno`. The tracer's
+//! own system calls must not show there.
 
 /// Restores the value that `errno` had when this was made.
 pub(crate) struct KeepErrno(#[cfg(unix)] i32);
@@ -10,7 +10,7 @@ pub(crate) struct KeepErrno(#[cfg(unix)] i32);
 impl KeepErrno {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self(errno::get())
+        Self(variable::get())
     }
 }
 
@@ -18,11 +18,12 @@ impl KeepErrno {
 impl Drop for KeepErrno {
     #[inline]
     fn drop(&mut self) {
-        errno::set(self.0);
+        variable::set(self.0);
     }
 }
 
-/// Elsewhere the tracer makes no call that reports through a thread's last error before the inner allocator returns.
+/// Elsewhere the tracer makes no call that reports through a thread's last error before the inner
+/// allocator returns.
 #[cfg(not(unix))]
 impl KeepErrno {
     pub(crate) fn new() -> Self {
@@ -32,7 +33,7 @@ impl KeepErrno {
 
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "errno is reached through a C function")]
-mod errno {
+mod variable {
     #[cfg(any(target_os = "illumos", target_os = "solaris"))]
     use libc::___errno as location;
     #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]

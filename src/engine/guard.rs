@@ -1,4 +1,5 @@
-//! Keeps the tracer out of its own way: what a thread allocates while it is inside the tracer is not recorded.
+//! Keeps the tracer out of its own way: what a thread allocates while it is inside the tracer is
+//! not recorded.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -15,8 +16,9 @@ enum Activity {
 }
 
 thread_local! {
-    // Const-initialised and without a destructor: on the targets that matter this is a plain thread-local word, usable
-    // in signal handlers, before the thread is fully set up and after its destructors have run.
+    // Const-initialised and without a destructor: on the targets that matter this is a plain
+    // thread-local word, usable in signal handlers, before the thread is fully set up and after its
+    // destructors have run.
     static ACTIVITY: Cell<Activity> = const { Cell::new(Activity::Program) };
 }
 
@@ -27,8 +29,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it is noticed, and not
-    /// recorded.
+    /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it
+    /// is noticed, and not recorded.
     #[inline]
     pub(crate) fn enter() -> Option<Self> {
         ACTIVITY
@@ -56,14 +58,8 @@ impl Drop for Guard {
     }
 }
 
-/// Runs `task` with this thread's allocations unrecorded. For the tracer's own work only: a block of the program freed
-/// in there would be forgotten correctly, but one allocated in there would never be seen.
-pub(crate) fn quietly<R>(task: impl FnOnce() -> R) -> R {
-    let _guard = Guard::enter();
-    task()
-}
-
-/// Runs `allocate`, which must make at least one allocation, and tells whether it came through the tracer.
+/// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
+/// tracer.
 pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
     let armed = ACTIVITY.try_with(|activity| activity.replace(Activity::Probe));
     allocate();
@@ -89,18 +85,11 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_the_tracer() {
-        let caught = std::panic::catch_unwind(|| quietly(|| panic!("planted")));
-        assert!(caught.is_err());
-        assert!(Guard::enter().is_some());
-    }
-
-    #[test]
-    fn quietly_nests() {
-        quietly(|| {
-            quietly(|| ());
-            // The inner call must not have opened the door again.
-            assert!(Guard::enter().is_none());
+        let caught = std::panic::catch_unwind(|| {
+            let _guard = Guard::enter();
+            panic!("planted");
         });
+        assert!(caught.is_err());
         assert!(Guard::enter().is_some());
     }
 

@@ -1,17 +1,22 @@
 //! Records blocks. Everything here may run inside an allocation of the traced program.
 //!
-//! Walk it as an allocation: `allocator` asks `tracker` (off? one load) and enters `guard`; `unwind` reads the call
-//! stack; `stacks` gives it a number; `live` and `counters` note the block; the pointer is returned.
+//! Walk it as an allocation: `allocator` asks `tracker` (off? one load) and enters `guard`;
+//! `unwind` reads the call stack; `stacks` gives it a number; `live` and `counters` note the block;
+//! the pointer is returned.
 //!
-//! What that forbids: allocating through the program's allocator, panicking, printing, naming a symbol, taking a lock,
-//! waiting for another thread. There is no lock in this folder: tables grow by compare-and-swap, a block's record is
-//! written only by the thread that owns the block, and a session that has ended is told apart by its number.
+//! What that forbids: allocating through the program's allocator, panicking, printing, naming a
+//! symbol, taking a lock, waiting for another thread. There is no lock in this folder: tables grow
+//! by compare-and-swap, a block's record is written only by the thread that owns the block, and a
+//! session that has ended is told apart by its number.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
 )]
 
 #[expect(unsafe_code, reason = "implements GlobalAlloc")]
@@ -36,7 +41,7 @@ mod tracker;
 mod unwind;
 
 pub use allocator::TraceAlloc;
-pub(crate) use guard::{Guard, probe, quietly};
+pub(crate) use guard::{Guard, probe};
 pub(crate) use session::{Epoch, Session};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;

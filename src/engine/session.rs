@@ -1,9 +1,10 @@
 //! One period of tracing, told apart from every other by its number.
 //!
-//! The whole switch is one word, so that an allocation learns with a single load whether tracing is on, which session
-//! it is and how many frames to keep, and so that every transition is one compare-and-swap: nobody ever waits for
-//! another thread to start, stop or clear. Whatever is recorded carries the number of its session; a thread that was
-//! overtaken by `stop` or `clear_traces` in the middle of an allocation still writes its record, which is then dead on
+//! The whole switch is one word, so that an allocation learns with a single load whether tracing is
+//! on, which session it is and how many frames to keep, and so that every transition is one
+//! compare-and-swap: nobody ever waits for another thread to start, stop or clear. Whatever is
+//! recorded carries the number of its session; a thread that was overtaken by `stop` or
+//! `clear_traces` in the middle of an allocation still writes its record, which is then dead on
 //! sight.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +63,8 @@ impl Switch {
         Self(AtomicU64::new(0))
     }
 
-    /// The session, if tracing is on. One relaxed load and a branch: this is the whole cost of being off.
+    /// The session, if tracing is on. One relaxed load and a branch: this is the whole cost of
+    /// being off.
     #[inline(always)]
     pub(crate) fn session(&self) -> Option<Session> {
         let session = Session(self.0.load(Ordering::Relaxed));

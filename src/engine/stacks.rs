@@ -1,10 +1,11 @@
-//! Distinct call stacks, as a calling-context tree: a node is a return address and the node of the caller, and a stack
-//! is the number of its most recent frame's node.
+//! Distinct call stacks, as a calling-context tree: a node is a return address and the node of the
+//! caller, and a stack is the number of its most recent frame's node.
 //!
-//! Nodes are only ever added, so a stack's number stays good for the life of the process and is read without a lock.
-//! Two stacks are the same only if every address agrees: a node is found by the hash of (caller, address) and then
-//! compared in full. Two threads that add the same node at the same time may leave it there twice; the stacks then read
-//! the same, and whoever groups them does so by what they read.
+//! Nodes are only ever added, so a stack's number stays good for the life of the process and is
+//! read without a lock. Two stacks are the same only if every address agrees: a node is found by
+//! the hash of (caller, address) and then compared in full. Two threads that add the same node at
+//! the same time may leave it there twice; the stacks then read the same, and whoever groups them
+//! does so by what they read.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -67,8 +68,8 @@ const GROW_AT: u32 = SLOTS as u32 / 4 * 3;
 /// A piece this full takes no more when the table cannot grow.
 const FULL_AT: u32 = SLOTS as u32 / 16 * 15;
 
-/// Generation `g` has `2^g` pieces. Growing is going on to the next generation: nothing is moved, older generations
-/// are still searched, and half of all nodes are in the newest.
+/// Generation `g` has `2^g` pieces. Growing is going on to the next generation: nothing is moved,
+/// older generations are still searched, and half of all nodes are in the newest.
 const GENERATIONS: u32 = 17;
 const PIECES: usize = (1 << GENERATIONS) - 1;
 
@@ -97,8 +98,8 @@ impl Stacks {
         arena.first_use(&self.nodes).map(drop)
     }
 
-    /// The stack of `frames`, return addresses from the most recent to the oldest. `None` when it is new and there is
-    /// no room for it.
+    /// The stack of `frames`, return addresses from the most recent to the oldest. `None` when it
+    /// is new and there is no room for it.
     pub(crate) fn intern(
         &self,
         arena: &Arena,
@@ -115,7 +116,8 @@ impl Stacks {
         })
     }
 
-    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest, and returns the root.
+    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest, and
+    /// returns the root.
     pub(crate) fn read(&self, stack: StackId, mut visit: impl FnMut(usize)) -> StackId {
         let mut at = stack;
         while at.0 >= StackId::FIRST {
@@ -242,7 +244,8 @@ impl Stacks {
     }
 }
 
-/// Mixes both parts into all bits: the upper 32 tell nodes apart in a slot, the lower 29 place them.
+/// Mixes both parts into all bits: the upper 32 tell nodes apart in a slot, the lower 29 place
+/// them.
 fn hash(caller: StackId, address: u64) -> u64 {
     let key = address ^ u64::from(caller.0).rotate_left(40) ^ 0x2545_F491_4F6C_DD1D;
     let product = u128::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);

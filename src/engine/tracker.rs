@@ -1,20 +1,21 @@
 //! What an event does: the state of the tracer as one value.
 //!
-//! The order of steps is a law. A block is learned after it was received and before anybody else can know its address;
-//! it is forgotten before it is given back; a block that `realloc` may move is marked first and settled afterwards, and
-//! stays as it was when `realloc` fails. Done the other way round, another thread may be given the address in between
-//! and lose its record.
+//! The order of steps is a law. A block is learned after it was received and before anybody else
+//! can know its address; it is forgotten before it is given back; a block that `realloc` may move
+//! is marked first and settled afterwards, and stays as it was when `realloc` fails. Done the other
+//! way round, another thread may be given the address in between and lose its record.
 
 use super::arena::Arena;
 use super::buffers::{Buffers, DEEPEST};
 use super::counters::{Counter, Memory};
 use super::errno::KeepErrno;
-use super::live::{Live, Moving, Record, SWEEP_EVERY};
+use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Epoch, Session, Switch};
 use super::stacks::{StackId, Stacks};
 use super::unwind::{self, Mark};
 
-/// Frames read beyond the limit, because those of the allocator and the standard library are trimmed later.
+/// Frames read beyond the limit, because those of the allocator and the standard library are
+/// trimmed later.
 const MARGIN: usize = 48;
 /// Frames that are read onto the machine stack of the allocating thread.
 const ON_STACK: usize = 96;
@@ -114,7 +115,8 @@ impl Tracker {
         self.sweep_if_due(self.switch.clear());
     }
 
-    /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped out.
+    /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped
+    /// out.
     fn sweep_if_due(&self, begun: Option<Session>) {
         if let Some(epoch) = begun.map(Session::epoch)
             && epoch.0.is_multiple_of(SWEEP_EVERY)
@@ -125,6 +127,12 @@ impl Tracker {
                 counter.refresh(epoch);
             }
         }
+    }
+
+    /// Asks, before the first block is noted, how close the inner allocator puts blocks.
+    #[inline]
+    pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
+        self.live.settle_spacing(find_out);
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
@@ -187,7 +195,8 @@ impl Tracker {
         }
     }
 
-    /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this call.
+    /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
+    /// call.
     pub(crate) fn finish_move(
         &self,
         session: Session,
@@ -253,7 +262,8 @@ impl Tracker {
             .for_each(session.epoch(), |record| visit(record.size, record.stack));
     }
 
-    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest; returns its root.
+    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest;
+    /// returns its root.
     pub(crate) fn read_stack(&self, stack: StackId, visit: impl FnMut(usize)) -> StackId {
         self.stacks.read(stack, visit)
     }

@@ -1,8 +1,9 @@
 //! One frame of a call stack, as people read it, and the stack that frames make.
 //!
-//! **Order of frames.** Everywhere on this side of the crate a stack runs from the oldest frame to the most recent one,
-//! as in CPython since 3.7: `traceback[0]` is the outermost caller and the last frame made the allocation. The engine
-//! reads a stack the other way round, since a frame knows only its caller; `collect.rs` turns it once.
+//! **Order of frames.** Everywhere on this side of the crate a stack runs from the oldest frame to
+//! the most recent one, as in CPython since 3.7: `traceback[0]` is the outermost caller and the
+//! last frame made the allocation. The engine reads a stack the other way round, since a frame
+//! knows only its caller; `collect.rs` turns it once.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -35,10 +36,12 @@ impl Module {
 
 /// One frame of a [`Traceback`]: a file name and a line, and what else is known of the place.
 ///
-/// Frames are equal, ordered and hashed by `(filename, lineno)` alone, as in CPython: the function, the crate and the
-/// rest describe the place and never split a group. File names compare by Unicode code points.
+/// Frames are equal, ordered and hashed by `(filename, lineno)` alone, as in CPython: the function,
+/// the crate and the rest describe the place and never split a group. File names compare by Unicode
+/// code points.
 ///
-/// `Display` writes `FILE:LINE`, or the name alone for a frame that stands for no line ([`Frame::named`]).
+/// `Display` writes `FILE:LINE`, or the name alone for a frame that stands for no line
+/// ([`Frame::named`]).
 ///
 /// Cloning is cheap: a frame is one reference-counted pointer.
 ///
@@ -80,7 +83,8 @@ impl Frame {
         }))
     }
 
-    /// A frame that has a name but no line: a function in a build without line tables, a crate as a group.
+    /// A frame that has a name but no line: a function in a build without line tables, a crate as a
+    /// group.
     ///
     /// Its line number is 0 and `Display` writes the name alone.
     pub fn named(name: impl Into<Arc<str>>) -> Self {
@@ -121,15 +125,17 @@ impl Frame {
         self
     }
 
-    /// The same frame with its place in machine code: an offset in bytes from the start of `module`, as the linker
-    /// numbered it. A symboliser with the debug information of that build id can name it later.
+    /// The same frame with its place in machine code: an offset in bytes from the start of
+    /// `module`, as the linker numbered it. A symboliser with the debug information of that build
+    /// id can name it later.
     #[must_use]
     pub fn with_code(mut self, module: Arc<Module>, offset: u64) -> Self {
         self.place().code = Some((module, offset));
         self
     }
 
-    /// The short, stable name of the source file; the name itself for a [named](Frame::named) frame.
+    /// The short, stable name of the source file; the name itself for a [named](Frame::named)
+    /// frame.
     pub fn filename(&self) -> &str {
         &self.0.filename
     }
@@ -176,7 +182,8 @@ impl Frame {
             .map(|(module, offset)| (module, *offset))
     }
 
-    /// True if both are one and the same value, not only equal ones. Cheap; used to skip comparing text.
+    /// True if both are one and the same value, not only equal ones. Cheap; used to skip comparing
+    /// text.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -246,9 +253,10 @@ impl fmt::Debug for Frame {
 
 /// A call stack: at least one frame, oldest first.
 ///
-/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython. Dereferences to
-/// `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes the oldest frame, as CPython does; see
-/// [`Traceback::most_recent`] for the frame that made the allocation.
+/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython.
+/// Dereferences to `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes
+/// the oldest frame, as CPython does; see [`Traceback::most_recent`] for the frame that made the
+/// allocation.
 ///
 /// ```
 /// use tracemalloc::{Frame, Traceback};
@@ -294,7 +302,8 @@ impl Traceback {
         Self::of(Frame::new(UNKNOWN, 0))
     }
 
-    /// The same stack with its true depth in frames, which is more than are kept if the stack was cut.
+    /// The same stack with its true depth in frames, which is more than are kept if the stack was
+    /// cut.
     #[must_use]
     pub fn with_total_nframe(mut self, total: u32) -> Self {
         self.total_nframe = Some(total);

@@ -1,4 +1,5 @@
-//! What a snapshot is and every question it answers: pure values, no pointers, no locks, no `unsafe`.
+//! What a snapshot is and every question it answers: pure values, no pointers, no locks, no
+//! `unsafe`.
 
 #[cfg(feature = "file")]
 mod file;

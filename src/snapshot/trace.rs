@@ -1,7 +1,8 @@
 //! Live blocks and the snapshot that holds them.
 //!
-//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once and the blocks as runs: so
-//! many blocks of this size, from that stack. A run costs 24 bytes however many blocks it stands for.
+//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once and the
+//! blocks as runs: so many blocks of this size, from that stack. A run costs 24 bytes however many
+//! blocks it stands for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use super::frame::Traceback;
 use super::size::Size;
 
-/// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own choice, given to
-/// [`track`](crate::track).
+/// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own
+/// choice, given to [`track`](crate::track).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Domain(pub u32);
 
@@ -23,8 +24,8 @@ impl Domain {
 
 /// One live memory block.
 ///
-/// Equal when domain, size and traceback are, the depth of a cut stack included. `Display` writes `FILE:LINE: SIZE` of
-/// the oldest frame, as CPython does.
+/// Equal when domain, size and traceback are, the depth of a cut stack included. `Display` writes
+/// `FILE:LINE: SIZE` of the oldest frame, as CPython does.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trace {
@@ -67,15 +68,18 @@ impl fmt::Display for Trace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
-    /// Blocks that were allocated while tracing but not recorded: out of memory for the record, or over the limit.
+    /// Blocks that were allocated while tracing but not recorded: out of memory for the record, or
+    /// over the limit.
     pub blocks: u64,
     /// Blocks recorded without their stack because the table of stacks was full.
     pub stacks: u64,
-    /// Records whose block was given back without the tracer seeing it, and that were replaced later.
+    /// Records whose block was given back without the tracer seeing it, and that were replaced
+    /// later.
     pub replaced: u64,
 }
 
-/// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by [`Snapshot::from_traces`].
+/// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by
+/// [`Snapshot::from_traces`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recording {
@@ -107,9 +111,11 @@ pub(crate) struct Run {
     pub(crate) domain: Domain,
 }
 
-/// A copy of every live block at one moment: a plain value that no longer knows the program it came from.
+/// A copy of every live block at one moment: a plain value that no longer knows the program it came
+/// from.
 ///
-/// Taken by [`take_snapshot`](crate::take_snapshot), read from a file by [`Snapshot::load`], or made from literal traces.
+/// Taken by [`take_snapshot`](crate::take_snapshot), read from a file by [`Snapshot::load`], or
+/// made from literal traces.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) stacks: Arc<[Traceback]>,
@@ -120,7 +126,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot of the given blocks, in their order. `traceback_limit` is the number of frames kept per block.
+    /// A snapshot of the given blocks, in their order. `traceback_limit` is the number of frames
+    /// kept per block.
     pub fn from_traces(traces: impl IntoIterator<Item = Trace>, traceback_limit: u16) -> Self {
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
@@ -252,7 +259,8 @@ impl Runs {
     }
 }
 
-/// Distinct stacks under construction, numbered by first appearance. Stacks that differ only in their depth are two.
+/// Distinct stacks under construction, numbered by first appearance. Stacks that differ only in
+/// their depth are two.
 #[derive(Debug, Default)]
 pub(crate) struct StackTable {
     ids: HashMap<StackKey, u32>,

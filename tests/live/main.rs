@@ -1,5 +1,6 @@
-//! Behaviour of the installed tracer. Every case runs in a process of its own, since there is one global allocator and
-//! some cases crash or hang when they fail: a child that does not end in time has failed.
+//! Behaviour of the installed tracer. Every case runs in a process of its own, since there is one
+//! global allocator and some cases crash or hang when they fail: a child that does not end in time
+//! has failed.
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program that child.
 

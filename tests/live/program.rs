@@ -11,11 +11,10 @@ cases![
     a_program_that_parks_on_parking_lot_does_not_hang,
     a_program_that_uses_dashmap_does_not_hang,
     threads_that_print_backtraces_do_not_hang,
-    memory_is_counted_from_the_first_allocation_when_the_wrapper_says_so,
 ];
 
-/// The first contended lock of a thread grows parking_lot's table of threads, which allocates while it holds every
-/// lock of that table. A tracer that parks on the same table waits for itself.
+/// The first contended lock of a thread grows parking_lot's table of threads, which allocates while
+/// it holds every lock of that table. A tracer that parks on the same table waits for itself.
 fn a_program_that_parks_on_parking_lot_does_not_hang() {
     static COUNT: parking_lot::Mutex<u64> = parking_lot::Mutex::new(0);
     tracemalloc::start(25).unwrap();
@@ -98,14 +97,4 @@ fn threads_that_print_backtraces_do_not_hang() {
             });
         }
     });
-}
-
-/// `tests/started.rs` installs such a wrapper; here only the constructor's contract for a stopped tracer.
-fn memory_is_counted_from_the_first_allocation_when_the_wrapper_says_so() {
-    let wrapper = tracemalloc::TraceAlloc::system().started(9);
-    assert!(
-        !tracemalloc::is_tracing(),
-        "making a wrapper starts nothing"
-    );
-    drop(wrapper);
 }

@@ -73,7 +73,7 @@ fn the_most_recent_frame_is_the_line_that_allocates() {
     check_here(&black_box("text".to_owned()));
     check_here(&black_box(String::from_utf8_lossy(b"a\xFFb").into_owned()));
     check_here(&black_box([1, 2, 3].to_vec()));
-    check_here(&black_box(vec!["a", "b"].join(",")));
+    check_here(&black_box(["a", "b"].join(",")));
     check_here(&black_box(std::sync::Arc::new(7)));
     let mut list = Vec::new();
     list.push(1_u64); check_here(&list);
@@ -288,9 +288,9 @@ fn descend(depth: usize, steps: &mut impl FnMut()) {
     black_box(());
 }
 
-/// The bound on frames read is a bound on distinct addresses, so a deep stack of distinct functions would be needed to
-/// see it in the results; what can be seen is that the tables stay small: reading 10,000 frames at every depth would
-/// keep a node for each.
+/// The bound on frames read is a bound on distinct addresses, so a deep stack of distinct functions
+/// would be needed to see it in the results; what can be seen is that the tables stay small:
+/// reading 10,000 frames at every depth would keep a node for each.
 fn a_limit_of_one_does_not_read_the_whole_stack() {
     tracemalloc::start(1).unwrap();
     let before = tracemalloc::get_tracemalloc_memory();
@@ -298,8 +298,8 @@ fn a_limit_of_one_does_not_read_the_whole_stack() {
     let run = move || {
         descend(10_000, &mut || kept.push(Box::new(1_u8)));
         let after = tracemalloc::get_tracemalloc_memory();
-        // 10,000 records take a few hundred kilobytes; 10,000 whole stacks would be 50 million nodes or, shared,
-        // still 10,000 of them, each in a new chunk of a table.
+        // 10,000 records take a few hundred kilobytes; 10,000 whole stacks would be 50 million
+        // nodes or, shared, still 10,000 of them, each in a new chunk of a table.
         assert!(after < before + (2 << 20), "{before} {after}");
     };
     std::thread::Builder::new()

@@ -16,7 +16,8 @@ cases![
     a_fork_among_busy_threads_leaves_a_working_child,
 ];
 
-/// Allocates, grows and frees when the thread ends, and starts the next one's life so late that it ends later still.
+/// Allocates, grows and frees when the thread ends, and starts the next one's life so late that it
+/// ends later still.
 struct Last(&'static str);
 
 impl Drop for Last {
@@ -90,7 +91,8 @@ fn threads_still_running_at_exit_are_harmless() {
 /// Runs `child` in a forked process and checks that it succeeded.
 #[cfg(unix)]
 fn fork(child: impl FnOnce() -> bool) {
-    // SAFETY: the child uses nothing that a fork leaves unusable: that is what is tested. It ends without cleaning up.
+    // SAFETY: the child uses nothing that a fork leaves unusable: that is what is tested. It ends
+    // without cleaning up.
     match unsafe { libc::fork() } {
         0 => {
             let code = if child() { 0 } else { 1 };
@@ -101,10 +103,8 @@ fn fork(child: impl FnOnce() -> bool) {
             assert!(process > 0);
             let mut status = 0;
             // SAFETY: waits for the child just made.
-            assert_eq!(
-                unsafe { libc::waitpid(process, &raw mut status, 0) },
-                process
-            );
+            let ended = unsafe { libc::waitpid(process, &raw mut status, 0) };
+            assert_eq!(ended, process);
             assert_eq!(status, 0, "the child failed");
         }
     }

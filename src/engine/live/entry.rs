@@ -7,8 +7,8 @@
 //! | place      | mov | session tag | stack          |   place: offset in window, and for one-word entries the size
 //! ```
 //!
-//! A two-word entry has the size in its second word. The order of writes and reads that keeps the two together is in
-//! `Entry`.
+//! A two-word entry has the size in its second word. The order of writes and reads that keeps the
+//! two together is in `Entry`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,8 +35,8 @@ impl Tag {
         Self(epoch.0 % TAGS + 1)
     }
 
-    /// How many sessions ago an entry of this tag was written, seen from `now`; one from a later session looks very
-    /// old, which a sweep allows for.
+    /// How many sessions ago an entry of this tag was written, seen from `now`; one from a later
+    /// session looks very old, which a sweep allows for.
     pub(super) fn sessions_before(self, now: Self) -> u64 {
         (now.0 + TAGS - self.0) % TAGS
     }
@@ -96,8 +96,9 @@ impl Word {
 
 /// One entry: where a block of one class that starts in one window is noted.
 ///
-/// The writer of a two-word entry clears the first word, writes the size and then the first word again; a reader that
-/// sees the same first word before and after reading the size has a pair that belongs together.
+/// The writer of a two-word entry clears the first word, writes the size and then the first word
+/// again; a reader that sees the same first word before and after reading the size has a pair that
+/// belongs together.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) word: &'static AtomicU64,

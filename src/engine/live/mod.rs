@@ -1,8 +1,9 @@
 //! Live blocks: for each the size, the stack and the session, found by address without a lock.
 //!
-//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes that it starts in
-//! with no other start of such a block, since blocks do not overlap: so each class of sizes has a table with one entry
-//! per window of its own width, and the thread that owns a block is the only one that writes the block's entry.
+//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes
+//! that it starts in with no other start of such a block, since blocks do not overlap: so each
+//! class of sizes has a table with one entry per window of its own width, and the thread that owns
+//! a block is the only one that writes the block's entry.
 //!
 //! | class  | sizes in bytes | window | entry |
 //! |--------|----------------|--------|-------|
@@ -12,13 +13,17 @@
 //! | large  | 4096..65536    | 4096   | 16    |
 //! | huge   | 65536..        | 65536  | 16    |
 //!
-//! An allocator that packs blocks closer than 8 bytes may let two records meet in one window; the older is then
-//! replaced and counted as such, never mixed up.
+//! Where the inner allocator is known to keep blocks 32 bytes apart, those under 32 bytes count as
+//! small and the dense table, eight times the size of the heap's tiny blocks, does not come into
+//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one
+//! window; the older is then replaced and counted as such, never mixed up.
 
 mod entry;
 mod shadow;
 #[cfg(test)]
 mod tests;
+
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::arena::Arena;
 use super::session::Epoch;
@@ -30,6 +35,15 @@ use shadow::{Class, Shadow};
 /// Sessions after which [`Live::sweep`] must have run, well before a tag comes round again.
 pub(crate) const SWEEP_EVERY: u64 = 8192;
 
+/// How close the inner allocator may put the starts of two blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spacing {
+    /// As close as their sizes allow.
+    Close = 1,
+    /// At least 32 bytes apart, and never two in one aligned window of 32 bytes.
+    Wide = 2,
+}
+
 /// A block's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -37,28 +51,52 @@ pub(crate) struct Record {
     pub(crate) stack: StackId,
 }
 
-/// A block whose `realloc` is under way: still live at its old size, but from now on another thread may be given its
-/// address, and then overwrites the entry.
+/// A block whose `realloc` is under way: still live at its old size, but from now on another thread
+/// may be given its address, and then overwrites the entry.
 pub(crate) struct Moving {
     entry: Entry,
     word: Word,
     pub(crate) record: Record,
 }
 
-/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the tables cover.
+/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the
+/// tables cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
 /// The table of live blocks.
 pub(crate) struct Live {
     shadow: Shadow,
+    /// A [`Spacing`], or 0 until the first block.
+    spacing: AtomicU8,
 }
 
 impl Live {
     pub(crate) const fn new() -> Self {
         Self {
             shadow: Shadow::new(),
+            spacing: AtomicU8::new(0),
         }
+    }
+
+    /// Decides where tiny blocks are noted, once and for all. To be called before every insertion;
+    /// `find_out` runs at the first one only, or at each of several that come first together.
+    #[inline]
+    pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
+        if self.spacing.load(Ordering::Relaxed) == 0 {
+            let spacing = find_out() as u8;
+            let _ = self
+                .spacing
+                .compare_exchange(0, spacing, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn class(&self, size: u64) -> Class {
+        Class::of(
+            size,
+            self.spacing.load(Ordering::Relaxed) == Spacing::Wide as u8,
+        )
     }
 
     /// Makes the table that every block needs, ahead of the first one.
@@ -66,8 +104,9 @@ impl Live {
         self.shadow.prepare(arena)
     }
 
-    /// Notes a block that this thread has just received. Returns the record of a block that was at the same place and
-    /// whose return the tracer did not see: its bytes are to be taken off the counters.
+    /// Notes a block that this thread has just received. Returns the record of a block that was at
+    /// the same place and whose return the tracer did not see: its bytes are to be taken off the
+    /// counters.
     #[inline]
     pub(crate) fn insert(
         &self,
@@ -76,7 +115,7 @@ impl Live {
         record: Record,
         epoch: Epoch,
     ) -> Result<Option<Record>, NoRoom> {
-        let class = Class::of(record.size);
+        let class = self.class(record.size);
         let address = address as u64;
         let entry = self
             .shadow
@@ -94,11 +133,11 @@ impl Live {
         Ok(replaced)
     }
 
-    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes. `None` if it is not
-    /// of session `epoch`.
+    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
+    /// `None` if it is not of session `epoch`.
     #[inline]
     pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
-        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
         entry.clear();
         if word.tag() == Tag::of(epoch) {
@@ -110,7 +149,7 @@ impl Live {
 
     /// Marks the block at `address`, which this thread owns, as moving.
     pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
-        let (entry, word) = self.shadow.find(Class::of(size as u64), address as u64)?;
+        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
         if word.tag() != Tag::of(epoch) {
             entry.clear();
@@ -125,17 +164,20 @@ impl Live {
         })
     }
 
-    /// The block was moved or resized: its old entry goes, unless the address has a new owner who wrote it anew.
+    /// The block was moved or resized: its old entry goes, unless the address has a new owner who
+    /// wrote it anew.
     pub(crate) fn finish_move(&self, moving: &Moving) {
         moving.entry.clear_if(moving.word);
     }
 
-    /// The block stayed where it was: nothing has changed. Nobody else can have been given its address.
+    /// The block stayed where it was: nothing has changed. Nobody else can have been given its
+    /// address.
     pub(crate) fn cancel_move(&self, moving: &Moving) {
         moving.entry.relabel(moving.word.settled());
     }
 
-    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read at that address.
+    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read
+    /// at that address.
     pub(crate) fn get(&self, address: usize, epoch: Epoch) -> Option<Record> {
         Class::ALL.into_iter().find_map(|class| {
             let (entry, word) = self.shadow.find(class, address as u64)?;
@@ -147,8 +189,8 @@ impl Live {
         })
     }
 
-    /// Calls `visit` with every block of session `epoch`. Blocks that come or go meanwhile may or may not be seen;
-    /// every other block is seen once.
+    /// Calls `visit` with every block of session `epoch`. Blocks that come or go meanwhile may or
+    /// may not be seen; every other block is seen once.
     pub(crate) fn for_each(&self, epoch: Epoch, mut visit: impl FnMut(Record)) {
         let tag = Tag::of(epoch);
         self.shadow.for_each_entry(|entry| {
@@ -162,9 +204,11 @@ impl Live {
         });
     }
 
-    /// Clears the entries of sessions that ended before `epoch`, so that their tags can be used again.
+    /// Clears the entries of sessions that ended before `epoch`, so that their tags can be used
+    /// again.
     ///
-    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of this one.
+    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of
+    /// this one.
     pub(crate) fn sweep(&self, epoch: Epoch) {
         let now = Tag::of(epoch);
         self.shadow.for_each_entry(|entry| {

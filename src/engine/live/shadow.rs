@@ -1,4 +1,5 @@
-//! Where a block's entry is: tables by region of the address space, made when they are first needed.
+//! Where a block's entry is: tables by region of the address space, made when they are first
+//! needed.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -26,10 +27,13 @@ impl Class {
         Self::Huge,
     ];
 
+    /// The class of a block of `size` bytes. `spaced`: no two blocks start within one aligned
+    /// window of 32 bytes.
     #[inline]
-    pub(super) const fn of(size: u64) -> Self {
+    pub(super) const fn of(size: u64, spaced: bool) -> Self {
         match size {
-            0..32 => Self::Dense,
+            0..32 if !spaced => Self::Dense,
+            0..32 => Self::Small,
             32..256 => Self::Small,
             256..4096 => Self::Medium,
             4096..65_536 => Self::Large,
@@ -59,7 +63,8 @@ impl Class {
 const ADDRESS_BITS: u32 = 48;
 /// log2 of the bytes in a region.
 const REGION_BITS: u32 = 20;
-/// Three levels of directories lead to a region: small ones, so that a program with a small heap has small directories.
+/// Three levels of directories lead to a region: small ones, so that a program with a small heap
+/// has small directories.
 const LEVEL_BITS: [u32; 3] = [10, 9, 9];
 
 const _: () = assert!(LEVEL_BITS[0] + LEVEL_BITS[1] + LEVEL_BITS[2] + REGION_BITS == ADDRESS_BITS);
@@ -73,8 +78,8 @@ const STRETCH: usize = 512;
 
 /// The entries of one class in one region.
 ///
-/// Reading a page that was never written costs a page of memory all the same, so whoever reads all entries is told by
-/// the marks which stretches hold any.
+/// Reading a page that was never written costs a page of memory all the same, so whoever reads all
+/// entries is told by the marks which stretches hold any.
 struct Leaf<const WORDS: usize, const STRETCHES: usize> {
     written: [AtomicU8; STRETCHES],
     words: [AtomicU64; WORDS],
@@ -118,7 +123,8 @@ impl Shadow {
         arena.first_use(&self.0).map(drop)
     }
 
-    /// The entry of `address` in `class` and its word, if they say that a block starts exactly there.
+    /// The entry of `address` in `class` and its word, if they say that a block starts exactly
+    /// there.
     #[inline]
     pub(super) fn find(&self, class: Class, address: u64) -> Option<(Entry, Word)> {
         let [upper, middle, lower] = path(address);
@@ -139,8 +145,8 @@ impl Shadow {
         }
     }
 
-    /// The entry of `address` in `class`, about to be written. `None` without memory for its table, or if the address
-    /// is beyond those that the tables cover.
+    /// The entry of `address` in `class`, about to be written. `None` without memory for its table,
+    /// or if the address is beyond those that the tables cover.
     #[inline]
     pub(super) fn make_entry(&self, arena: &Arena, class: Class, address: u64) -> Option<Entry> {
         let [upper, middle, lower] = path(address);
@@ -168,8 +174,8 @@ impl Shadow {
     }
 }
 
-/// Indices of the region of `address` in the three directories; the first is too large for an address that the tables
-/// do not cover.
+/// Indices of the region of `address` in the three directories; the first is too large for an
+/// address that the tables do not cover.
 #[inline]
 fn path(address: u64) -> [usize; 3] {
     let region = (address >> REGION_BITS) as usize;

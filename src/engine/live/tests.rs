@@ -28,7 +28,7 @@ fn all(live: &Live) -> Vec<Record> {
 #[test]
 fn a_record_reads_as_it_was_written_in_every_class_and_at_every_offset() {
     for size in SIZES {
-        let window = 1 << Class::of(size).window_bits();
+        let window = 1 << Class::of(size, false).window_bits();
         for offset in [0, 1, 8, 16, window / 2, window - 1] {
             let (arena, live) = (Arena::new(), Live::new());
             let (address, stack) = (BASE + offset, (1 << 28) - 1);
@@ -138,6 +138,32 @@ fn a_sweep_spares_this_session_and_those_just_begun() {
             live.get(BASE + 64 * place, epoch).is_some(),
             *age <= 0,
             "{age}"
+        );
+    }
+}
+
+#[test]
+fn tiny_blocks_that_are_wide_apart_need_no_dense_table() {
+    for (spacing, resident_words) in [(Spacing::Wide, 1), (Spacing::Close, 4)] {
+        let (arena, live) = (Arena::new(), Live::new());
+        live.settle_spacing(|| spacing);
+        live.settle_spacing(|| unreachable!("settled once"));
+        let blocks = 30_000;
+        for n in 0..blocks {
+            insert(
+                &live,
+                &arena,
+                BASE + 32 * n + 16,
+                record(n as u64 % 32 + 1, 3),
+            );
+        }
+        assert_eq!(all(&live).len(), blocks);
+        // 32 bytes of heap are a word of the small table or four of the dense one.
+        let pages = arena.resident();
+        let table = blocks * 8 * resident_words;
+        assert!(
+            (table..table + (512 << 10)).contains(&pages) || cfg!(miri),
+            "{spacing:?} {pages}"
         );
     }
 }

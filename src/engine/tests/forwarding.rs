@@ -1,10 +1,11 @@
-//! The wrapper forwards one to one: the same operation, the same arguments, the same result, whatever the tracer does.
+//! The wrapper forwards one to one: the same operation, the same arguments, the same result,
+//! whatever the tracer does.
 
 use std::ptr;
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::guard::quietly;
+use crate::engine::guard::Guard;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
@@ -22,7 +23,7 @@ struct Spy {
 
 impl Spy {
     fn note(&self, call: Call) -> *mut u8 {
-        quietly(|| self.calls.lock().expect("no panic").push(call));
+        self.calls.lock().expect("no panic").push(call);
         ptr::without_provenance_mut(self.answer)
     }
 }
@@ -46,7 +47,8 @@ unsafe impl GlobalAlloc for &Spy {
     }
 }
 
-/// Every operation once, with layouts from the smallest to the largest; checks what arrived and what came back.
+/// Every operation once, with layouts from the smallest to the largest; checks what arrived and
+/// what came back.
 fn check(answer: usize, tracing: bool, inside: bool) {
     let spy = Spy {
         calls: Mutex::new(Vec::new()),
@@ -72,18 +74,18 @@ fn check(answer: usize, tracing: bool, inside: bool) {
         let block = ptr::without_provenance_mut(0x5000_0000_0000);
         let all = || {
             // SAFETY: the spy touches no memory and accepts every layout.
-            let results = unsafe {
-                [
-                    allocator.alloc(layout),
-                    allocator.alloc_zeroed(layout),
-                    allocator.realloc(block, layout, 99),
-                ]
-            };
+            let allocated = unsafe { allocator.alloc(layout) };
+            // SAFETY: as above.
+            let zeroed = unsafe { allocator.alloc_zeroed(layout) };
+            // SAFETY: as above.
+            let grown = unsafe { allocator.realloc(block, layout, 99) };
             // SAFETY: as above.
             unsafe { allocator.dealloc(block, layout) };
-            results
+            [allocated, zeroed, grown]
         };
-        let results = if inside { quietly(all) } else { all() };
+        let guard = if inside { Guard::enter() } else { None };
+        let results = all();
+        drop(guard);
         assert_eq!(results.map(|result| result.addr()), [answer; 3]);
         expect.extend([
             Call::Alloc(layout),

@@ -1,4 +1,5 @@
-//! An allocator of numbers: hands out addresses that nobody may read, reuses them eagerly, and fails on demand.
+//! An allocator of numbers: hands out addresses that nobody may read, reuses them eagerly, and
+//! fails on demand.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;

@@ -1,7 +1,9 @@
-//! The order of operations, made visible by an inner allocator that hands a freed address to a waiting thread before
-//! `dealloc` or `realloc` returns. No luck involved: the other thread has the address, and its record, by then.
+//! The order of operations, made visible by an inner allocator that hands a freed address to a
+//! waiting thread before `dealloc` or `realloc` returns. No luck involved: the other thread has the
+//! address, and its record, by then.
 //!
-//! Seen to fail with `forget` after the inner `dealloc`, and with the old entry cleared unconditionally after `realloc`.
+//! Seen to fail with `forget` after the inner `dealloc`, and with the old entry cleared
+//! unconditionally after `realloc`.
 
 use std::ptr;
 use std::sync::Barrier;
@@ -13,8 +15,8 @@ use super::*;
 const OLD: usize = 0x5555_0000_1000;
 const NEW: usize = 0x5555_0000_9000;
 
-/// `alloc` answers with the address in `next`; giving `OLD` back lets the other thread run its allocation and waits
-/// for its end.
+/// `alloc` answers with the address in `next`; giving `OLD` back lets the other thread run its
+/// allocation and waits for its end.
 struct HandOff {
     next: AtomicUsize,
     freed: Barrier,
@@ -52,7 +54,8 @@ unsafe impl GlobalAlloc for &HandOff {
     }
 }
 
-/// One thread gives the block at `OLD` up by `give_up`; the other gets the same address for `size` bytes meanwhile.
+/// One thread gives the block at `OLD` up by `give_up`; the other gets the same address for `size`
+/// bytes meanwhile.
 fn race(size: usize, give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8)) -> (u64, u64, Vec<u64>) {
     let inner = HandOff::new();
     let tracker = tracker();

@@ -1,15 +1,17 @@
 //! Reads the call stack of the thread that allocates.
 //!
-//! One function, [`capture`], with a back-end chosen here and nowhere else. A back-end reads nothing but the running
-//! thread's own stack and tables that need no lock, stops as soon as the buffer is full, and leaves out its own frames
-//! and the tracer's: everything at or below the address `mark` on the stack.
+//! One function, [`capture`], with a back-end chosen here and nowhere else. A back-end reads
+//! nothing but the running thread's own stack and tables that need no lock, stops as soon as the
+//! buffer is full, and leaves out its own frames and the tracer's: everything at or below the
+//! address `mark` on the stack.
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[path = "portable.rs"]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod backend;
 
-// Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide lock.
+// Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
+// lock.
 #[cfg(any(miri, all(windows, target_arch = "x86")))]
 #[path = "noop.rs"]
 mod backend;
@@ -23,12 +25,14 @@ pub(crate) struct Captured {
     pub(crate) truncated: bool,
 }
 
-/// A place on the stack of the function that the program called: frames up to and including it are the tracer's own.
+/// A place on the stack of the function that the program called: frames up to and including it are
+/// the tracer's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 
 impl Mark {
-    /// `local` is a variable of the tracer's outermost function, which must not be inlined into its caller.
+    /// `local` is a variable of the tracer's outermost function, which must not be inlined into its
+    /// caller.
     pub(crate) fn at<T>(local: &T) -> Self {
         Self(std::ptr::from_ref(local).addr())
     }
@@ -39,7 +43,8 @@ pub(crate) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     backend::capture(mark, buffer)
 }
 
-/// Makes the platform's unwinder do what it does only once, such as loading a library, before an allocation needs it.
+/// Makes the platform's unwinder do what it does only once, such as loading a library, before an
+/// allocation needs it.
 pub(crate) fn warm_up() {
     let mut buffer = [0; 4];
     capture(Mark(0), &mut buffer);

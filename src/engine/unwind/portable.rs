@@ -1,7 +1,8 @@
-//! The platform's own unwinder, through the `backtrace` crate: works wherever that does, takes microseconds.
+//! The platform's own unwinder, through the `backtrace` crate: works wherever that does, takes
+//! microseconds.
 //!
-//! `backtrace::trace` would take a lock that every thread shares; the form without it is sound here because the
-//! platforms on which it is not are left to the no-op back-end.
+//! `backtrace::trace` would take a lock that every thread shares; the form without it is sound here
+//! because the platforms on which it is not are left to the no-op back-end.
 
 use super::{Captured, Mark};
 
@@ -9,7 +10,8 @@ pub(super) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     let mut frames = 0;
     let mut truncated = false;
     let visit = |frame: &backtrace::Frame| {
-        // The stack grows down: a frame whose stack pointer is not beyond the mark belongs to the tracer.
+        // The stack grows down: a frame whose stack pointer is not beyond the mark belongs to the
+        // tracer.
         let stack_pointer = frame.sp().addr();
         if stack_pointer != 0 && stack_pointer <= mark.0 {
             return true;
@@ -25,8 +27,9 @@ pub(super) fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
         frames += 1;
         !truncated
     };
-    // SAFETY: the unsynchronised form asks that no thread does anything to the symbol machinery of dbghelp meanwhile,
-    // which is used by 32-bit Windows alone; elsewhere the platform's unwinder may run on any number of threads.
+    // SAFETY: the unsynchronised form asks that no thread does anything to the symbol machinery of
+    // dbghelp meanwhile, which is used by 32-bit Windows alone; elsewhere the platform's unwinder
+    // may run on any number of threads.
     unsafe { backtrace::trace_unsynchronized(visit) };
     Captured {
         frames: frames.min(buffer.len()),

@@ -343,7 +343,8 @@ fn if_all_is_runtime_only_the_allocator_is_dropped() {
     ]);
 }
 
-/// Without lines, a closure that was inlined into the standard library leaves no frame of the program.
+/// Without lines, a closure that was inlined into the standard library leaves no frame of the
+/// program.
 #[test]
 fn a_stack_without_the_program_is_kept_whole() {
     check(&[
