@@ -5,6 +5,7 @@
 
 mod cache;
 mod crate_names;
+mod functions;
 mod modules;
 mod paths;
 mod resolve;

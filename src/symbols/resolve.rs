@@ -9,6 +9,7 @@ use crate::snapshot::{Frame, Module, UNKNOWN};
 
 use super::cache::Cache;
 use super::crate_names::{crate_of, is_standard};
+use super::functions::qualified;
 use super::modules::Modules;
 use super::paths::{self, Origin, SourceFile};
 use super::runtime::OWN_CRATE;
@@ -114,22 +115,26 @@ impl Resolver<'_> {
     /// A frame for one symbol; `None` if the symbol says nothing.
     fn frame(&self, symbol: &Symbol) -> Option<Frame> {
         let function = symbol.function.as_deref();
-        let (mut frame, crate_name) = match (&symbol.path, function) {
+        let (mut frame, function, crate_name) = match (&symbol.path, function) {
             (Some(path), _) => {
                 let file = paths::short(path, &self.program.name);
                 let frame = Frame::new(self.cache.text(&file.name), symbol.line)
                     .with_column(symbol.column)
                     .with_path(self.cache.text(path));
-                (frame, self.crate_name(path, &file, function))
+                let crate_name = self.crate_name(path, &file, function);
+                let function =
+                    function.map(|function| qualified(function, &file.name, crate_name.as_deref()));
+                (frame, function, crate_name)
             }
             (None, Some(function)) => (
                 Frame::named(self.cache.text(function)),
+                Some(function.into()),
                 crate_of(function, None).map(str::to_owned),
             ),
             (None, None) => return None,
         };
         if let Some(function) = function {
-            frame = frame.with_function(self.cache.text(function));
+            frame = frame.with_function(self.cache.text(&function));
         }
         if let Some(name) = crate_name {
             frame = frame.with_crate(self.cache.text(&name));

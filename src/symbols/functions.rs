@@ -1,0 +1,129 @@
+//! Function names where the debug information has only their last part.
+//!
+//! Line tables alone, which is what optimised builds are advised to keep, name an inlined function
+//! `new<u8>` or `{closure#0}` and not `app::pool::Pool<T>::new`. Many functions share such a name.
+//! The file tells most of the rest: functions of `src/pool.rs` are in the module `pool`, unless the
+//! author says otherwise in the source.
+
+use std::borrow::Cow;
+
+/// The name that a frame bears: `function` as it is if it has a path, else behind the module path
+/// of its file and without its generic arguments, which names with a path do not have either.
+pub(super) fn qualified<'a>(
+    function: &'a str,
+    file: &str,
+    crate_name: Option<&str>,
+) -> Cow<'a, str> {
+    let Some(crate_name) = crate_name else {
+        return function.into();
+    };
+    // Names with two underscores are the compiler's own: they belong to no module.
+    if has_path(function) || function.starts_with("__") {
+        return function.into();
+    }
+    let mut name = crate_name.to_owned();
+    for module in modules(file, crate_name) {
+        name.push_str("::");
+        name.push_str(module);
+    }
+    name.push_str("::");
+    name.push_str(without_generics(function));
+    name.into()
+}
+
+/// True if there is a `::` outside of generic arguments, or the name is a path in angle brackets.
+fn has_path(function: &str) -> bool {
+    function.starts_with(['<', '_']) || without_generics(function).contains("::")
+}
+
+fn without_generics(function: &str) -> &str {
+    function.find('<').map_or(function, |at| &function[..at])
+}
+
+/// The modules that a source file stands for, the outermost first.
+fn modules<'a>(file: &'a str, crate_name: &'a str) -> impl Iterator<Item = &'a str> {
+    let inside = match file.split_once("src/") {
+        Some((_, inside)) => inside,
+        None => file.split_once('/').map_or(file, |(_, inside)| inside),
+    };
+    let inside = inside.strip_suffix(".rs").unwrap_or(inside);
+    // A crate's root has a name of its own or the crate's; a module may be a folder with `mod.rs`.
+    let is_root = move |part: &str| {
+        matches!(part, "lib" | "main" | "bin" | "mod") || part.replace('-', "_") == crate_name
+    };
+    inside.split('/').filter(move |part| !is_root(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_names_get_the_modules_of_their_file() {
+        let check = |function: &str, file: &str, crate_name: Option<&str>, expect: &str| {
+            assert_eq!(
+                qualified(function, file, crate_name),
+                expect,
+                "{function} in {file}"
+            );
+        };
+        let automata = Some("regex_automata");
+        let pool = "regex-automata-0.4.7/src/util/pool.rs";
+        check("new<u8>", pool, automata, "regex_automata::util::pool::new");
+        check(
+            "{closure#0}",
+            pool,
+            automata,
+            "regex_automata::util::pool::{closure#0}",
+        );
+        check(
+            "{closure#0}<(a::B, C)>",
+            "x-1.0.0/src/lib.rs",
+            Some("x"),
+            "x::{closure#0}",
+        );
+        check("add", "x-1.0.0/src/a/mod.rs", Some("x"), "x::a::add");
+        check("main", "src/main.rs", Some("app"), "app::main");
+        check("parse", "src/bin/tool.rs", Some("tool"), "tool::parse");
+        check(
+            "work",
+            "examples/leak-hunt.rs",
+            Some("leak_hunt"),
+            "leak_hunt::work",
+        );
+        check(
+            "make",
+            "tests/live/control.rs",
+            Some("live"),
+            "live::control::make",
+        );
+        check("run", "tests/live/main.rs", Some("live"), "live::run");
+        check(
+            "open",
+            "core/src/io/file.rs",
+            Some("core_io"),
+            "core_io::io::file::open",
+        );
+        let function = "<std>/core/src/ops/function.rs";
+        check(
+            "call_once<fn(), ()>",
+            function,
+            Some("core"),
+            "core::ops::function::call_once",
+        );
+    }
+
+    #[test]
+    fn names_with_a_path_and_names_of_nobody_stay() {
+        for name in [
+            "app::pool::Pool<T>::new",
+            "<app::Pool as core::fmt::Debug>::fmt",
+            "{impl#3}::from",
+            "__rust_alloc",
+            "_ZN3app4main17h0123456789abcdefE",
+        ] {
+            assert_eq!(qualified(name, "src/pool.rs", Some("app")), name);
+        }
+        assert_eq!(qualified("qsort", "stdlib/msort.c", None), "qsort");
+    }
+}
