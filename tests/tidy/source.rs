@@ -39,8 +39,9 @@ pub(crate) fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
-        !(before.is_some_and(part) && word.starts_with(part))
-            && !(after.is_some_and(part) && word.ends_with(part))
+        let goes_on_before = word.starts_with(part) && before.is_some_and(part);
+        let goes_on_after = word.ends_with(part) && after.is_some_and(part);
+        !goes_on_before && !goes_on_after
     })
 }
 
