@@ -1,0 +1,175 @@
+//! A file imports only from the floors that its own floor stands on. There is no way back up.
+
+use crate::source::Source;
+use crate::{assert_none, repository};
+
+/// Each floor and what it may import from this crate. `ROOT` stands for the free functions and
+/// names that `lib.rs` gives to everybody.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("object", &[]),
+    ("config", &["error"]),
+    ("engine", &["error"]),
+    ("external", &["engine"]),
+    ("snapshot", &["error"]),
+    ("symbols", &["snapshot"]),
+    ("report", &["error", "snapshot"]),
+    ("collect", &["engine", "external", "snapshot", "symbols"]),
+    (
+        "control",
+        &[
+            "collect", "config", "engine", "error", "external", "object", "snapshot", "symbols",
+        ],
+    ),
+    ("environment", &["config", "error", ROOT]),
+];
+
+const ROOT: &str = "the root";
+
+/// What a file imports although it must not, or that it stands on no floor.
+fn violations(source: &Source) -> Vec<String> {
+    let modules = modules(&source.path);
+    let Some(own) = modules.first() else {
+        // `lib.rs` is the roof.
+        return Vec::new();
+    };
+    let Some((_, allowed)) = FLOORS.iter().find(|(floor, _)| floor == own) else {
+        return vec![format!("{}: on no floor that is known here", source.path)];
+    };
+    imports(source, modules.len())
+        .into_iter()
+        .filter(|(_, floor)| floor != own && !allowed.contains(&floor.as_str()))
+        .map(|(line, floor)| format!("{}:{line}: {own} imports {floor}", source.path))
+        .collect()
+}
+
+/// The modules that a file is in: `src/engine/live/mod.rs` is `engine::live`.
+fn modules(path: &str) -> Vec<&str> {
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs");
+    path.split('/')
+        .filter(|name| !["mod", "lib"].contains(name))
+        .collect()
+}
+
+/// What is taken from the root of the crate, with the number of the line.
+fn imports(source: &Source, depth: usize) -> Vec<(usize, String)> {
+    let code = source.code.join("\n");
+    let climb = "super::".repeat(depth);
+    let mut imports = Vec::new();
+    for root in ["crate::", &climb] {
+        for (at, _) in code.match_indices(root) {
+            if code[..at].ends_with("super::") {
+                continue;
+            }
+            let line = code[..at].matches('\n').count() + 1;
+            let names = first_names(&code[at + root.len()..]).into_iter();
+            let floors = names.filter_map(|name| floor_of(name, root));
+            imports.extend(floors.map(|floor| (line, floor.to_owned())));
+        }
+    }
+    imports
+}
+
+/// The first segments that a path goes on with: several in braces.
+fn first_names(path: &str) -> Vec<&str> {
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![name(path)];
+    };
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut start = 0;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(name(&group[start..]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(name(&group[start..]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn name(path: &str) -> &str {
+    let path = path.trim_start();
+    let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    &path[..end.unwrap_or(path.len())]
+}
+
+/// The floor called `name`. Other names are the root's, where `crate` was written; modules inside
+/// of a file climb with `super` too and need not arrive there.
+fn floor_of(name: &str, root: &str) -> Option<&'static str> {
+    let floor = FLOORS.iter().map(|(floor, _)| *floor);
+    floor
+        .into_iter()
+        .find(|floor| *floor == name)
+        .or((root == "crate::").then_some(ROOT))
+}
+
+#[test]
+fn a_way_back_up_is_found() {
+    #[track_caller]
+    fn check(path: &str, text: &str, found: &[&str]) {
+        assert_eq!(violations(&Source::new(path, text)), found, "{text}");
+    }
+    check("src/snapshot/size.rs", "use crate::error::Error;", &[]);
+    check("src/snapshot/size.rs", "use super::frame::Frame;", &[]);
+    check(
+        "src/snapshot/size.rs",
+        "\nuse crate::engine::StackId;",
+        &["src/snapshot/size.rs:2: snapshot imports engine"],
+    );
+    check(
+        "src/snapshot/size.rs",
+        "use super::super::symbols::Symbols;",
+        &["src/snapshot/size.rs:1: snapshot imports symbols"],
+    );
+    check(
+        "src/engine/mod.rs",
+        "fn a() { super::report::text() }",
+        &["src/engine/mod.rs:1: engine imports report"],
+    );
+    check(
+        "src/engine/live/mod.rs",
+        "use crate::{error::{Error, ErrorKind}, snapshot::{self},\n collect::Collector};",
+        &[
+            "src/engine/live/mod.rs:1: engine imports snapshot",
+            "src/engine/live/mod.rs:1: engine imports collect",
+        ],
+    );
+    check(
+        "src/error.rs",
+        "fn a() -> bool { crate::is_tracing() }",
+        &["src/error.rs:1: error imports the root"],
+    );
+    check("src/control.rs", "use crate::collect::Collector;", &[]);
+    check(
+        "src/collect.rs",
+        "use crate::control::start; // use crate::report;",
+        &["src/collect.rs:1: collect imports control"],
+    );
+    check(
+        "src/report/mod.rs",
+        "#[cfg(test)]\nuse crate::engine::Tracker;\nuse crate::engine::Tracker;",
+        &["src/report/mod.rs:3: report imports engine"],
+    );
+    check(
+        "src/misc.rs",
+        "",
+        &["src/misc.rs: on no floor that is known here"],
+    );
+    check("src/lib.rs", "use crate::control::start;", &[]);
+}
+
+#[test]
+fn there_is_no_way_back_up() {
+    let sources = repository::sources();
+    assert_none(sources.iter().flat_map(violations).collect());
+}

@@ -1,0 +1,64 @@
+//! `unsafe` is in few files, all listed here.
+
+use crate::source::{Source, has_word};
+use crate::{assert_none, repository};
+
+/// The files with unsafe code, tests apart, and what needs it.
+const ALLOWED: &[(&str, &str)] = &[
+    ("src/engine/allocator.rs", "the trait of global allocators"),
+    ("src/engine/arena.rs", "maps memory"),
+    ("src/engine/buffers.rs", "lends out shared memory"),
+    ("src/engine/errno.rs", "the C library's errno"),
+    ("src/engine/unwind/portable.rs", "reads a call stack"),
+    ("src/environment.rs", "functions of the C library"),
+    ("src/symbols/modules.rs", "asks the loader"),
+];
+
+fn is_unsafe(source: &Source) -> bool {
+    source.code.iter().any(|code| has_word(code, "unsafe"))
+}
+
+fn violations(sources: &[Source]) -> Vec<String> {
+    let allowed = |path: &str| ALLOWED.iter().any(|(allowed, _)| *allowed == path);
+    let new = sources
+        .iter()
+        .filter(|source| is_unsafe(source) && !allowed(&source.path))
+        .map(|source| format!("{}: unsafe code in a file that is not listed", source.path));
+    let safe = ALLOWED.iter().filter(|(allowed, _)| {
+        let mut listed = sources.iter().filter(|source| source.path == *allowed);
+        !listed.any(is_unsafe)
+    });
+    let stale = safe.map(|(path, _)| format!("{path}: listed, but without unsafe code"));
+    new.chain(stale).collect()
+}
+
+#[test]
+fn unsafe_code_elsewhere_is_found() {
+    let mut sources: Vec<Source> = ALLOWED
+        .iter()
+        .map(|(path, _)| Source::new(path, "unsafe {}"))
+        .collect();
+    assert_none(violations(&sources));
+    sources.push(Source::new(
+        "src/a.rs",
+        "#[expect(unsafe_code)] // unsafe {}",
+    ));
+    assert_none(violations(&sources));
+    sources.push(Source::new("src/b.rs", "fn a() { unsafe {} }"));
+    assert_eq!(
+        violations(&sources),
+        ["src/b.rs: unsafe code in a file that is not listed"]
+    );
+    let (path, _) = ALLOWED[0];
+    sources.truncate(ALLOWED.len());
+    sources[0] = Source::new(path, "#[cfg(test)]\nmod tests { unsafe {} }");
+    assert_eq!(
+        violations(&sources),
+        [format!("{path}: listed, but without unsafe code")]
+    );
+}
+
+#[test]
+fn unsafe_code_is_in_the_listed_files() {
+    assert_none(violations(&repository::sources()));
+}
