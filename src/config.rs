@@ -37,13 +37,15 @@ impl Config {
         }
     }
 
-    /// Keeps the `frames` most recent frames per block, 1 to 65535, counted after trimming.
+    /// Keeps the `frames` most recent frames per block, 1 to 65535, counted after trimming. Another
+    /// number is an error of [`Config::start`].
     pub const fn frames(mut self, frames: usize) -> Self {
         self.frames = frames;
         self
     }
 
-    /// Lets the tracer's tables take at most `bytes` of address space. What does not fit is counted
+    /// Lets the tracer's tables take at most `bytes` of address space, of which only what is used
+    /// takes memory. Unlimited unless this is called. What does not fit is counted
     /// and said in every report ([`Losses`](crate::Losses)); the traced program never notices. The
     /// tables stay for the life of the process, so a later session with a lower limit keeps what
     /// there is and adds nothing.
@@ -54,6 +56,7 @@ impl Config {
 
     /// Keeps the frames of the allocator and of the standard library at both ends of a stack, which
     /// are otherwise left out so that a traceback begins at the line that people recognise.
+    /// Snapshots with and without them cannot be compared.
     pub const fn keep_runtime_frames(mut self, keep: bool) -> Self {
         self.runtime_frames = keep;
         self

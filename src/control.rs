@@ -80,6 +80,20 @@ fn is_installed() -> bool {
 ///
 /// # Errors
 /// Those of [`Config::start`].
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(25)?;
+/// let kept = vec![1_u8; 1000];
+/// assert_eq!(tracemalloc::get_traced_memory().current, 1000);
+/// tracemalloc::stop();
+/// # drop(kept);
+/// # Ok(())
+/// # }
+/// ```
 pub fn start(nframe: usize) -> Result<(), Error> {
     Config::new().frames(nframe).start()
 }
@@ -91,7 +105,11 @@ pub fn stop() {
     TRACKER.stop();
 }
 
-/// Whether tracing is on.
+/// Whether tracing is on, in the whole program.
+///
+/// ```
+/// assert!(!tracemalloc::is_tracing());
+/// ```
 pub fn is_tracing() -> bool {
     TRACKER.session().is_some()
 }
@@ -116,7 +134,24 @@ pub struct TracedMemory {
 /// Bytes live now and at most, in all domains; both 0 when tracing is off.
 ///
 /// Exact for any number of threads: a block counts from before its allocation returns until its
-/// return begins. A block that is being moved counts once.
+/// return begins. A block that is being moved counts once. Sums stop at 2^48 - 1 bytes.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(1)?;
+/// drop(vec![1_u8; 5000]);
+/// let kept = vec![1_u8; 100];
+/// let memory = tracemalloc::get_traced_memory();
+/// assert_eq!((memory.current, memory.peak), (100, 5000));
+/// tracemalloc::reset_peak();
+/// assert_eq!(tracemalloc::get_traced_memory().peak, 100);
+/// # drop(kept);
+/// # Ok(())
+/// # }
+/// ```
 pub fn get_traced_memory() -> TracedMemory {
     let (current, peak) = TRACKER
         .session()
@@ -135,7 +170,9 @@ pub fn reset_peak() {
 /// Bytes that the tracer itself holds: physical memory of its tables, and the names that snapshots
 /// share.
 ///
-/// The tables stay after [`stop`] and are used again by the next session.
+/// The tables stay after [`stop`] and are used again by the next session. Memory is counted in
+/// whole pages; where the system does not tell what is resident, mapped bytes are. The names are
+/// estimated.
 pub fn get_tracemalloc_memory() -> u64 {
     (TRACKER.own_memory() + SYMBOLS.memory()) as u64
 }
@@ -168,7 +205,22 @@ pub fn get_object_traceback<T: HeapBlock + ?Sized>(object: &T) -> Option<Traceba
 }
 
 /// The traceback of the block that starts at `address` in `domain`; `None` when tracing is off or
-/// there is none.
+/// there is none. The address is looked up and never read.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// use tracemalloc::Domain;
+///
+/// tracemalloc::start(5)?;
+/// tracemalloc::track(Domain(1), 0xd000, 4096)?;
+/// assert!(tracemalloc::traceback_of(Domain(1), 0xd000).is_some());
+/// assert!(tracemalloc::traceback_of(Domain(2), 0xd000).is_none());
+/// # Ok(())
+/// # }
+/// ```
 pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
     let session = TRACKER.session()?;
     let stack = if domain == Domain::HEAP {
@@ -184,11 +236,31 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
 ///
 /// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or
 /// may not be in it. Names are looked up after the copy and shared by all snapshots, so that only
-/// the first one reads debug information. The snapshot's own memory is not traced.
+/// the first one reads debug information. The snapshot's own memory is not traced. The order of the
+/// blocks is not specified.
 ///
 /// # Errors
 /// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] in a signal handler that
 /// interrupted the tracer.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// use tracemalloc::GroupBy;
+///
+/// tracemalloc::start(25)?;
+/// let kept = vec![1_u8; 1000];
+/// let snapshot = tracemalloc::take_snapshot()?;
+/// for line in snapshot.statistics(GroupBy::Line).iter().take(10) {
+///     println!("{line}");
+/// }
+/// assert_eq!(snapshot.total_size(), 1000);
+/// # drop(kept);
+/// # Ok(())
+/// # }
+/// ```
 pub fn take_snapshot() -> Result<Snapshot, Error> {
     let session = session()?;
     let _guard = Guard::enter().ok_or(Busy)?;

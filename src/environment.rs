@@ -17,14 +17,28 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 /// | variable | meaning |
 /// | --- | --- |
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
-/// | `TRACEMALLOC_OUT` | a file for a snapshot at exit, `%p` in its name is the process number; unset or empty: none |
+/// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
+/// | `TRACEMALLOC_SAMPLE` | an error unless unset, empty or 0: this version cannot sample |
 ///
 /// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
-/// process is killed; an error then goes to standard error. A process with more privileges than its
-/// user ignores both variables.
+/// process is killed; an error then goes to standard error. The last two variables are read only if
+/// the first one asks for tracing. A process with more privileges than its user ignores them all.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidVariable`] for a value that means nothing, and those of [`Config::start`].
+/// [`ErrorKind::InvalidVariable`] for a value that means nothing, or for a file in a build without
+/// the feature `file`; [`ErrorKind::OutOfMemory`] if the exit function cannot be registered; and
+/// those of [`Config::start`].
+///
+/// ```no_run
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// fn main() -> Result<(), tracemalloc::Error> {
+///     tracemalloc::start_from_env()?;
+///     // The program itself.
+///     Ok(())
+/// }
+/// ```
 pub fn start_from_env() -> Result<(), Error> {
     if is_privileged() {
         return Ok(());
@@ -57,7 +71,8 @@ fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
     }
 }
 
-/// Sampling is not there yet. Whoever asks for it must not get, and pay for, an exact trace instead.
+/// Sampling is not there yet. Whoever asks for it must not get, and pay for, an exact trace
+/// instead.
 fn refuse_sampling(value: Option<OsString>) -> Result<(), Error> {
     match value {
         Some(value) if !value.is_empty() && value != "0" => Err(Error::new(

@@ -38,6 +38,17 @@ pub enum ErrorKind {
 }
 
 /// Why a call failed: a [kind](Error::kind) to act on and a sentence to show.
+///
+/// `Display` writes the sentence, behind the path of the file that it is about, if it is about one.
+/// `source` is the operating system's error, where there is one.
+///
+/// ```
+/// use tracemalloc::ErrorKind;
+///
+/// let error = tracemalloc::take_snapshot().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotTracing);
+/// assert_eq!(error.to_string(), "tracing is off: call tracemalloc::start first");
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {

@@ -1,4 +1,4 @@
-//! Allocation tracing after CPython's `tracemalloc`.
+#![doc = include_str!("../README.md")]
 
 mod collect;
 mod config;
@@ -12,17 +12,26 @@ pub mod report;
 mod snapshot;
 mod symbols;
 
+// The wrapper, and what turns tracing on and off.
 pub use config::Config;
-pub use control::{
-    TracedMemory, clear_traces, get_object_traceback, get_traceback_limit, get_traced_memory,
-    get_tracemalloc_memory, is_tracing, reset_peak, start, stop, take_snapshot, traceback_of,
-    track, untrack,
-};
+pub use control::{clear_traces, is_tracing, reset_peak, start, stop};
 pub use engine::TraceAlloc;
 pub use environment::start_from_env;
-pub use error::{Error, ErrorKind};
-pub use object::HeapBlock;
-pub use snapshot::{
-    Domain, Filter, Frame, GroupBy, Losses, Module, Recording, Size, SizeDiff, Snapshot, Statistic,
-    StatisticDiff, Trace, Traceback, Traces,
+
+// What a running program can be asked.
+pub use control::{
+    TracedMemory, get_object_traceback, get_traceback_limit, get_traced_memory,
+    get_tracemalloc_memory, take_snapshot, traceback_of,
 };
+pub use object::HeapBlock;
+
+// Memory that is not the allocator's.
+pub use control::{track, untrack};
+
+// Snapshots, and what they are made of.
+pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Traceback, Traces};
+
+// The questions that a snapshot answers.
+pub use snapshot::{Filter, GroupBy, Size, SizeDiff, Statistic, StatisticDiff};
+
+pub use error::{Error, ErrorKind};

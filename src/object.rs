@@ -10,6 +10,23 @@ use std::sync::Arc;
 ///
 /// A raw pointer or a reference stands for the address itself and need not point anywhere: the
 /// address is looked up, never read.
+///
+/// ```
+/// use tracemalloc::HeapBlock;
+///
+/// struct Image {
+///     pixels: Vec<u8>,
+/// }
+///
+/// impl HeapBlock for Image {
+///     fn block_address(&self) -> usize {
+///         self.pixels.block_address()
+///     }
+/// }
+///
+/// let image = Image { pixels: vec![0; 100] };
+/// assert_eq!(image.block_address(), image.pixels.as_ptr().addr());
+/// ```
 pub trait HeapBlock {
     /// The address at which the block begins. Any number for a value that owns no block, such as an
     /// empty `Vec`.

@@ -34,8 +34,11 @@ use super::unwind::Mark;
 /// Around another allocator:
 ///
 /// ```standalone_crate
+/// use mimalloc::MiMalloc;
+/// use tracemalloc::TraceAlloc;
+///
 /// #[global_allocator]
-/// static ALLOC: tracemalloc::TraceAlloc<mimalloc::MiMalloc> = tracemalloc::TraceAlloc::new(mimalloc::MiMalloc);
+/// static ALLOC: TraceAlloc<MiMalloc> = TraceAlloc::new(MiMalloc);
 /// # fn main() {}
 /// ```
 pub struct TraceAlloc<A = System> {
@@ -81,7 +84,19 @@ impl<A> TraceAlloc<A> {
     /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per
     /// block.
     ///
-    /// A later call of [`stop`](crate::stop) ends it as any other.
+    /// A later call of [`stop`](crate::stop) ends it as any other. Without memory for the tables
+    /// the program runs untraced, which [`is_tracing`](crate::is_tracing) tells.
+    ///
+    /// ```standalone_crate
+    /// use tracemalloc::TraceAlloc;
+    ///
+    /// #[global_allocator]
+    /// static ALLOC: TraceAlloc = TraceAlloc::system().started(25);
+    ///
+    /// # fn main() {
+    /// assert!(tracemalloc::is_tracing());
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// If `frames` is 0; in a `static` that is an error of the compiler's.

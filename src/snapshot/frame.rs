@@ -261,7 +261,8 @@ impl fmt::Debug for Frame {
 /// ```
 /// use tracemalloc::{Frame, Traceback};
 ///
-/// let traceback = Traceback::from_oldest_first([Frame::new("main.rs", 3), Frame::new("parse.rs", 40)]).unwrap();
+/// let frames = [Frame::new("main.rs", 3), Frame::new("parse.rs", 40)];
+/// let traceback = Traceback::from_oldest_first(frames).unwrap();
 /// assert_eq!(traceback.most_recent().to_string(), "parse.rs:40");
 /// assert_eq!(traceback.to_string(), "main.rs:3");
 /// assert!(Traceback::from_oldest_first([]).is_none());

@@ -71,7 +71,8 @@ pub struct Losses {
     /// Blocks that were allocated while tracing but not recorded: out of memory for the record, or
     /// over the limit.
     pub blocks: u64,
-    /// Blocks recorded without their stack because the table of stacks was full.
+    /// Blocks recorded without their stack: the table of stacks was full, or there was no memory
+    /// to read or keep it.
     pub stacks: u64,
     /// Records whose block was given back without the tracer seeing it, and that were replaced
     /// later.
@@ -116,6 +117,16 @@ pub(crate) struct Run {
 ///
 /// Taken by [`take_snapshot`](crate::take_snapshot), read from a file by [`Snapshot::load`], or
 /// made from literal traces.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12));
+/// let mut snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
+/// snapshot.set_attribute("label", "after warm-up");
+/// assert_eq!((snapshot.blocks(), snapshot.total_size()), (1, 640));
+/// assert_eq!(snapshot.traces().get(0).unwrap().to_string(), "src/main.rs:12: 640 B");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) stacks: Arc<[Traceback]>,
@@ -127,7 +138,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A snapshot of the given blocks, in their order. `traceback_limit` is the number of frames
-    /// kept per block.
+    /// kept per block; the given stacks are not cut to it.
     pub fn from_traces(traces: impl IntoIterator<Item = Trace>, traceback_limit: u16) -> Self {
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
@@ -158,7 +169,8 @@ impl Snapshot {
         }
     }
 
-    /// The blocks.
+    /// The blocks, in the order in which they were given, or in none that is specified if they were
+    /// recorded. Filtering keeps the order, and a file too.
     pub fn traces(&self) -> Traces<'_> {
         Traces {
             snapshot: self,
@@ -171,7 +183,7 @@ impl Snapshot {
         self.traceback_limit
     }
 
-    /// Bytes in all blocks together.
+    /// Bytes in all blocks together; stops at `u64::MAX`.
     pub fn total_size(&self) -> u64 {
         self.counted_runs().fold(0, |sum, (run, count)| {
             sum.saturating_add(run.size.saturating_mul(count))
