@@ -28,7 +28,7 @@ use tracemalloc::TraceAlloc;
 static ALLOC: TraceAlloc<hostile::Hostile> = TraceAlloc::new(hostile::Hostile);
 
 const CASE: &str = "TRACEMALLOC_CASE";
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// A case: what the child runs, and how.
 #[derive(Clone, Copy)]

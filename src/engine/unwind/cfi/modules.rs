@@ -125,6 +125,9 @@ struct List {
 }
 
 /// Notes one module. The first one that the loader names is the program.
+///
+/// # Safety
+/// To be called by `dl_iterate_phdr` alone, with the list that [`Modules::prepare`] passes to it.
 unsafe extern "C" fn visit(
     info: *mut libc::dl_phdr_info,
     _size: usize,
