@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn dependencies() {
-        let index = "/home/ann/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+        let index = "/home/ann/.cargo/registry/src/index.example-1949cf8c6b5b557f";
         check(
             &format!("{index}/serde_json-1.0.154/src/de.rs"),
             "serde_json-1.0.154/src/de.rs",
@@ -350,7 +350,7 @@ mod tests {
             "a-1.0.0-rc.2/src/lib.rs",
         );
         check(
-            r"C:\Users\a\.cargo\registry\src\index.crates.io-1949cf8c6b5b557f\smallvec-1.16.5\src\lib.rs",
+            r"C:\Users\a\.cargo\registry\src\index.example-1949cf8c6b5b557f\smallvec-1.16.5\src\lib.rs",
             "smallvec-1.16.5/src/lib.rs",
         );
         check(
