@@ -15,6 +15,7 @@ cases![
     an_inner_allocator_that_allocates_is_its_own_affair,
     a_realloc_that_always_moves_keeps_the_books,
     errno_is_left_alone,
+    the_tracer_allocates_nothing_for_itself,
     past_the_memory_limit_the_program_goes_on,
     too_little_memory_to_start_is_an_error,
     zeroed_memory_is_not_touched,
@@ -25,6 +26,8 @@ pub(crate) struct Hostile;
 
 /// How many calls of `alloc` or `realloc` answer null from now on.
 static FAIL: AtomicUsize = AtomicUsize::new(0);
+/// Calls of `alloc`, `alloc_zeroed` and `realloc`.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 static REENTER: AtomicBool = AtomicBool::new(false);
 static ALWAYS_MOVE: AtomicBool = AtomicBool::new(false);
 
@@ -46,6 +49,7 @@ fn reenter() {
 // SAFETY: every block comes from the system's allocator with the layout that was asked for.
 unsafe impl GlobalAlloc for Hostile {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
         reenter();
         if fails() {
             return ptr::null_mut();
@@ -55,6 +59,7 @@ unsafe impl GlobalAlloc for Hostile {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
         if fails() {
             return ptr::null_mut();
         }
@@ -69,6 +74,7 @@ unsafe impl GlobalAlloc for Hostile {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
         reenter();
         if fails() {
             return ptr::null_mut();
@@ -165,6 +171,33 @@ fn a_realloc_that_always_moves_keeps_the_books() {
         peak < before + (2 << 20),
         "old and new are never counted together: {peak}"
     );
+}
+
+/// An allocation of the tracer's own would be forwarded without a record, and be seen here.
+fn the_tracer_allocates_nothing_for_itself() {
+    fn descend(depth: usize, task: &mut dyn FnMut()) {
+        if depth == 0 {
+            task()
+        } else {
+            descend(black_box(depth - 1), task)
+        }
+        black_box(());
+    }
+    for frames in [1, 30, 1000] {
+        let before = CALLS.load(Ordering::Relaxed);
+        tracemalloc::start(frames).unwrap();
+        // The probe that shows whether the wrapper is installed is the program's only other call.
+        assert_eq!(CALLS.load(Ordering::Relaxed), before + 1);
+        let mut kept: Vec<Vec<u8>> = Vec::with_capacity(5000);
+        for n in 0..5000 {
+            // New stacks, new tables for new addresses, moves.
+            descend(n % 300, &mut || kept.push(Vec::with_capacity(n * 7 + 1)));
+            kept[n].reserve_exact(n * 9 + 2);
+        }
+        assert_eq!(CALLS.load(Ordering::Relaxed), before + 2 + 5000 + 5000);
+        drop(kept);
+        tracemalloc::stop();
+    }
 }
 
 #[cfg(unix)]

@@ -126,6 +126,32 @@ fn session_numbers_wrap_without_raising_the_dead() {
 }
 
 #[test]
+fn a_stacks_number_stays_good_across_sessions() {
+    let heap = Heap::new();
+    let tracker = tracker();
+    let allocator = TraceAlloc::with_tracker(&heap, tracker);
+    start(tracker);
+    let block = alloc(&allocator, 10).addr();
+    let stack = tracker
+        .stack_of(tracker.session().expect("tracing"), block)
+        .expect("traced");
+    let read = || {
+        let mut frames = Vec::new();
+        let root = tracker.read_stack(stack, |address| frames.push(address));
+        (frames, root)
+    };
+    let first = read();
+    tracker.stop();
+    start(tracker);
+    tracker.clear();
+    for size in 1..200 {
+        alloc(&allocator, size);
+    }
+    assert_eq!(read(), first);
+    assert!(cfg!(miri) || !first.0.is_empty());
+}
+
+#[test]
 fn past_the_memory_limit_blocks_are_counted_as_lost() {
     let heap = Heap::new();
     let tracker = tracker();
