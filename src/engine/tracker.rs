@@ -228,7 +228,7 @@ impl Tracker {
     pub(crate) fn stack(&self, session: Session, mark: Mark) -> StackId {
         let len = session.limit() as usize + MARGIN;
         let read = |buffer: &mut [usize]| {
-            let captured = self.unwinder.capture(mark, buffer);
+            let captured = self.unwinder.capture(&self.arena, mark, buffer);
             let frames = buffer.get(..captured.frames).unwrap_or_default();
             self.stacks.intern(&self.arena, frames, captured.truncated)
         };

@@ -13,7 +13,7 @@ impl Unwinder {
 
     pub(crate) fn prepare(&self, _arena: &Arena) {}
 
-    pub(crate) fn capture(&self, _mark: Mark, _buffer: &mut [usize]) -> Captured {
+    pub(crate) fn capture(&self, _arena: &Arena, _mark: Mark, _buffer: &mut [usize]) -> Captured {
         Captured {
             frames: 0,
             truncated: false,

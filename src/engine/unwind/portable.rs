@@ -22,7 +22,7 @@ impl Unwinder {
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
-    pub(crate) fn capture(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
+    pub(crate) fn capture(&self, _arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
         capture(mark, buffer)
     }
 }

@@ -12,6 +12,7 @@
 mod modules;
 mod row;
 mod rows;
+mod scratch;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,14 @@ use crate::engine::arena::Arena;
 
 use modules::Modules;
 use rows::Rows;
+use scratch::Scratch;
 use stack::MainStack;
 
 /// What is known of the program's code and of the main thread's stack.
 pub(crate) struct Unwinder {
     modules: Modules,
     rows: Rows,
+    scratch: Scratch,
     main_stack: MainStack,
     /// Reads the stacks that this one gives up on.
     portable: portable::Unwinder,
@@ -39,6 +42,7 @@ impl Unwinder {
         Self {
             modules: Modules::new(),
             rows: Rows::new(),
+            scratch: Scratch::new(),
             main_stack: MainStack::new(),
             portable: portable::Unwinder::new(),
         }
@@ -54,8 +58,8 @@ impl Unwinder {
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
     #[inline(never)]
-    pub(crate) fn capture(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
-        self.walk(mark, buffer)
-            .unwrap_or_else(|| self.portable.capture(mark, buffer))
+    pub(crate) fn capture(&self, arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
+        self.walk(arena, mark, buffer)
+            .unwrap_or_else(|| self.portable.capture(arena, mark, buffer))
     }
 }

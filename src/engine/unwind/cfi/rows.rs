@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
-use super::modules::Modules;
 use super::row::Row;
 use crate::engine::arena::{Arena, zeroed_struct};
 
@@ -50,11 +49,12 @@ impl Rows {
         let _ = arena.first_use(&self.slots);
     }
 
-    /// The row for the code that `return_address` returns to.
+    /// The row for the code that `return_address` returns to; `compile` works it out if it is not
+    /// there yet.
     #[inline]
-    pub(super) fn get(&self, modules: &Modules, return_address: usize) -> Row {
+    pub(super) fn get(&self, return_address: usize, compile: impl FnOnce() -> Option<Row>) -> Row {
         let Some(slots) = self.slots.get() else {
-            return compile(modules, return_address);
+            return compile().unwrap_or(Row::OTHER);
         };
         let mut at = first_slot(return_address);
         loop {
@@ -67,10 +67,14 @@ impl Rows {
                 if row != 0 {
                     return Row::from_bits(row);
                 }
-                return compile(modules, return_address);
+                return compile().unwrap_or(Row::OTHER);
             }
             if found == 0 {
-                return self.add(slots, modules, return_address, at);
+                // Without room to work it out in, it is not known this time only.
+                return match compile() {
+                    Some(row) => self.add(slots, return_address, row, at),
+                    None => Row::OTHER,
+                };
             }
             at = (at + 1) % SLOTS;
         }
@@ -80,11 +84,10 @@ impl Rows {
     fn add(
         &self,
         slots: &'static [Slot; SLOTS],
-        modules: &Modules,
         return_address: usize,
+        row: Row,
         first_free: usize,
     ) -> Row {
-        let row = compile(modules, return_address);
         if self.used.load(Ordering::Relaxed) >= MOST {
             return row;
         }
@@ -107,13 +110,6 @@ impl Rows {
             }
         }
         row
-    }
-}
-
-fn compile(modules: &Modules, return_address: usize) -> Row {
-    match modules.find(return_address.wrapping_sub(1)) {
-        Some(module) => Row::compile(&module, return_address),
-        None => Row::OTHER,
     }
 }
 

@@ -6,9 +6,9 @@ use super::*;
 
 /// One unwinder for all tests, as in a program.
 static UNWINDER: Unwinder = Unwinder::new();
+static ARENA: Arena = Arena::new();
 
 fn prepare() {
-    static ARENA: Arena = Arena::new();
     UNWINDER.prepare(&ARENA);
 }
 
@@ -18,8 +18,10 @@ fn compare(limit: usize) -> usize {
     let frame = 0_u8;
     let mark = Mark::at(black_box(&frame));
     let (mut walked, mut unwound) = (vec![0; limit], vec![0; limit]);
-    let ours = UNWINDER.walk(mark, &mut walked).expect("an ordinary stack");
-    let theirs = UNWINDER.portable.capture(mark, &mut unwound);
+    let ours = UNWINDER
+        .walk(&ARENA, mark, &mut walked)
+        .expect("an ordinary stack");
+    let theirs = UNWINDER.portable.capture(&ARENA, mark, &mut unwound);
     assert_eq!(ours, theirs);
     assert_eq!(walked[..ours.frames], unwound[..theirs.frames]);
     ours.frames
@@ -139,8 +141,8 @@ fn a_signal_handler_is_left_to_the_platforms_unwinder() {
     extern "C" fn handler(_: i32) {
         let frame = 0_u8;
         let mark = Mark::at(black_box(&frame));
-        let given_up = UNWINDER.walk(mark, &mut [0; 200]).is_none();
-        let captured = UNWINDER.capture(mark, &mut [0; 200]);
+        let given_up = UNWINDER.walk(&ARENA, mark, &mut [0; 200]).is_none();
+        let captured = UNWINDER.capture(&ARENA, mark, &mut [0; 200]);
         let result = if given_up { captured.frames } else { 0 };
         RESULT.store(result, std::sync::atomic::Ordering::SeqCst);
     }

@@ -3,7 +3,8 @@
 use std::arch::asm;
 
 use super::Unwinder;
-use super::row::Kind;
+use super::row::{Kind, Row};
+use crate::engine::arena::Arena;
 use crate::engine::unwind::{Captured, Mark};
 
 /// The registers that a step needs.
@@ -43,7 +44,7 @@ impl Unwinder {
     /// Reads words between the stack pointer and the end of the stack, each above the last frame's:
     /// so the walk ends, whatever the call-frame information says.
     #[inline(never)]
-    pub(super) fn walk(&self, mark: Mark, buffer: &mut [usize]) -> Option<Captured> {
+    pub(super) fn walk(&self, arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Option<Captured> {
         let Registers {
             mut pc,
             mut sp,
@@ -52,7 +53,7 @@ impl Unwinder {
         let end = self.main_stack.end_of(sp)?;
         let mut frames = 0;
         loop {
-            let row = self.rows.get(&self.modules, pc);
+            let row = self.rows.get(pc, || self.compile(arena, pc));
             let base = match row.kind() {
                 Kind::FromStackPointer => sp,
                 Kind::FromFramePointer => bp,
@@ -94,6 +95,21 @@ impl Unwinder {
                 *slot = pc;
                 frames += 1;
             }
+        }
+    }
+}
+
+impl Unwinder {
+    /// The row for the code that `return_address` returns to, worked out on a stack with room for
+    /// that.
+    #[cold]
+    #[inline(never)]
+    fn compile(&self, arena: &Arena, return_address: usize) -> Option<Row> {
+        match self.modules.find(return_address.wrapping_sub(1)) {
+            Some(module) => self
+                .scratch
+                .run(arena, || Row::compile(&module, return_address)),
+            None => Some(Row::OTHER),
         }
     }
 }

@@ -1,0 +1,135 @@
+//! A stack of the tracer's own, for the one piece of work that needs more room than a thread may
+//! have left.
+//!
+//! Reading call-frame information takes some kilobytes of stack, in a build without optimisation
+//! more than ten, and an allocation may come from a thread or a signal handler that has 8 or 16.
+
+use std::arch::naked_asm;
+use std::ffi::c_void;
+
+use crate::engine::arena::Arena;
+use crate::engine::buffers::Buffers;
+
+/// Words of a scratch stack: 128 KiB, of which only what is used takes memory.
+const WORDS: usize = 16 << 10;
+
+/// Scratch stacks, lent to one piece of work at a time.
+pub(super) struct Scratch(Buffers);
+
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Self(Buffers::new())
+    }
+
+    /// Runs `task` on a scratch stack. `None` if there is none to be had.
+    pub(super) fn run<R>(&self, arena: &Arena, task: impl FnOnce() -> R) -> Option<R> {
+        self.0
+            .lend(arena, WORDS, |memory| run_on(memory, task))
+            .flatten()
+    }
+}
+
+/// What goes over to the other stack and comes back.
+struct Work<F, R> {
+    task: Option<F>,
+    result: Option<R>,
+}
+
+fn run_on<F: FnOnce() -> R, R>(memory: &mut [usize], task: F) -> Option<R> {
+    let end = memory.as_mut_ptr_range().end.cast::<u8>();
+    // Calls want the stack aligned to 16 bytes.
+    let top = end.wrapping_sub(end.addr() % 16);
+    let mut work = Work {
+        task: Some(task),
+        result: None,
+    };
+    // SAFETY: `top` is the aligned upper end of memory that nobody else uses while it is lent, and
+    // more than the work needs. `perform` gets the work that it expects and does not unwind.
+    unsafe { call_on((&raw mut work).cast(), perform::<F, R>, top) };
+    work.result
+}
+
+/// # Safety
+/// `work` points at a `Work<F, R>` that nobody else uses meanwhile.
+unsafe extern "C" fn perform<F: FnOnce() -> R, R>(work: *mut c_void) {
+    // SAFETY: the caller's promise.
+    let work = unsafe { &mut *work.cast::<Work<F, R>>() };
+    work.result = work.task.take().map(|task| task());
+}
+
+/// Calls `function(data)` with the stack pointer at `top`.
+///
+/// The frame register leads back, and the call-frame information says so: debuggers and profilers
+/// that interrupt the work see the whole stack.
+///
+/// # Safety
+/// `top` is the upper end of enough unused memory, aligned to 16 bytes; `function` may be called
+/// with `data` and does not unwind.
+#[unsafe(naked)]
+unsafe extern "C" fn call_on(
+    data: *mut c_void,
+    function: unsafe extern "C" fn(*mut c_void),
+    top: *mut u8,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "mov rsp, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_runs_on_the_other_stack_and_its_result_comes_back() {
+        let (arena, scratch) = (Arena::new(), Scratch::new());
+        let here = 0_u8;
+        let mut seen = Vec::new();
+        for n in 0..3 {
+            let text = String::from("moved there");
+            let result = scratch.run(&arena, || {
+                let there = 0_u8;
+                seen.push(std::ptr::from_ref(&there).addr());
+                // More than the smallest stacks have.
+                let room = std::hint::black_box([n as u8; 40_000]);
+                (text.len(), usize::from(room[n]))
+            });
+            assert_eq!(result, Some((11, n)));
+        }
+        let distance = |there: &usize| there.abs_diff(std::ptr::from_ref(&here).addr());
+        assert!(
+            seen.iter().all(|there| distance(there) > 256 << 10),
+            "{seen:x?}"
+        );
+    }
+
+    #[test]
+    fn a_backtrace_leads_from_the_scratch_stack_to_its_caller() {
+        let (arena, scratch) = (Arena::new(), Scratch::new());
+        let names = scratch.run(&arena, || {
+            let text = std::backtrace::Backtrace::force_capture().to_string();
+            text.contains("a_backtrace_leads_from_the_scratch_stack_to_its_caller")
+                && text.contains("call_on")
+        });
+        assert_eq!(names, Some(true));
+    }
+
+    #[test]
+    fn without_memory_nothing_runs() {
+        let (arena, scratch) = (Arena::new(), Scratch::new());
+        arena.set_limit(0);
+        assert_eq!(scratch.run(&arena, || 1), None);
+    }
+}
