@@ -7,11 +7,11 @@
 
 use std::borrow::Cow;
 
-/// The name that a frame bears: `function` as it is if it has a path, else behind the module path
-/// of its file and without its generic arguments, which names with a path do not have either.
+/// The name that a frame bears: `function` as it is if it has a path, else behind its crate and the
+/// modules of its file, if that is known for sure, and without its generic arguments, which names with a path do not have either.
 pub(super) fn qualified<'a>(
     function: &'a str,
-    file: &str,
+    file: Option<&str>,
     crate_name: Option<&str>,
 ) -> Cow<'a, str> {
     let Some(crate_name) = crate_name else {
@@ -22,7 +22,7 @@ pub(super) fn qualified<'a>(
         return function.into();
     }
     let mut name = crate_name.to_owned();
-    for module in modules(file, crate_name) {
+    for module in file.into_iter().flat_map(|file| modules(file, crate_name)) {
         name.push_str("::");
         name.push_str(module);
     }
@@ -62,7 +62,7 @@ mod tests {
     fn bare_names_get_the_modules_of_their_file() {
         let check = |function: &str, file: &str, crate_name: Option<&str>, expect: &str| {
             assert_eq!(
-                qualified(function, file, crate_name),
+                qualified(function, Some(file), crate_name),
                 expect,
                 "{function} in {file}"
             );
@@ -104,6 +104,7 @@ mod tests {
             Some("core_io"),
             "core_io::io::file::open",
         );
+        assert_eq!(qualified("add<u8>", None, Some("x")), "x::add");
         let function = "<std>/core/src/ops/function.rs";
         check(
             "call_once<fn(), ()>",
@@ -122,8 +123,8 @@ mod tests {
             "__rust_alloc",
             "_ZN3app4main17h0123456789abcdefE",
         ] {
-            assert_eq!(qualified(name, "src/pool.rs", Some("app")), name);
+            assert_eq!(qualified(name, Some("src/pool.rs"), Some("app")), name);
         }
-        assert_eq!(qualified("qsort", "stdlib/msort.c", None), "qsort");
+        assert_eq!(qualified("qsort", Some("stdlib/msort.c"), None), "qsort");
     }
 }

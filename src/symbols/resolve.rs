@@ -122,8 +122,12 @@ impl Resolver<'_> {
                     .with_column(symbol.column)
                     .with_path(self.cache.text(path));
                 let crate_name = self.crate_name(path, &file, function);
-                let function =
-                    function.map(|function| qualified(function, &file.name, crate_name.as_deref()));
+                let function = function.map(|function| {
+                    // Where the compiler made one call of several there is no line, and the
+                    // file may be another call's.
+                    let file = (symbol.line != 0).then_some(file.name.as_str());
+                    qualified(function, file, crate_name.as_deref())
+                });
                 (frame, function, crate_name)
             }
             (None, Some(function)) => (

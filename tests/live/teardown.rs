@@ -11,6 +11,8 @@ cases![
     allocations_at_exit_are_harmless,
     threads_still_running_at_exit_are_harmless,
     #[cfg(unix)]
+    a_signal_handler_on_a_small_stack_of_its_own_may_allocate,
+    #[cfg(unix)]
     a_forked_child_traces_on,
     #[cfg(unix)]
     a_fork_among_busy_threads_leaves_a_working_child,
@@ -86,6 +88,57 @@ fn threads_still_running_at_exit_are_harmless() {
     }
     thread::sleep(std::time::Duration::from_millis(50));
     std::process::exit(0);
+}
+
+#[cfg(unix)]
+static IN_HANDLER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[cfg(unix)]
+extern "C" fn allocate_in_handler(_: libc::c_int) {
+    let block = black_box(Box::new([1_u8; 600]));
+    IN_HANDLER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    std::mem::forget(block);
+}
+
+/// 8 KiB is what systems recommend for such a stack; a walk must not need more, nor leave it.
+#[cfg(unix)]
+fn a_signal_handler_on_a_small_stack_of_its_own_may_allocate() {
+    let mut memory = vec![0_u8; 8 << 10];
+    let stack = libc::stack_t {
+        ss_sp: memory.as_mut_ptr().cast(),
+        ss_flags: 0,
+        ss_size: memory.len(),
+    };
+    // SAFETY: the memory outlives the handler's last run.
+    let set = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    // SAFETY: zeroed is an empty action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = allocate_in_handler as extern "C" fn(libc::c_int) as usize;
+    action.sa_flags = libc::SA_ONSTACK;
+    // SAFETY: the handler has the signature that the flags promise.
+    let set = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    tracemalloc::start(25).unwrap();
+    for _ in 0..100 {
+        // SAFETY: the handler is set.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+    }
+    assert_eq!(IN_HANDLER.load(std::sync::atomic::Ordering::Relaxed), 100);
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let blocks: Vec<_> = snapshot
+        .traces()
+        .filter(|trace| trace.size == 600)
+        .collect();
+    assert_eq!(blocks.len(), 100);
+    let functions = || {
+        blocks[0]
+            .traceback
+            .iter()
+            .filter_map(|frame| frame.function())
+    };
+    assert!(functions().any(|function| function.contains("allocate_in_handler")));
+    drop(memory);
 }
 
 /// Runs `child` in a forked process and checks that it succeeded.

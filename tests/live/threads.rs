@@ -15,6 +15,7 @@ cases![
     control_calls_race_with_allocations,
     snapshots_race_with_allocations,
     a_snapshot_among_threads_misses_no_block_that_stays,
+    a_thread_with_the_smallest_stack_may_allocate,
 ];
 
 fn two_hundred_threads_end_and_leave_nothing() {
@@ -151,4 +152,19 @@ fn a_snapshot_among_threads_misses_no_block_that_stays() {
         }
     });
     drop(stays);
+}
+
+/// The first allocation of a place costs most stack: its step of the walk is worked out then.
+fn a_thread_with_the_smallest_stack_may_allocate() {
+    tracemalloc::start(25).unwrap();
+    for _ in 0..20 {
+        let small = thread::Builder::new().stack_size(16 << 10);
+        let thread = small.spawn(|| {
+            let mut block = black_box(Vec::<u8>::with_capacity(10));
+            block.reserve_exact(1000);
+            block
+        });
+        let block = thread.unwrap().join().unwrap();
+        assert!(tracemalloc::get_object_traceback(&block).is_some());
+    }
 }

@@ -92,7 +92,8 @@ fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> 
     let all = stacks.len();
     writeln!(
         out,
-        "Stacks without their oldest frames: {cut} of {all}{whose}"
+        "Stacks cut to their {} most recent frames: {cut} of {all}{whose}",
+        snapshot.traceback_limit()
     )
 }
 
