@@ -25,7 +25,8 @@ fn wanted(code: &str) -> Option<&'static str> {
         .is_some_and(|(before, _)| !before.contains(['{', '(', '=']));
     if after.trim_start().starts_with("trait ") || declares {
         Some("# Safety")
-    } else if is_function_type(after) {
+    } else if after.starts_with('(') || is_function_type(after) {
+        // An attribute says of the item below it what that item's own contract is about.
         None
     } else {
         Some("SAFETY:")
@@ -101,6 +102,11 @@ fn unsafe_code_without_a_proof_is_found() {
         "/// # Safety\n/// Ask.\n#[inline]\npub unsafe fn a() {}",
         &[],
     );
+    check(
+        "/// # Safety\n/// Ask.\n#[unsafe(naked)]\nunsafe fn a() {}",
+        &[],
+    );
+    check("/// Ask.\n#[unsafe(naked)]\nunsafe fn a() {}", &[3]);
     check("// SAFETY: so.\nunsafe extern \"C\" fn a() {}", &[2]);
     check("/// Does.\npub unsafe trait A {}", &[2]);
     check(
