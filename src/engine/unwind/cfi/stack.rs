@@ -45,9 +45,13 @@ impl MainStack {
         self.end.store(end, Ordering::Release);
     }
 
-    /// The end of the stack that `stack_pointer` is on: an address that no frame reaches and up to
-    /// which everything is mapped. `None` for stacks that are neither the main thread's nor the
-    /// running thread's own, such as those of coroutines.
+    /// An address that no frame of the stack that `stack_pointer` is on lies beyond. `None` if it is
+    /// neither on the main stack nor below the running thread's own data.
+    ///
+    /// On the main stack and on a thread's own everything up to that address is mapped. A stack that
+    /// the program mapped itself, for a coroutine or for signals, counts as the thread's if it lies
+    /// less than [`LARGEST_THREAD_STACK`] below: its real end is not known, and what keeps a walk on
+    /// it is that the call-frame information is right, as with any unwinder.
     #[inline]
     pub(super) fn end_of(&self, stack_pointer: usize) -> Option<usize> {
         // The C library keeps a thread's own data at the upper end of its stack.

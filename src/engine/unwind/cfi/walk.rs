@@ -74,9 +74,11 @@ impl Unwinder {
                 if slot < sp || slot >= cfa || slot % 8 != 0 {
                     return None;
                 }
-                bp = read(slot);
+                // SAFETY: checked: aligned, and between the callee's stack pointer and its CFA.
+                bp = unsafe { read(slot) };
             }
-            pc = read(cfa - 8);
+            // SAFETY: checked: the CFA is aligned, above the stack pointer, not beyond the end.
+            pc = unsafe { read(cfa - 8) };
             sp = cfa;
             if pc == 0 {
                 return Some(Captured {
@@ -114,11 +116,15 @@ impl Unwinder {
     }
 }
 
-/// A word of this thread's stack. Not marked unsafe for the sake of the walk's form: private, and
-/// called after the checks that it needs.
+/// A word of this thread's stack.
+///
+/// # Safety
+/// `address` is a multiple of 8 in a frame that is in use. The walk has it from call-frame
+/// information and has checked that it lies between the stack pointer and the end of the stack; on
+/// the main stack and a thread's own all of that is mapped, whatever the information says. On a
+/// stack that the program mapped itself the information has to be right, as for any unwinder.
 #[inline(always)]
-fn read(address: usize) -> usize {
-    // SAFETY: the walk has checked that the address is aligned and lies between the stack pointer at
-    // its start and the end of the stack, all of which is mapped and belongs to this thread.
+unsafe fn read(address: usize) -> usize {
+    // SAFETY: the caller's promise; nobody else writes to frames of this thread meanwhile.
     unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }
