@@ -110,7 +110,7 @@ impl<A> TraceAlloc<A> {
     }
 
     /// The session, if tracing is on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn session(&self) -> Option<Session> {
         match self.tracker.session() {
             None if self.from_start.is_some() => self.first_session(),
@@ -176,7 +176,7 @@ entry! {
 
 /// # Safety
 /// Those of [`enter_alloc`].
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
@@ -194,7 +194,7 @@ unsafe fn record_alloc<A: GlobalAlloc>(
 
 /// # Safety
 /// Those of [`enter_alloc_zeroed`].
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
@@ -212,7 +212,7 @@ unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
 
 /// # Safety
 /// Those of [`enter_realloc`].
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_realloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
@@ -245,7 +245,7 @@ unsafe fn record_realloc<A: GlobalAlloc>(
 
 impl<A: GlobalAlloc> TraceAlloc<A> {
     /// Notes what `allocate` returns as a block of `size` bytes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn record(
         &self,
         session: Session,

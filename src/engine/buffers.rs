@@ -13,7 +13,7 @@ use super::arena::{Arena, Zeroed};
 use super::unwind::DEEPEST;
 
 /// Captures of deep stacks that can be under way at one time; one more finds no buffer.
-const BUFFERS: usize = 64;
+const BUFFERS: usize = 256;
 
 struct Buffer {
     /// 0: free, 1: lent.

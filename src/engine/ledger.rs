@@ -42,7 +42,7 @@ zeroed_struct!(Ledger {
 impl Ledger {
     /// One step from `old` to `new` bytes, by the thread that owns this ledger. `others` sums up
     /// all other parts.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn change(
         &self,
         session: Session,

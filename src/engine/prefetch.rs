@@ -1,7 +1,7 @@
 //! Asks the processor to fetch memory that will be read soon.
 
 /// Has no effect but on time.
-#[inline(always)]
+#[inline]
 pub(crate) fn prefetch<T>(place: &T) {
     #[cfg(target_arch = "x86_64")]
     {

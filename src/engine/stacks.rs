@@ -97,7 +97,7 @@ pub(crate) struct PathHash(u64);
 
 impl PathHash {
     /// With one frame more.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn then(self, address: usize) -> Self {
         let mixed = u128::from(self.0 ^ address as u64) * 0x9E37_79B9_7F4A_7C15;
         Self(((mixed as u64) ^ (mixed >> 64) as u64).wrapping_add(0x5851_F42D_4C95_7F2D))
@@ -140,33 +140,28 @@ impl Stacks {
         } else {
             Path::COMPLETE
         };
-        let path = frames.iter().rev().try_fold(root, |caller, address| {
-            let hash = caller.hash.then(*address);
-            let stack = self.child(arena, caller.stack, *address, hash)?;
-            Some(Path { stack, hash })
-        });
+        let path = frames
+            .iter()
+            .rev()
+            .try_fold(root, |caller, address| self.then(arena, caller, *address));
         Some(path?.stack)
     }
 
-    /// The stack with one frame more than `caller`, given the hash of its path. `None` when it is
-    /// new and there is no room for it.
-    #[inline(always)]
-    pub(crate) fn child(
-        &self,
-        arena: &Arena,
-        caller: StackId,
-        address: usize,
-        hash: PathHash,
-    ) -> Option<StackId> {
-        let key = Key::new(address, caller, hash)?;
-        match self.index.find(key) {
-            Some(stack) => Some(stack),
-            None => self.add(arena, key, address),
-        }
+    /// The stack with one frame more than `caller`. `None` when it is new and there is no room for
+    /// it.
+    #[inline]
+    pub(crate) fn then(&self, arena: &Arena, caller: Path, address: usize) -> Option<Path> {
+        let hash = caller.hash.then(address);
+        let key = Key::new(address, caller.stack, hash)?;
+        let stack = match self.index.find(key) {
+            Some(stack) => stack,
+            None => self.add(arena, key, address)?,
+        };
+        Some(Path { stack, hash })
     }
 
     /// Has the memory fetched that [`Stacks::child`] will read.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn prefetch(&self, address: usize, hash: PathHash) {
         if let Some(key) = Key::new(address, StackId::COMPLETE, hash) {
             self.index.prefetch(key);
@@ -276,7 +271,13 @@ mod tests {
         let (arena, stacks) = (Arena::new(), Stacks::new());
         // Planted: paths that all have the same hash must still be told apart.
         let hash = Path::COMPLETE.hash.then(77);
-        let child = |caller, address| stacks.child(&arena, caller, address, hash);
+        let child = |caller, address| {
+            let key = Key::new(address, caller, hash).expect("an address");
+            match stacks.index.find(key) {
+                Some(stack) => Some(stack),
+                None => stacks.add(&arena, key, address),
+            }
+        };
         let mut ids = Vec::new();
         for address in 1..=100 {
             for caller in [StackId::COMPLETE, StackId::TRUNCATED] {

@@ -51,7 +51,7 @@ impl Threads {
 
     /// The running thread's place. `None` without memory for it, or on systems where it is not
     /// known whether a thread is still there.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn mine<'a>(&self, arena: &Arena, guard: &'a mut Guard) -> Option<Mine<'a>> {
         let home = ptr::from_ref(self).addr();
         let thread = match guard.place(home) {
@@ -111,7 +111,7 @@ impl Threads {
 
 impl Mine<'_> {
     /// What this thread knows of its last stacks.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn memo(&mut self) -> &mut Memo {
         let _exclusive: &mut Guard = self.guard;
         // SAFETY: the place belongs to this thread, and the guard, of which there is one at a time

@@ -19,8 +19,9 @@ use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 /// Frames read beyond the limit, because those of the allocator and the standard library are
 /// trimmed later: many, where nothing is inlined.
 const MARGIN: usize = if cfg!(debug_assertions) { 48 } else { 24 };
-/// Frames that are read onto the machine stack of the allocating thread.
-const ON_STACK: usize = 96;
+/// Frames that are read onto the machine stack of the allocating thread. Without optimisation the
+/// tracer needs more of a small stack for itself.
+const ON_STACK: usize = if cfg!(debug_assertions) { 0 } else { 96 };
 
 /// The tracer's state.
 pub(crate) struct Tracker {
@@ -77,7 +78,7 @@ impl Tracker {
     }
 
     /// The session, if tracing is on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         self.switch.session()
     }
@@ -142,7 +143,7 @@ impl Tracker {
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn learn(
         &self,
         session: Session,
@@ -154,7 +155,7 @@ impl Tracker {
         self.record(session, guard, address, 0, size, caller);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn record(
         &self,
         session: Session,
@@ -174,7 +175,7 @@ impl Tracker {
     }
 
     /// The counting half of [`Tracker::learn`]: `old` bytes are replaced by the record's.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn note(
         &self,
         session: Session,
@@ -199,7 +200,7 @@ impl Tracker {
     }
 
     /// Counts that `old` bytes became `new`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn change(&self, session: Session, mine: Option<&Mine>, old: u64, new: u64) {
         match mine {
             Some(mine) => mine.thread.ledger.change(session, old, new, || {
@@ -220,7 +221,7 @@ impl Tracker {
 
     /// Forgets the block at `address`, which this thread owns and is about to give back. `guard`:
     /// `None` if it was inside the tracer already.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn forget(
         &self,
         session: Session,
@@ -253,7 +254,7 @@ impl Tracker {
 
     /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
     /// call.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_move(
         &self,
         session: Session,
@@ -274,7 +275,7 @@ impl Tracker {
     }
 
     /// Clears the old place of a moved block and returns its bytes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn settle(&self, moving: Option<Moving>) -> u64 {
         moving.map_or(0, |moving| {
             self.live.finish_move(&moving);
@@ -289,7 +290,7 @@ impl Tracker {
     }
 
     /// The number of this thread's stack from `caller` on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn stack(
         &self,
         session: Session,
@@ -405,7 +406,7 @@ impl Tracker {
 }
 
 /// Return addresses that a session captures of a stack.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn frames_of(session: Session) -> usize {
     session.limit() as usize + MARGIN
 }

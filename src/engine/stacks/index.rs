@@ -40,7 +40,7 @@ const HASH_BITS: u32 = 24;
 
 impl Key {
     /// `None` for addresses that no program has.
-    #[inline(always)]
+    #[inline]
     pub(super) fn new(address: usize, caller: StackId, hash: PathHash) -> Option<Self> {
         let address = address as u64;
         if address == 0 || address >> ADDRESS_BITS != 0 {
@@ -65,21 +65,21 @@ struct Place(u64);
 impl Place {
     /// From what the words of an entry say apart from the caller, which is not known yet when the
     /// place is needed.
-    #[inline(always)]
+    #[inline]
     fn of(word: u64, above_number: u64) -> Self {
         let key = word ^ (above_number >> NUMBER_BITS).rotate_left(40);
         let mixed = u128::from(key) * 0x9E37_79B9_7F4A_7C15;
         Self((mixed as u64) ^ (mixed >> 64) as u64)
     }
 
-    #[inline(always)]
+    #[inline]
     fn piece(self, generation: u32) -> usize {
         let bits = FIRST_BITS + generation;
         let first = (1 << bits) - (1 << FIRST_BITS);
         first + (self.0 as usize >> PIECE_BITS & ((1 << bits) - 1))
     }
 
-    #[inline(always)]
+    #[inline]
     fn entry(self) -> usize {
         self.0 as usize & (ENTRIES - 1)
     }
@@ -136,7 +136,7 @@ impl Index {
         self.piece(arena, newest, Place(0)).map(drop)
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn find(&self, key: Key) -> Option<StackId> {
         let newest = self.newest.load(Ordering::Acquire);
         match self.find_in(newest, key) {
@@ -155,7 +155,7 @@ impl Index {
             .find_map(|generation| self.find_in(generation, key))
     }
 
-    #[inline(always)]
+    #[inline]
     fn find_in(&self, generation: u32, key: Key) -> Option<StackId> {
         let piece = self.piece_if_made(generation, key.place)?;
         for entry in piece.from(key.place) {
@@ -172,7 +172,7 @@ impl Index {
         None
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn prefetch(&self, key: Key) {
         let newest = self.newest.load(Ordering::Relaxed);
         if let Some(piece) = self.piece_if_made(newest, key.place)
@@ -251,7 +251,7 @@ impl Index {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn piece_if_made(&self, generation: u32, place: Place) -> Option<&'static Piece> {
         self.pieces.get()?.get(place.piece(generation))?.get()
     }
@@ -269,7 +269,7 @@ impl Index {
 
 impl Piece {
     /// The entries in the order in which a search reads them.
-    #[inline(always)]
+    #[inline]
     fn from(&self, place: Place) -> impl Iterator<Item = &Entry> {
         let (before, from) = self.entries.split_at(place.entry());
         from.iter().chain(before)

@@ -66,7 +66,8 @@ struct Branch {
     start: Caller,
     needs_fp: bool,
     frames: u8,
-    words: u8,
+    /// Where the words begin in `list`.
+    first: u8,
     stack: StackId,
     /// The frame of the trunk that it leads to, how many frames are older, and the frame register
     /// there.
@@ -150,7 +151,7 @@ impl Memo {
         {
             return None;
         }
-        let words = branch.list.get(..branch.words as usize)?;
+        let words = branch.list.get(branch.first as usize..)?;
         if !words.iter().all(|word| word.is_unchanged()) {
             return None;
         }
@@ -317,7 +318,9 @@ impl Memo {
             Some(last) => self.walked.get(last)?.fp_beyond(),
             None => start.fp,
         };
-        let mut list = [Word::NONE; BRANCH_WORDS];
+        let branch = self.branches.get_mut(branch_of(start))?;
+        // Until it is finished it starts nowhere.
+        branch.start.sp = 0;
         let mut needs_fp = joint.needs_fp;
         // Words are read outwards, and what matters is known from the outside: so the list is
         // filled from its end.
@@ -325,48 +328,24 @@ impl Memo {
         for walked in self.walked.get(..count)?.iter().rev() {
             for word in walked.words(needs_fp).into_iter().flatten() {
                 first = first.checked_sub(1)?;
-                *list.get_mut(first)? = word;
+                *branch.list.get_mut(first)? = word;
             }
             needs_fp = walked.needs_fp(needs_fp);
         }
-        list.rotate_left(first);
-        let Some(path) = self.intern(tables, joint.path, count) else {
+        let path = extend(self.walked.get(..count)?, tables, joint.path);
+        let Some(Path { stack, .. }) = path else {
             return Some(None);
         };
-        *self.branches.get_mut(branch_of(start))? = Branch {
-            start,
-            needs_fp,
-            frames: count as u8,
-            words: (BRANCH_WORDS - first) as u8,
-            stack: path.stack,
-            joint: joint.path.stack,
-            joint_sp: joint.caller.sp,
-            joint_fp,
-            joint_at: at as u32,
-            list,
-        };
-        Some(Some(path.stack))
-    }
-
-    /// The stack of the first `count` frames walked on top of `base`.
-    #[inline(always)]
-    fn intern(&self, tables: Tables, base: Path, count: usize) -> Option<Path> {
-        let walked = self.walked.get(..count)?;
-        if count > 1 {
-            walked.iter().rev().fold(base.hash, |hash, walked| {
-                let hash = hash.then(walked.caller.pc);
-                tables.stacks.prefetch(walked.caller.pc, hash);
-                hash
-            });
-        }
-        walked.iter().rev().try_fold(base, |caller, walked| {
-            let address = walked.caller.pc;
-            let hash = caller.hash.then(address);
-            let stack = tables
-                .stacks
-                .child(tables.arena, caller.stack, address, hash)?;
-            Some(Path { stack, hash })
-        })
+        branch.start = start;
+        branch.needs_fp = needs_fp;
+        branch.frames = count as u8;
+        branch.first = first as u8;
+        branch.stack = stack;
+        branch.joint = joint.path.stack;
+        branch.joint_sp = joint.caller.sp;
+        branch.joint_fp = joint_fp;
+        branch.joint_at = at as u32;
+        Some(Some(stack))
     }
 
     /// Puts the frames just walked on the trunk, in place of those that were there beyond the frame
@@ -392,19 +371,9 @@ impl Memo {
             End::Trunk(at) => at + 1,
             End::Root(_) => 0,
         };
-        // Fetches what the loop below reads one by one.
-        self.walked.get(..count)?.iter().rev().fold(path.hash, |hash, walked| {
-            let hash = hash.then(walked.caller.pc);
-            tables.stacks.prefetch(walked.caller.pc, hash);
-            hash
-        });
+        prefetch(self.walked.get(..count)?, tables, path);
         for walked in self.walked.get(..count)?.iter().rev() {
-            let address = walked.caller.pc;
-            let hash = path.hash.then(address);
-            let stack = tables
-                .stacks
-                .child(tables.arena, path.stack, address, hash)?;
-            path = Path { stack, hash };
+            path = tables.stacks.then(tables.arena, path, walked.caller.pc)?;
             for word in walked.words(needs_fp).into_iter().flatten() {
                 *self.words.get_mut(words)? = word;
                 words += 1;
@@ -419,20 +388,37 @@ impl Memo {
             self.len += 1;
         }
         self.met = self.len;
-        *self.branches.get_mut(branch_of(start))? = Branch {
-            start,
-            needs_fp,
-            frames: 0,
-            words: 0,
-            stack: path.stack,
-            joint: path.stack,
-            joint_sp: start.sp,
-            joint_fp: start.fp,
-            joint_at: self.len.checked_sub(1)? as u32,
-            list: [Word::NONE; BRANCH_WORDS],
-        };
+        let branch = self.branches.get_mut(branch_of(start))?;
+        branch.start = start;
+        branch.needs_fp = needs_fp;
+        branch.frames = 0;
+        branch.first = BRANCH_WORDS as u8;
+        branch.stack = path.stack;
+        branch.joint = path.stack;
+        branch.joint_sp = start.sp;
+        branch.joint_fp = start.fp;
+        branch.joint_at = self.len.checked_sub(1)? as u32;
         Some(path.stack)
     }
+}
+
+/// The stack of the frames `walked`, of which the first is the most recent, on top of `base`.
+fn extend(walked: &[Walked], tables: Tables, base: Path) -> Option<Path> {
+    if walked.len() > 1 {
+        prefetch(walked, tables, base);
+    }
+    walked.iter().rev().try_fold(base, |caller, walked| {
+        tables.stacks.then(tables.arena, caller, walked.caller.pc)
+    })
+}
+
+/// Has the memory fetched that interning reads, for all frames at a time.
+fn prefetch(walked: &[Walked], tables: Tables, base: Path) {
+    walked.iter().rev().fold(base.hash, |hash, walked| {
+        let hash = hash.then(walked.caller.pc);
+        tables.stacks.prefetch(walked.caller.pc, hash);
+        hash
+    });
 }
 
 /// Where the branch from `start` is remembered.
@@ -443,11 +429,6 @@ fn branch_of(start: Caller) -> usize {
 }
 
 impl Word {
-    const NONE: Self = Self {
-        address: 0,
-        value: 0,
-    };
-
     #[inline(always)]
     fn is_unchanged(&self) -> bool {
         // SAFETY: a walk has read the address, and the comparisons before this one have shown that

@@ -68,7 +68,7 @@ impl Rows {
 
     /// The row for the code that `return_address` returns to; `compile` works it out if it is not
     /// there yet.
-    #[inline(always)]
+    #[inline]
     pub(super) fn get(
         &self,
         arena: &Arena,
@@ -112,7 +112,7 @@ impl Rows {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn find(slots: &[Slot; SLOTS], return_address: usize) -> Found {
     let mut at = first_slot(return_address);
     while let Some(slot) = slots.get(at) {
@@ -165,7 +165,7 @@ impl Table {
 }
 
 /// Where the search for an address begins: stretches are scattered, addresses within one are not.
-#[inline(always)]
+#[inline]
 fn first_slot(return_address: usize) -> usize {
     let stretch = (return_address >> STRETCH_BITS) as u64;
     let scattered = stretch.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BITS);

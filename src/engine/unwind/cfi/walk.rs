@@ -35,7 +35,7 @@ pub(super) enum Beyond {
 /// Reads words of the frame alone: above its stack pointer, below the caller's, and below `end`,
 /// where the stack ends. Each frame begins where the one before it ends, so a walk of such steps
 /// comes to an end whatever the call-frame information says.
-#[inline(always)]
+#[inline]
 pub(super) fn step(frame: Caller, row: Row, end: usize) -> Beyond {
     let base = match row.kind() {
         Kind::FromStackPointer => frame.sp,
@@ -167,7 +167,7 @@ impl Unwinder {
     }
 
     /// The row for the code that `return_address` returns to.
-    #[inline(always)]
+    #[inline]
     pub(super) fn row(&self, arena: &Arena, return_address: usize) -> Row {
         self.rows
             .get(arena, return_address, || self.compile(arena, return_address))
