@@ -151,31 +151,21 @@ struct Resize {
 
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the block.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
     enter_alloc => record_alloc
 }
 
 entry! {
     /// The same, zeroed.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
     enter_alloc_zeroed => record_alloc_zeroed
 }
 
 entry! {
     /// Calls the inner allocator for another size of a block, and records the change.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
-    /// rest.
     enter_realloc => record_realloc
 }
 
 /// # Safety
-/// Those of [`enter_alloc`].
+/// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
@@ -193,7 +183,7 @@ unsafe fn record_alloc<A: GlobalAlloc>(
 }
 
 /// # Safety
-/// Those of [`enter_alloc_zeroed`].
+/// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
@@ -211,7 +201,8 @@ unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
 }
 
 /// # Safety
-/// Those of [`enter_realloc`].
+/// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
+/// rest.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_realloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,

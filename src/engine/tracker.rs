@@ -21,7 +21,7 @@ use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 const MARGIN: usize = if cfg!(debug_assertions) { 48 } else { 24 };
 /// Frames that are read onto the machine stack of the allocating thread. Without optimisation the
 /// tracer needs more of a small stack for itself.
-const ON_STACK: usize = if cfg!(debug_assertions) { 0 } else { 96 };
+const ON_STACK: usize = if cfg!(debug_assertions) { 1 } else { 96 };
 
 /// The tracer's state.
 pub(crate) struct Tracker {
@@ -165,16 +165,37 @@ impl Tracker {
         size: usize,
         caller: Caller,
     ) {
-        let mut mine = self.threads.mine(&self.arena, guard);
-        let stack = self.stack(session, mine.as_mut(), caller, caller.mark());
-        let record = Record {
-            size: size as u64,
-            stack,
+        let Some(mut mine) = self.threads.mine(&self.arena, guard) else {
+            return self.record_without_place(session, address, old, size, caller);
         };
-        self.note(session, mine.as_ref(), address, old, record);
+        let most = frames_of(session);
+        let memo = mine.memo();
+        let known = self
+            .unwinder
+            .recall(&self.arena, &self.stacks, memo, caller, most);
+        let stack = match known {
+            Some(stack) => stack,
+            None => self.capture(session, caller, caller.mark()),
+        };
+        self.note(session, Some(&mine), address, old, size, stack);
     }
 
-    /// The counting half of [`Tracker::learn`]: `old` bytes are replaced by the record's.
+    /// The same for a thread that the tracer can keep nothing for.
+    #[cold]
+    #[inline(never)]
+    fn record_without_place(
+        &self,
+        session: Session,
+        address: usize,
+        old: u64,
+        size: usize,
+        caller: Caller,
+    ) {
+        let stack = self.capture(session, caller, caller.mark());
+        self.note(session, None, address, old, size, stack);
+    }
+
+    /// Writes the record and counts it: `old` bytes are replaced by its own.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn note(
         &self,
@@ -182,9 +203,14 @@ impl Tracker {
         mine: Option<&Mine>,
         address: usize,
         old: u64,
-        record: Record,
+        size: usize,
+        stack: StackId,
     ) {
         let epoch = session.epoch();
+        let record = Record {
+            size: size as u64,
+            stack,
+        };
         let (old, new) = match self.live.insert(&self.arena, address, record, epoch) {
             Ok(None) => (old, record.size),
             Ok(Some(stale)) => {
@@ -287,26 +313,6 @@ impl Tracker {
     pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
         let _alone = guard;
         self.capture(session, super::unwind::here(), mark)
-    }
-
-    /// The number of this thread's stack from `caller` on.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn stack(
-        &self,
-        session: Session,
-        mine: Option<&mut Mine>,
-        caller: Caller,
-        mark: Mark,
-    ) -> StackId {
-        let most = frames_of(session);
-        let known = mine.and_then(|mine| {
-            self.unwinder
-                .recall(&self.arena, &self.stacks, mine.memo(), caller, most)
-        });
-        match known {
-            Some(stack) => stack,
-            None => self.capture(session, caller, mark),
-        }
     }
 
     /// Reads the stack as a whole.

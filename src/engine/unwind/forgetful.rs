@@ -38,6 +38,9 @@ pub(crate) fn here() -> Caller {
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of the function that records.
         #[inline(never)]
         unsafe extern "C" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,

@@ -197,7 +197,7 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
     unsafe { libc::signal(libc::SIGUSR2, address) };
     for depth in 0..10 {
         // SAFETY: sends the signal to this thread.
-        recurse(depth, &mut || drop(unsafe { libc::raise(libc::SIGUSR2) }));
+        recurse(depth, &mut || assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0));
         let depth = DEPTH.load(Ordering::SeqCst);
         assert!((6..200).contains(&depth), "{depth}");
     }

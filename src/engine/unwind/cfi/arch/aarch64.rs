@@ -72,6 +72,9 @@ pub(crate) fn thread_pointer() -> usize {
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of the function that records.
         #[unsafe(naked)]
         unsafe extern "C" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,
@@ -79,6 +82,8 @@ macro_rules! entry {
             first: usize,
             second: usize,
         ) -> *mut u8 {
+            /// # Safety
+            /// As above, with the registers of the caller.
             unsafe extern "C" fn landing<A: GlobalAlloc>(
                 wrapper: &TraceAlloc<A>,
                 session: Session,

@@ -68,6 +68,9 @@ pub(crate) fn thread_pointer() -> usize {
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of the function that records.
         #[unsafe(naked)]
         unsafe extern "sysv64" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,
@@ -75,6 +78,8 @@ macro_rules! entry {
             first: usize,
             second: usize,
         ) -> *mut u8 {
+            /// # Safety
+            /// As above, with the registers of the caller.
             unsafe extern "sysv64" fn landing<A: GlobalAlloc>(
                 wrapper: &TraceAlloc<A>,
                 session: Session,
