@@ -45,10 +45,10 @@ impl Config {
     }
 
     /// Lets the tracer's tables take at most `bytes` of address space, of which only what is used
-    /// takes memory. Unlimited unless this is called. What does not fit is counted
-    /// and said in every report ([`Losses`](crate::Losses)); the traced program never notices. The
-    /// tables stay for the life of the process, so a later session with a lower limit keeps what
-    /// there is and adds nothing.
+    /// takes memory; the directories that lead to them do not count. Unlimited unless this is
+    /// called. What does not fit is counted and said in every report ([`Losses`](crate::Losses));
+    /// the traced program never notices. The tables stay for the life of the process, so a later
+    /// session with a lower limit keeps what there is and adds nothing.
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self

@@ -21,7 +21,11 @@ use super::errno::KeepErrno;
 ///
 /// # Safety
 /// The type must be valid when all its bytes are zero, must be `Sync`, and must need no drop.
-pub(crate) unsafe trait Zeroed: Sync + 'static {}
+pub(crate) unsafe trait Zeroed: Sync + 'static {
+    /// True for tables of which only few pages are ever touched, and so few that they do not count
+    /// for the limit: those that lead to other tables.
+    const IS_DIRECTORY: bool = false;
+}
 
 // SAFETY: plain integers behind atomics.
 unsafe impl Zeroed for std::sync::atomic::AtomicU64 {}
@@ -34,14 +38,19 @@ unsafe impl Zeroed for std::sync::atomic::AtomicU8 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: an array of valid values.
-unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {
+    const IS_DIRECTORY: bool = T::IS_DIRECTORY;
+}
 // SAFETY: `OnceRef` is one atomic pointer and null is its empty state;
 // `once_ref_is_empty_when_zeroed` checks it.
-unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {}
+unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {
+    const IS_DIRECTORY: bool = true;
+}
 
-/// Declares that a struct whose named fields are all [`Zeroed`] is so itself.
+/// Declares that a struct whose named fields are all [`Zeroed`] is so itself; behind `#[directory]`,
+/// that it is one.
 macro_rules! zeroed_struct {
-    ($type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
+    ($(#[$kind_of:ident])? $type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
         const _: () = {
             // Fails to compile if a field is missing here or is not `Zeroed`.
             #[expect(dead_code, reason = "there to be type-checked")]
@@ -56,6 +65,7 @@ macro_rules! zeroed_struct {
             unsafe impl$(<$(const $parameter: $kind),*>)? $crate::engine::arena::Zeroed
                 for $type$(<$($parameter),*>)?
             {
+                $(const IS_DIRECTORY: bool = { stringify!($kind_of); true };)?
             }
         };
     };
@@ -156,7 +166,13 @@ impl Arena {
             Ok(()) if own => self.enlist(ptr::from_ref(table).addr(), size_of::<T>()),
             // SAFETY: `set` failed, so this is the only reference to a mapping of exactly this
             // size.
-            Err(()) if own => unsafe { self.unmap(NonNull::from(table).cast(), size_of::<T>()) },
+            Err(()) if own => unsafe {
+                self.unmap(
+                    NonNull::from(table).cast(),
+                    size_of::<T>(),
+                    !T::IS_DIRECTORY,
+                )
+            },
             // A carved table that lost stays unused in its chunk: such races are rare and small.
             _ => {}
         }
@@ -192,7 +208,7 @@ impl Arena {
     fn zeroed<T: Zeroed>(&self) -> Option<&'static T> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let start = if size_of::<T>() >= OWN_MAPPING {
-            self.map(Kind::Small, size_of::<T>())?
+            self.map(Kind::Small, size_of::<T>(), !T::IS_DIRECTORY)?
         } else {
             self.carve(Kind::Small, size_of::<T>(), align_of::<T>())?
         };
@@ -268,7 +284,7 @@ impl Arena {
         place: &AtomicPtr<Chunk>,
         full: *mut Chunk,
     ) -> Option<()> {
-        let fresh = self.map(kind, size)?;
+        let fresh = self.map(kind, size, true)?;
         let head = match kind {
             Kind::Small => Some(fresh.cast::<Chunk>()),
             // Elsewhere, so that all of a large page is there to be carved.
@@ -291,7 +307,7 @@ impl Arena {
             }
         }
         // SAFETY: the mapping was never published.
-        unsafe { self.unmap(fresh, size) };
+        unsafe { self.unmap(fresh, size, true) };
         head.map(drop)
     }
 
@@ -302,12 +318,13 @@ impl Arena {
         pages::populate(part.as_ptr().addr(), size_of_val(part));
     }
 
-    /// Maps `len` zeroed bytes and counts them.
-    fn map(&self, kind: Kind, len: usize) -> Option<NonNull<u8>> {
+    /// Maps `len` zeroed bytes and counts them if they are to be.
+    fn map(&self, kind: Kind, len: usize, counts: bool) -> Option<NonNull<u8>> {
         let _errno = KeepErrno::new();
-        let before = self.mapped.fetch_add(len, Ordering::Relaxed);
+        let counted = if counts { len } else { 0 };
+        let before = self.mapped.fetch_add(counted, Ordering::Relaxed);
         let within = before
-            .checked_add(len)
+            .checked_add(counted)
             .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
         let start = match kind {
             _ if !within => None,
@@ -315,7 +332,7 @@ impl Arena {
             Kind::Large => pages::map_large(len),
         };
         if start.is_none() {
-            self.mapped.fetch_sub(len, Ordering::Relaxed);
+            self.mapped.fetch_sub(counted, Ordering::Relaxed);
         }
         start
     }
@@ -334,11 +351,13 @@ impl Arena {
 
     /// # Safety
     /// `start` and `len` are those of a mapping made by `map` that nobody will touch again.
-    unsafe fn unmap(&self, start: NonNull<u8>, len: usize) {
+    unsafe fn unmap(&self, start: NonNull<u8>, len: usize, counted: bool) {
         let _errno = KeepErrno::new();
         // SAFETY: passed on from the caller.
         unsafe { pages::unmap(start, len) };
-        self.mapped.fetch_sub(len, Ordering::Relaxed);
+        if counted {
+            self.mapped.fetch_sub(len, Ordering::Relaxed);
+        }
     }
 }
 

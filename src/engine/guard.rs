@@ -47,7 +47,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it
     /// is noticed, and not recorded.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter() -> Option<Self> {
         LOCAL
             .try_with(|local| match local.activity.get() {
@@ -67,7 +67,7 @@ impl Guard {
     }
 
     /// The thread's place in the list at `home`, if it was kept.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn place(&self, home: usize) -> Option<&'static Thread> {
         LOCAL
             .try_with(|local| {
@@ -88,7 +88,7 @@ impl Guard {
 }
 
 impl Drop for Guard {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         let _ = LOCAL.try_with(|local| local.activity.set(Activity::Program));
     }

@@ -55,12 +55,12 @@ impl Session {
     }
 
     /// Different for every session and for every reset of its peak; never 0 while tracing.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn epoch(self) -> Epoch {
         Epoch(self.0 >> EPOCH_SHIFT)
     }
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Most frames that a traceback keeps.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn limit(self) -> u16 {
         (self.0 >> LIMIT_SHIFT) as u16
     }
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// True if only some allocations are recorded.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_sampled(self) -> bool {
         self.0 & SAMPLED != 0
     }
@@ -100,7 +100,7 @@ impl Session {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_on(self) -> bool {
         self.0 & ON != 0
     }
@@ -129,7 +129,7 @@ impl Switch {
 
     /// The session, if tracing is on. One relaxed load and a branch: this is the whole cost of
     /// being off.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         let session = Session(self.0.load(Ordering::Relaxed));
         if session.is_on() { Some(session) } else { None }

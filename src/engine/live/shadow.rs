@@ -89,8 +89,14 @@ struct Directory {
     used: [AtomicU8; (1 << UPPER_BITS) / GROUP],
 }
 
-zeroed_struct!(Lower { leaves, used });
-zeroed_struct!(Directory { lowers, used });
+zeroed_struct!(
+    #[directory]
+    Lower { leaves, used }
+);
+zeroed_struct!(
+    #[directory]
+    Directory { lowers, used }
+);
 
 /// The entries of a directory in the groups that are in use.
 fn in_use<'a, T>(entries: &'a [T], used: &'a [AtomicU8]) -> impl Iterator<Item = &'a T> {

@@ -131,7 +131,7 @@ pub(super) struct Tables<'a> {
 impl Memo {
     /// The stack of `start` and its callers, of which the `most` most recent count. `None` if a
     /// step is not plain, or there is no room for a new stack.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn stack(
         &mut self,
         tables: Tables,
@@ -145,7 +145,7 @@ impl Memo {
     }
 
     /// The stack, if all that was read on a way from here is unchanged.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn recall(&self, start: Caller, most: usize) -> Option<StackId> {
         for branch in self.branches.ways.get(hash_of(start))? {
             if let Some(stack) = self.recall_branch(branch, start, most) {
@@ -155,7 +155,7 @@ impl Memo {
         None
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn recall_branch(&self, branch: &Branch, start: Caller, most: usize) -> Option<StackId> {
         if branch.start.sp != start.sp
             || branch.start.pc != start.pc
@@ -180,7 +180,7 @@ impl Memo {
     /// Of a stack of `known` frames, that from frame `at` of the trunk on are the trunk's: the words
     /// that tell that `most` of them are as they were, and that there are more if there are. `None`
     /// if the trunk does not know enough of them.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn words_that_count(&self, at: usize, known: usize, most: usize) -> Option<(usize, usize)> {
         let to = self.trunk.get(at)?.words as usize;
         if known > most {
@@ -193,7 +193,7 @@ impl Memo {
 }
 
 /// Where branches from `start` are remembered.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn hash_of(start: Caller) -> usize {
     let key = (start.sp as u64) ^ (start.pc as u64).rotate_left(23);
     (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BRANCHES.ilog2())) as usize
@@ -213,7 +213,7 @@ impl Branches {
 }
 
 /// Compares from the most recent word, the last one, on.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn all_unchanged(mut words: &[Word]) -> bool {
     // Four at a time, one after the other: none is read before the one in front has been compared.
     while let [older @ .., d, c, b, a] = words {
@@ -226,7 +226,7 @@ fn all_unchanged(mut words: &[Word]) -> bool {
 }
 
 impl Word {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_unchanged(&self) -> bool {
         // SAFETY: a walk has read the address, and the comparisons before this one have shown that
         // it would read it again now.
@@ -237,7 +237,7 @@ impl Word {
 
 impl Frame {
     /// True if a walk that has come to `frame` would go on from here as the remembered one did.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_at(&self, frame: Caller) -> bool {
         let here = self.caller;
         here.sp == frame.sp && here.pc == frame.pc && (!self.needs_fp || here.fp == frame.fp)
@@ -260,18 +260,18 @@ impl Walked {
 
     /// The word that the frame register was restored from, if it matters: the next frame needs it.
     /// A comparison is to read it after the return address, which tells the frame.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn fp_word(&self, needed: bool) -> Option<Word> {
         (needed && self.fp_word.address != 0).then_some(self.fp_word)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn return_word(&self) -> Option<Word> {
         (self.return_word.address != 0).then_some(self.return_word)
     }
 
     /// True if the frame register matters here; `beyond`: it does in the next frame.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn needs_fp(&self, beyond: bool) -> bool {
         self.by_fp || (beyond && self.fp_word.address == 0)
     }
