@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::frame::Traceback;
 use super::group_by::GroupBy;
-use super::grouping::{Counting, Group, Grouping, Total};
+use super::grouping::{Counting, Group, Grouping};
 use super::size::{Bytes, Size, SizeDiff};
+use super::total::Total;
 use super::trace::Snapshot;
 use crate::error::{Error, ErrorKind};
 
