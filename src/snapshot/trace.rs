@@ -92,7 +92,8 @@ pub struct Recording {
     pub taken_at: Option<u64>,
     /// The process that was traced.
     pub process_id: Option<u32>,
-    /// Traced bytes live when the snapshot was taken.
+    /// Traced bytes live when the snapshot was taken; an estimate of a
+    /// [sampled](Snapshot::sample_every) recording, as `peak` is.
     pub current: u64,
     /// Most traced bytes live at one time since tracing started, or since the last reset.
     pub peak: u64,
