@@ -89,7 +89,8 @@ impl Snapshot {
     /// `p = 1 - exp(-s / period)`, so it stands for `1 / p` blocks and `s / p` bytes. Each block is
     /// divided by the probability of its own size, which makes the estimate of any group right on
     /// average. A sum is rounded once, at its end, to the nearest whole number, halves up; groups
-    /// may therefore add up to a little more or less than the whole.
+    /// may therefore add up to a little more or less than the whole, and the average of a group is
+    /// that of rounded numbers.
     ///
     /// The fewer records an estimate is made from, the further off it may be: by about a tenth with
     /// a hundred records of small blocks, by its own size with one. Blocks of five periods and more
