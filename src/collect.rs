@@ -4,6 +4,7 @@
 //! every stack put together once, however many blocks came from it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,7 +42,11 @@ impl Collector<'_> {
                 runs.push(traceback, Domain(block.domain), block.size, 1);
             }
         });
-        Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording)
+        let snapshot = Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
+        match sample_every(session) {
+            Some(bytes) => snapshot.with_sample_every(bytes),
+            None => snapshot,
+        }
     }
 
     /// The traceback of one stack.
@@ -85,6 +90,11 @@ impl Collector<'_> {
             },
         }
     }
+}
+
+/// The sampling period of a session; the engine has none yet.
+fn sample_every(_session: Session) -> Option<NonZeroU64> {
+    None
 }
 
 /// Blocks in the order of their stacks' numbers.

@@ -1,6 +1,7 @@
 //! The functions that a program calls: start, stop, ask, take.
 
 use std::hint::black_box;
+use std::num::NonZeroU64;
 
 use crate::collect::Collector;
 use crate::config::Config;
@@ -38,20 +39,14 @@ impl Config {
     /// first settings stay and so do the recorded blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFrameCount`] also while tracing; [`ErrorKind::NotInstalled`] if
-    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe
-    /// allocation shows; [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    /// [`ErrorKind::InvalidFrameCount`] and [`ErrorKind::InvalidSamplingPeriod`], also while
+    /// tracing; [`ErrorKind::NotInstalled`] if [`TraceAlloc`](crate::TraceAlloc) is not the
+    /// program's global allocator, which a probe allocation shows; [`ErrorKind::OutOfMemory`] if the
+    /// tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
         let frames = self.valid_frames()?;
-        let started = TRACKER
-            .start(frames, self.runtime_frames(), self.memory_limit_bytes())
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::OutOfMemory,
-                    "there is no memory for the tracer's tables",
-                )
-            })?;
-        match started {
+        let sample_every = self.valid_sample_every()?;
+        match self.begin_session(frames, sample_every)? {
             Some(session) if !is_installed() => {
                 TRACKER.abandon(session);
                 Err(Error::new(
@@ -63,6 +58,28 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Turns the engine on. `None` if it was on already.
+    fn begin_session(
+        &self,
+        frames: u16,
+        sample_every: Option<NonZeroU64>,
+    ) -> Result<Option<Session>, Error> {
+        if sample_every.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidSamplingPeriod,
+                "this version records every allocation and cannot sample",
+            ));
+        }
+        TRACKER
+            .start(frames, self.runtime_frames(), self.memory_limit_bytes())
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::OutOfMemory,
+                    "there is no memory for the tracer's tables",
+                )
+            })
     }
 }
 
