@@ -32,6 +32,11 @@ mod counters;
 mod errno;
 mod guard;
 mod live;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the tracker does not ask it yet")
+)]
+mod sampler;
 mod session;
 mod stacks;
 #[cfg(test)]
