@@ -3,6 +3,9 @@
 //! Records are copied first, without holding anything up. Then every address is named once, and
 //! every stack put together once, however many blocks came from it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;

@@ -41,8 +41,8 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::InvalidFrameCount`] and [`ErrorKind::InvalidSamplingPeriod`], also while
     /// tracing; [`ErrorKind::NotInstalled`] if [`TraceAlloc`](crate::TraceAlloc) is not the
-    /// program's global allocator, which a probe allocation shows; [`ErrorKind::OutOfMemory`] if the
-    /// tables cannot be made.
+    /// program's global allocator, which a probe allocation shows; [`ErrorKind::OutOfMemory`] if
+    /// the tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
         let frames = self.valid_frames()?;
         let sample_every = self.valid_sample_every()?;

@@ -1,10 +1,11 @@
 //! What one recorded block stands for when not every block is recorded.
 //!
-//! Sampling is a Poisson process over the bytes that are allocated: a block of `s` bytes is recorded
-//! with the probability `p(s) = 1 - exp(-s / N)`, where `N` is the period. Dividing each recorded
-//! block by its own probability makes the sum of any set of blocks right on average, whatever their
-//! sizes. The heap profiles of Go (`scaleHeapSample` in `runtime/pprof`) and tcmalloc are put right
-//! in this way.
+//! Sampling is a Poisson process over the bytes that are allocated: a block of `s` bytes is
+//! recorded with the probability `p(s) = 1 - exp(-s / N)`, where `N` is the period. Dividing each
+//! recorded block by its own probability makes the sum of any set of blocks right on average (the
+//! estimator of Horvitz and Thompson). Go's heap profiles are put right with the same formula, from
+//! the average size of a stack's blocks (`scaleHeapSample` in `runtime/pprof`); here each block has
+//! its own size, so that a stack with blocks of many sizes is right too.
 //!
 //! Sums are kept in fixed point, so that they do not depend on the order of the blocks, and are
 //! rounded once, by whoever shows them. The probability is worked out with the four operations
@@ -99,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Against the platform's own function, from stretches that are next to nothing to certain ones.
+    /// Against the platform's own function, from hits that are next to impossible to certain ones.
     #[test]
     fn the_probability_is_that_of_a_poisson_process() {
         let mut x = 1e-20;

@@ -47,6 +47,8 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 pub(crate) use guard::{Guard, probe};
+#[cfg(test)]
+pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;

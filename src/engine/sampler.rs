@@ -1,8 +1,8 @@
 //! Which allocations are recorded when not all of them are.
 //!
-//! Think of the bytes that a thread allocates as a line, with points scattered on it: independent of
-//! each other, and `period` bytes apart on average. An allocation is recorded if it has a point in
-//! it, so one of `s` bytes is with the probability `1 - exp(-s / period)`, and one with several
+//! Think of the bytes that a thread allocates as a line, with points scattered on it: independent
+//! of each other, and `period` bytes apart on average. An allocation is recorded if it has a point
+//! in it, so one of `s` bytes is with the probability `1 - exp(-s / period)`, and one with several
 //! points is recorded once. This is a Poisson process, which has no memory: behind an allocation
 //! that was recorded, the distance to the next point is drawn anew as if nothing had been there.
 
@@ -60,7 +60,7 @@ impl Sampler {
         (-uniform.ln() * self.period.get() as f64) as u64
     }
 
-    /// The generator SplitMix64: a counter that is mixed well, with a period of 2^64 from any start.
+    /// The generator SplitMix64: a counter, mixed well, that repeats after 2^64 numbers.
     fn next(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.random)
@@ -138,9 +138,9 @@ mod tests {
         }
     }
 
-    /// The estimate of a size's blocks is their recorded number divided by the probability, so it is
-    /// right on average if that number is. A million records, or of large blocks as many trials,
-    /// would show a probability that is wrong by more than 0.65 %.
+    /// The estimate of a size's blocks is their recorded number divided by the probability, so it
+    /// is right on average if that number is. A million records would show a probability that is
+    /// wrong by more than 0.7 %.
     #[test]
     fn every_size_is_recorded_with_its_probability() {
         let around = [
@@ -174,8 +174,8 @@ mod tests {
         }
     }
 
-    /// Of two allocations so far apart, one tells nothing of the other: the products of how far each
-    /// is from its mean add up to nothing.
+    /// Of two allocations so far apart, one tells nothing of the other: the products of how far
+    /// each is from its mean add up to nothing.
     #[track_caller]
     fn check_independent(outcomes: &[(bool, f64)], apart: usize) {
         let off = |&(recorded, mean): &(bool, f64)| f64::from(u8::from(recorded)) - mean;

@@ -47,8 +47,8 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// What `count` blocks of a run stand for. The allocator's blocks are a sample; of the program's
-    /// own domains every block is recorded.
+    /// What `count` blocks of a run stand for. The allocator's blocks are a sample; of the
+    /// program's own domains every block is recorded.
     pub(super) fn of(sampling: Sampling, run: &Run, count: u64) -> Self {
         let weight = match run.domain {
             Domain::HEAP => sampling.weight(run.size),
@@ -86,11 +86,11 @@ impl Snapshot {
     /// Of a sampled snapshot every size and number of blocks is an estimate of the whole: in
     /// [`total_size`](Self::total_size), [`blocks`](Self::blocks), all statistics and differences,
     /// and reports. A block of `s` bytes was recorded with the probability
-    /// `p = 1 - exp(-s / period)`, so it stands for `1 / p` blocks and `s / p` bytes. Each block is
-    /// divided by the probability of its own size, which makes the estimate of any group right on
-    /// average. A sum is rounded once, at its end, to the nearest whole number, halves up; groups
-    /// may therefore add up to a little more or less than the whole, and the average of a group is
-    /// that of rounded numbers.
+    /// `p = 1 - exp(-s / period)`, so it stands for `1 / p` blocks and `s / p` bytes. That makes the
+    /// estimate of any group right on average; Go's heap profiles use the same formula. A sum is
+    /// rounded once, at its end, to the nearest whole number, halves up; groups may therefore add up
+    /// to a little more or less than the whole, and the average of a group is that of rounded
+    /// numbers.
     ///
     /// The fewer records an estimate is made from, the further off it may be: by about a tenth with
     /// a hundred records of small blocks, by its own size with one. Blocks of five periods and more
@@ -98,15 +98,16 @@ impl Snapshot {
     /// there.
     ///
     /// [`traces`](Self::traces) are the recorded blocks as they are, and `traces().len()` is their
-    /// number. Regions that were [tracked](crate::track) are all recorded and count as they are, and
-    /// so does a block of no bytes.
+    /// number. Regions that were [tracked](crate::track) are all recorded and count as they are,
+    /// and so does a block of no bytes.
     ///
     /// ```
     /// use std::num::NonZeroU64;
     /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
     ///
     /// let line = Traceback::of(Frame::new("src/main.rs", 12));
-    /// let blocks = [Trace::new(Domain::HEAP, 1024, line.clone()), Trace::new(Domain(1), 50, line)];
+    /// let region = Trace::new(Domain(1), 50, line.clone());
+    /// let blocks = [Trace::new(Domain::HEAP, 1024, line), region];
     /// let period = NonZeroU64::new(512 * 1024).unwrap();
     /// let snapshot = Snapshot::from_traces(blocks, 1).with_sample_every(period);
     /// assert_eq!(snapshot.sample_every(), Some(period));
