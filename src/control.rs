@@ -38,14 +38,15 @@ impl Config {
     /// first settings stay and so do the recorded blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFrameCount`] also while tracing; [`ErrorKind::NotInstalled`] if
-    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe
-    /// allocation shows; [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    /// [`ErrorKind::InvalidFrameCount`] and [`ErrorKind::InvalidSamplingPeriod`], also while
+    /// tracing; [`ErrorKind::NotInstalled`] if [`TraceAlloc`](crate::TraceAlloc) is not the
+    /// program's global allocator, which a probe allocation shows; [`ErrorKind::OutOfMemory`] if
+    /// the tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
         let settings = Settings {
             limit: self.valid_frames()?,
             runtime_frames: self.runtime_frames(),
-            sampled: false,
+            sample_every: self.valid_sample_every()?,
         };
         let started = TRACKER
             .start(settings, self.memory_limit_bytes())

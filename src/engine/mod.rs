@@ -35,6 +35,7 @@ mod ledger;
 mod live;
 #[expect(unsafe_code, reason = "the instruction takes a pointer")]
 mod prefetch;
+mod sampler;
 mod session;
 mod stacks;
 #[cfg(test)]
@@ -50,6 +51,8 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 pub(crate) use guard::{Guard, probe};
+#[cfg(test)]
+pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;

@@ -11,6 +11,7 @@ mod environment;
 mod hostile;
 mod program;
 mod recording;
+mod sampling;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
@@ -64,6 +65,7 @@ fn all() -> impl Iterator<Item = Case> {
         hostile::CASES,
         program::CASES,
         recording::CASES,
+        sampling::CASES,
         teardown::CASES,
         threads::CASES,
     ]
