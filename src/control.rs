@@ -138,8 +138,14 @@ pub struct TracedMemory {
 
 /// Bytes live now and at most, in all domains; both 0 when tracing is off.
 ///
-/// Exact for any number of threads: a block counts from before its allocation returns until its
-/// return begins. A block that is being moved counts once. Sums stop at 2^48 - 1 bytes.
+/// A block counts from before its allocation returns until its return begins. A block that is being
+/// moved counts once.
+///
+/// Current is exact whenever no allocation is under way. The peak is exact as long as one thread
+/// allocates. With several, each thread looks at the others' part after every 64 KiB that its own
+/// has moved: the peak may then be off by up to 128 KiB for each thread but one, in either direction.
+/// In a session that samples both are estimates
+/// ([`Config::sample_every`](crate::Config::sample_every)).
 ///
 /// ```standalone_crate
 /// #[global_allocator]
