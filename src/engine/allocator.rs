@@ -151,17 +151,73 @@ struct Resize {
 
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the block.
-    enter_alloc => record_alloc
+    enter_alloc => pass_alloc, record_alloc
 }
 
 entry! {
     /// The same, zeroed.
-    enter_alloc_zeroed => record_alloc_zeroed
+    enter_alloc_zeroed => pass_alloc_zeroed, record_alloc_zeroed
 }
 
 entry! {
     /// Calls the inner allocator for another size of a block, and records the change.
-    enter_realloc => record_realloc
+    enter_realloc => pass_realloc, record_realloc
+}
+
+/// The block, if it is not to be recorded because the session samples.
+///
+/// # Safety
+/// Those of [`record_alloc`].
+#[inline(always)]
+unsafe fn pass_alloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+) -> Option<*mut u8> {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    let passes = wrapper.tracker.passes_by(session, size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.inner.alloc(layout) })
+}
+
+/// The same, zeroed.
+///
+/// # Safety
+/// Those of [`record_alloc_zeroed`].
+#[inline(always)]
+unsafe fn pass_alloc_zeroed<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+) -> Option<*mut u8> {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    let passes = wrapper.tracker.passes_by(session, size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.inner.alloc_zeroed(layout) })
+}
+
+/// The resized block, if it is not to be recorded at its new size because the session samples.
+///
+/// # Safety
+/// Those of [`record_realloc`].
+#[inline(always)]
+unsafe fn pass_realloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: usize,
+    resize: usize,
+) -> Option<*mut u8> {
+    let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
+    // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
+    let Resize { layout, new_size } =
+        unsafe { std::ptr::with_exposed_provenance::<Resize>(resize).read() };
+    let passes = wrapper.tracker.passes_by(session, new_size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.realloc_passed_by(session, block, layout, new_size) })
 }
 
 /// # Safety
@@ -284,6 +340,21 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         moved
     }
 
+    /// In a session that samples most blocks have no record.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn sampled_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        if self.tracker.knows_nothing_of(block.addr(), layout.size()) {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.dealloc(block, layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { self.traced_dealloc(session, block, layout) }
+        }
+    }
+
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
@@ -308,10 +379,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.passes_by(session, layout.size()) => unsafe {
-                self.inner.alloc(layout)
-            },
-            // SAFETY: passed on from the caller.
             Some(session) => unsafe { enter_alloc(self, session, layout.size(), layout.align()) },
         }
     }
@@ -321,10 +388,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
-            // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.passes_by(session, layout.size()) => unsafe {
-                self.inner.alloc_zeroed(layout)
-            },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe {
                 enter_alloc_zeroed(self, session, layout.size(), layout.align())
@@ -337,10 +400,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
-            // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.passes_by(session, new_size) => unsafe {
-                self.realloc_passed_by(session, block, layout, new_size)
-            },
             Some(session) => {
                 let resize = Resize { layout, new_size };
                 let resize = std::ptr::from_ref(&resize).expose_provenance();
@@ -355,11 +414,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
-            Some(session)
-                if session.is_sampled()
-                    && self.tracker.knows_nothing_of(block.addr(), layout.size()) =>
             // SAFETY: passed on from the caller.
-            unsafe { self.inner.dealloc(block, layout) },
+            Some(session) if session.is_sampled() => unsafe {
+                self.sampled_dealloc(session, block, layout)
+            },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe { self.traced_dealloc(session, block, layout) },
         }

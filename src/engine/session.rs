@@ -61,6 +61,10 @@ impl Settings {
 pub(crate) struct Session(u64);
 
 impl Session {
+    /// The number of the bit that says that only some allocations are recorded.
+    #[allow(dead_code, reason = "only some back-ends look at bits")]
+    pub(crate) const SAMPLED_BIT: u32 = SAMPLED.trailing_zeros();
+
     fn new(epoch: Epoch, settings: u64) -> Self {
         Self(epoch.0 << EPOCH_SHIFT | settings)
     }
