@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ON: u64 = 1;
 const RUNTIME_FRAMES: u64 = 2;
-const SAMPLED: u64 = 4;
+const SAMPLED: u64 = 1 << Session::SAMPLED_BIT;
 const LIMIT_SHIFT: u32 = 3;
 const RESETS_SHIFT: u32 = 19;
 const EPOCH_SHIFT: u32 = 35;
@@ -62,8 +62,7 @@ pub(crate) struct Session(u64);
 
 impl Session {
     /// The number of the bit that says that only some allocations are recorded.
-    #[allow(dead_code, reason = "only some back-ends look at bits")]
-    pub(crate) const SAMPLED_BIT: u32 = SAMPLED.trailing_zeros();
+    pub(crate) const SAMPLED_BIT: u32 = 2;
 
     fn new(epoch: Epoch, settings: u64) -> Self {
         Self(epoch.0 << EPOCH_SHIFT | settings)
