@@ -11,13 +11,15 @@ mod environment;
 mod hostile;
 mod program;
 mod recording;
+#[path = "../runner/mod.rs"]
+mod runner;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
 
 use std::env;
 use std::io::Read;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
 }
 
 fn run_child(case: Case) -> Result<(), Failed> {
-    let mut child = Command::new(env::current_exe()?)
+    let mut child = runner::command(&env::current_exe()?)
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
         .envs(case.variables.iter().copied())
