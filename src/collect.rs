@@ -168,7 +168,7 @@ impl<'a> Tracebacks<'a> {
     ) -> Self {
         let mut frames: HashMap<usize, Arc<[Frame]>> = HashMap::new();
         for stack in stacks {
-            collector.tracker.read_stack(stack, |address| {
+            collector.tracker.read_stack(session, stack, |address| {
                 frames.entry(address).or_default();
             });
         }
@@ -190,7 +190,7 @@ impl<'a> Tracebacks<'a> {
         let root = self
             .collector
             .tracker
-            .read_stack(stack, |address| addresses.push(address));
+            .read_stack(self.session, stack, |address| addresses.push(address));
         if root == StackId::OVERFLOW {
             return Traceback::of(Frame::named("<stack not recorded>"));
         }

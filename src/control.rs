@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crate::collect::Collector;
 use crate::config::Config;
-use crate::engine::{self, Guard, Mark, Session, TRACKER};
+use crate::engine::{self, Guard, Mark, Session, Settings, TRACKER};
 use crate::error::{Error, ErrorKind};
 use crate::external::{Busy, External, Region};
 use crate::object::HeapBlock;
@@ -42,9 +42,13 @@ impl Config {
     /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe
     /// allocation shows; [`ErrorKind::OutOfMemory`] if the tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
-        let frames = self.valid_frames()?;
+        let settings = Settings {
+            limit: self.valid_frames()?,
+            runtime_frames: self.runtime_frames(),
+            sampled: false,
+        };
         let started = TRACKER
-            .start(frames, self.runtime_frames(), self.memory_limit_bytes())
+            .start(settings, self.memory_limit_bytes())
             .map_err(|_| {
                 Error::new(
                     ErrorKind::OutOfMemory,
@@ -297,10 +301,10 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
 pub fn track(domain: Domain, address: usize, size: usize) -> Result<(), Error> {
     let session = own_domain(domain)?;
     let frame = 0_u8;
-    let mark = Mark::at(black_box(&frame));
+    let mark = Mark::above(black_box(&frame));
     let stack = {
-        let _guard = Guard::enter().ok_or(Busy)?;
-        TRACKER.stack(session, mark)
+        let mut guard = Guard::enter().ok_or(Busy)?;
+        TRACKER.stack_here(session, &mut guard, mark)
     };
     let region = Region {
         size: size as u64,

@@ -2,15 +2,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
-use std::hint::black_box;
 use std::num::NonZeroU16;
 
 use super::TRACKER;
 use super::guard::Guard;
 use super::live::Spacing;
-use super::session::Session;
+use super::session::{Session, Settings};
 use super::tracker::Tracker;
-use super::unwind::Mark;
+use super::unwind::{Caller, entry};
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
@@ -111,7 +110,7 @@ impl<A> TraceAlloc<A> {
     }
 
     /// The session, if tracing is on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn session(&self) -> Option<Session> {
         match self.tracker.session() {
             None if self.from_start.is_some() => self.first_session(),
@@ -123,9 +122,13 @@ impl<A> TraceAlloc<A> {
     fn first_session(&self) -> Option<Session> {
         if self.tracker.never_started() {
             // Without memory for the tables the program runs untraced.
-            let _ = self
-                .tracker
-                .start(self.from_start?.get(), false, usize::MAX);
+            let _ = self.tracker.start(
+                Settings {
+                    limit: self.from_start?.get(),
+                    ..Settings::default()
+                },
+                usize::MAX,
+            );
         }
         self.tracker.session()
     }
@@ -138,71 +141,142 @@ impl<A> TraceAlloc<A> {
             Spacing::Close
         }
     }
+}
 
-    /// Notes what `allocate` returns as a block of `size` bytes.
+/// What `realloc` is asked for, apart from the block.
+struct Resize {
+    layout: Layout,
+    new_size: usize,
+}
+
+entry! {
+    /// Calls the inner allocator for a block of the given size and alignment, and records the block.
     ///
-    /// Not inlined: its own frame is where the program's stack begins.
-    #[inline(never)]
-    fn traced(
+    /// # Safety
+    /// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
+    enter_alloc => record_alloc
+}
+
+entry! {
+    /// The same, zeroed.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
+    enter_alloc_zeroed => record_alloc_zeroed
+}
+
+entry! {
+    /// Calls the inner allocator for another size of a block, and records the change.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
+    /// rest.
+    enter_realloc => record_realloc
+}
+
+/// # Safety
+/// Those of [`enter_alloc`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_alloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+    caller: Caller,
+) -> *mut u8 {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: passed on from the caller.
+    wrapper.record(session, size, caller, |inner| unsafe {
+        inner.alloc(layout)
+    })
+}
+
+/// # Safety
+/// Those of [`enter_alloc_zeroed`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+    caller: Caller,
+) -> *mut u8 {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: passed on from the caller.
+    wrapper.record(session, size, caller, |inner| unsafe {
+        inner.alloc_zeroed(layout)
+    })
+}
+
+/// # Safety
+/// Those of [`enter_realloc`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_realloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: usize,
+    resize: usize,
+    caller: Caller,
+) -> *mut u8 {
+    let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
+    // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
+    let Resize { layout, new_size } =
+        unsafe { std::ptr::with_exposed_provenance::<Resize>(resize).read() };
+    let mut guard = Guard::enter();
+    let moving = wrapper
+        .tracker
+        .begin_move(session, block.addr(), layout.size());
+    // SAFETY: passed on from the caller.
+    let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
+    if moved.is_null() {
+        wrapper.tracker.cancel_move(moving);
+    } else if let Some(guard) = &mut guard {
+        wrapper.tracker.settle_spacing(|| wrapper.spacing());
+        wrapper
+            .tracker
+            .finish_move(session, guard, moving, moved.addr(), new_size, caller);
+    } else {
+        wrapper.tracker.drop_move(session, moving);
+    }
+    moved
+}
+
+impl<A: GlobalAlloc> TraceAlloc<A> {
+    /// Notes what `allocate` returns as a block of `size` bytes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn record(
         &self,
         session: Session,
         size: usize,
+        caller: Caller,
         allocate: impl FnOnce(&A) -> *mut u8,
     ) -> *mut u8 {
         // The guard is held across the inner call: what the inner allocator allocates is its own
         // affair.
-        let guard = Guard::enter();
+        let mut guard = Guard::enter();
         let block = allocate(&self.inner);
-        if guard.is_some() && !block.is_null() {
+        if let Some(guard) = &mut guard
+            && !block.is_null()
+        {
             self.tracker.settle_spacing(|| self.spacing());
-            let frame = 0_u8;
             self.tracker
-                .learn(session, block.addr(), size, Mark::at(black_box(&frame)));
+                .learn(session, guard, block.addr(), size, caller);
         }
         block
-    }
-}
-
-impl<A: GlobalAlloc> TraceAlloc<A> {
-    /// # Safety
-    /// Those of [`GlobalAlloc::realloc`].
-    #[inline(never)]
-    unsafe fn traced_realloc(
-        &self,
-        session: Session,
-        block: *mut u8,
-        layout: Layout,
-        new_size: usize,
-    ) -> *mut u8 {
-        let guard = Guard::enter();
-        let moving = self
-            .tracker
-            .begin_move(session, block.addr(), layout.size());
-        // SAFETY: passed on from the caller.
-        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
-        if moved.is_null() {
-            self.tracker.cancel_move(moving);
-        } else if guard.is_some() {
-            self.tracker.settle_spacing(|| self.spacing());
-            let frame = 0_u8;
-            let mark = Mark::at(black_box(&frame));
-            self.tracker
-                .finish_move(session, moving, moved.addr(), new_size, mark);
-        } else {
-            self.tracker.drop_move(session, moving);
-        }
-        moved
     }
 
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     unsafe fn traced_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
-        let _guard = Guard::enter();
+        let mut guard = Guard::enter();
         // Before it is given back: afterwards the address may be another thread's. Also when this
         // thread was inside the tracer already, as in a signal handler; forgetting takes nothing
         // that could be held.
-        self.tracker.forget(session, block.addr(), layout.size());
+        self.tracker
+            .forget(session, guard.as_mut(), block.addr(), layout.size());
         // SAFETY: passed on from the caller.
         unsafe { self.inner.dealloc(block, layout) }
     }
@@ -217,9 +291,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) => self.traced(session, layout.size(), |inner| unsafe {
-                inner.alloc(layout)
-            }),
+            Some(session) => unsafe { enter_alloc(self, session, layout.size(), layout.align()) },
         }
     }
 
@@ -229,9 +301,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) => self.traced(session, layout.size(), |inner| unsafe {
-                inner.alloc_zeroed(layout)
-            }),
+            Some(session) => unsafe {
+                enter_alloc_zeroed(self, session, layout.size(), layout.align())
+            },
         }
     }
 
@@ -240,8 +312,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
-            // SAFETY: passed on from the caller.
-            Some(session) => unsafe { self.traced_realloc(session, block, layout, new_size) },
+            Some(session) => {
+                let resize = Resize { layout, new_size };
+                let resize = std::ptr::from_ref(&resize).expose_provenance();
+                // SAFETY: passed on from the caller; the request is there until the call returns.
+                unsafe { enter_realloc(self, session, block.expose_provenance(), resize) }
+            }
         }
     }
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use once_cell::race::OnceRef;
 
+use super::errno::KeepErrno;
+
 /// Types whose zeroed bytes are a valid, empty value, and that threads may share.
 ///
 /// # Safety
@@ -21,6 +23,8 @@ pub(crate) unsafe trait Zeroed: Sync + 'static {}
 
 // SAFETY: plain integers behind atomics.
 unsafe impl Zeroed for std::sync::atomic::AtomicU64 {}
+// SAFETY: as above.
+unsafe impl Zeroed for std::sync::atomic::AtomicI64 {}
 // SAFETY: as above.
 unsafe impl Zeroed for std::sync::atomic::AtomicU32 {}
 // SAFETY: as above.
@@ -224,6 +228,7 @@ impl Arena {
         let within = before
             .checked_add(len)
             .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+        let _errno = KeepErrno::new();
         let start = if within { pages::map(len) } else { None };
         if start.is_none() {
             self.mapped.fetch_sub(len, Ordering::Relaxed);
@@ -231,9 +236,19 @@ impl Arena {
         start
     }
 
+    /// Gives the memory of `table` back, which reads as zeros from then on. Threads may still be
+    /// reading or writing there.
+    pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
+        if size_of::<T>() >= OWN_MAPPING {
+            let _errno = KeepErrno::new();
+            pages::empty(ptr::from_ref(table).addr(), size_of::<T>());
+        }
+    }
+
     /// # Safety
     /// `start` and `len` are those of a mapping made by `map` that nobody will touch again.
     unsafe fn unmap(&self, start: NonNull<u8>, len: usize) {
+        let _errno = KeepErrno::new();
         // SAFETY: passed on from the caller.
         unsafe { pages::unmap(start, len) };
         self.mapped.fetch_sub(len, Ordering::Relaxed);
@@ -271,6 +286,16 @@ mod pages {
         // SAFETY: passed on from the caller.
         unsafe { libc::munmap(start.as_ptr().cast(), len) };
     }
+
+    /// Only Linux promises that the pages then read as zeros.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn empty(start: usize, len: usize) {
+        // SAFETY: whole pages of a mapping of our own, whose contents nobody relies on.
+        unsafe { libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_DONTNEED) };
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn empty(_start: usize, _len: usize) {}
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
@@ -355,6 +380,8 @@ mod pages {
             unsafe { System.dealloc(start.as_ptr(), layout) };
         }
     }
+
+    pub(super) fn empty(_start: usize, _len: usize) {}
 
     pub(super) fn resident(_start: usize, len: usize) -> usize {
         len

@@ -10,13 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use once_cell::race::OnceRef;
 
 use super::arena::{Arena, Zeroed};
-
-/// Frames of the deepest stack that can be asked for, and the margin for frames that are trimmed
-/// later.
-pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
+use super::unwind::DEEPEST;
 
 /// Captures of deep stacks that can be under way at one time; one more finds no buffer.
-const BUFFERS: usize = 64;
+const BUFFERS: usize = 256;
 
 struct Buffer {
     /// 0: free, 1: lent.

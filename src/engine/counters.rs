@@ -5,7 +5,8 @@
 //! has to reset anything, and a thread that was overtaken by `clear_traces` cannot spoil the new
 //! sums.
 //!
-//! `current` and `peak` are exact for any number of threads: every change is one atomic step.
+//! Here is what any thread may count at any time, with one atomic step for each change. What a
+//! thread counts for itself alone, almost everything, is in `ledger`.
 
 use std::cmp::Ordering as Compare;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,13 +77,15 @@ fn age(word: u64, epoch: Epoch) -> Compare {
     (written.wrapping_sub(epoch.0 as u16) as i16).cmp(&0)
 }
 
-/// Bytes that are live and the most that ever were.
-pub(crate) struct Memory {
+/// Bytes that came and went, of blocks that no thread's ledger counts: negative when more of those
+/// went than came.
+pub(crate) struct Shared {
+    /// In two's complement.
     current: Counter,
     peak: Counter,
 }
 
-impl Memory {
+impl Shared {
     pub(crate) const fn new() -> Self {
         Self {
             current: Counter::new(),
@@ -91,21 +94,24 @@ impl Memory {
     }
 
     /// One step from `old` to `new` bytes, so that a moved block is never counted twice in the
-    /// peak.
-    #[inline]
-    pub(crate) fn change(&self, epoch: Epoch, old: u64, new: u64) {
-        let step = |sum: u64| sum.saturating_add(new).saturating_sub(old);
+    /// peak. `others`: bytes that are counted elsewhere.
+    pub(crate) fn change(&self, epoch: Epoch, old: u64, new: u64, others: impl FnOnce() -> i64) {
+        let step = |sum: u64| sum.wrapping_add(new).wrapping_sub(old) & SUM;
         if let Some(current) = self.current.update(epoch, step)
             && new > old
         {
-            self.peak.update(epoch, |peak| peak.max(current));
+            let total = signed(current).saturating_add(others()).max(0) as u64;
+            self.peak.update(epoch, |peak| peak.max(total));
         }
     }
 
-    /// `(current, peak)` in bytes; the peak is never below the current sum.
-    pub(crate) fn get(&self, epoch: Epoch) -> (u64, u64) {
-        let current = self.current.get(epoch);
-        (current, self.peak.get(epoch).max(current))
+    pub(crate) fn current(&self, epoch: Epoch) -> i64 {
+        signed(self.current.get(epoch))
+    }
+
+    /// The most that the sum, with what was counted elsewhere, ever was after a change here.
+    pub(crate) fn peak(&self, epoch: Epoch) -> i64 {
+        signed(self.peak.get(epoch))
     }
 
     pub(crate) fn refresh(&self, epoch: Epoch) {
@@ -113,26 +119,35 @@ impl Memory {
         self.peak.refresh(epoch);
     }
 
-    pub(crate) fn reset_peak(&self, epoch: Epoch) {
-        self.peak.update(epoch, |_| self.current.get(epoch));
+    pub(crate) fn set_peak(&self, epoch: Epoch, bytes: u64) {
+        self.peak.update(epoch, |_| bytes);
     }
+}
+
+fn signed(sum: u64) -> i64 {
+    (sum << (64 - SUM_BITS)) as i64 >> (64 - SUM_BITS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn get(shared: &Shared, epoch: u64) -> (i64, i64) {
+        (shared.current(Epoch(epoch)), shared.peak(Epoch(epoch)))
+    }
+
     #[test]
     fn sums_of_one_session_do_not_reach_another() {
-        let memory = Memory::new();
-        memory.change(Epoch(1), 0, 100);
-        memory.change(Epoch(1), 100, 30);
-        assert_eq!(memory.get(Epoch(1)), (30, 100));
-        assert_eq!(memory.get(Epoch(2)), (0, 0));
-        memory.change(Epoch(2), 0, 5);
-        memory.change(Epoch(1), 0, 1000);
-        memory.change(Epoch(1), 30, 0);
-        assert_eq!(memory.get(Epoch(2)), (5, 5));
+        let shared = Shared::new();
+        let change = |epoch, old, new| shared.change(Epoch(epoch), old, new, || 0);
+        change(1, 0, 100);
+        change(1, 100, 30);
+        assert_eq!(get(&shared, 1), (30, 100));
+        assert_eq!(get(&shared, 2), (0, 0));
+        change(2, 0, 5);
+        change(1, 0, 1000);
+        change(1, 30, 0);
+        assert_eq!(get(&shared, 2), (5, 5));
     }
 
     #[test]
@@ -158,25 +173,27 @@ mod tests {
     }
 
     #[test]
-    fn peak_follows_only_rises_and_can_be_reset() {
-        let memory = Memory::new();
-        let epoch = Epoch(9);
-        memory.change(epoch, 0, 50);
-        memory.change(epoch, 50, 80);
-        memory.change(epoch, 80, 10);
-        assert_eq!(memory.get(epoch), (10, 80));
-        memory.reset_peak(epoch);
-        assert_eq!(memory.get(epoch), (10, 10));
-        memory.change(epoch, 0, 5);
-        assert_eq!(memory.get(epoch), (15, 15));
+    fn peak_follows_only_rises_and_can_be_set() {
+        let shared = Shared::new();
+        let change = |old, new| shared.change(Epoch(9), old, new, || 1000);
+        change(0, 50);
+        change(50, 80);
+        change(80, 10);
+        assert_eq!(get(&shared, 9), (10, 1080));
+        shared.set_peak(Epoch(9), 10);
+        assert_eq!(get(&shared, 9), (10, 10));
+        change(0, 5);
+        assert_eq!(get(&shared, 9), (15, 1015));
     }
 
     #[test]
-    fn nothing_underflows_or_overflows() {
-        let memory = Memory::new();
-        memory.change(Epoch(1), 10, 0);
-        assert_eq!(memory.get(Epoch(1)), (0, 0));
-        memory.change(Epoch(1), 0, u64::MAX);
-        assert_eq!(memory.get(Epoch(1)), (SUM, SUM));
+    fn the_sum_may_be_negative() {
+        let shared = Shared::new();
+        shared.change(Epoch(1), 10, 0, || 0);
+        assert_eq!(get(&shared, 1), (-10, 0));
+        shared.change(Epoch(1), 0, 3, || 0);
+        assert_eq!(get(&shared, 1), (-7, 0));
+        shared.change(Epoch(1), 0, 8, || 0);
+        assert_eq!(get(&shared, 1), (1, 1));
     }
 }

@@ -31,6 +31,12 @@ impl KeepErrno {
     }
 }
 
+/// What the last system call that failed has left.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn last() -> i32 {
+    variable::get()
+}
+
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "errno is reached through a C function")]
 mod variable {

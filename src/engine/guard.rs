@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
+use super::threads::Thread;
+
 /// What a thread is doing, as the tracer sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Activity {
@@ -15,11 +17,25 @@ enum Activity {
     Probe,
 }
 
+/// What the tracer knows of the running thread before it asks for anything.
+struct Local {
+    activity: Cell<Activity>,
+    /// The thread's place, and the address of the list that it is in: tests have several.
+    place: Cell<Option<&'static Thread>>,
+    home: Cell<usize>,
+}
+
 thread_local! {
-    // Const-initialised and without a destructor: on the targets that matter this is a plain
-    // thread-local word, usable in signal handlers, before the thread is fully set up and after its
-    // destructors have run.
-    static ACTIVITY: Cell<Activity> = const { Cell::new(Activity::Program) };
+    // Const-initialised and without a destructor: on the targets that matter this is plain
+    // thread-local memory, usable in signal handlers, before the thread is fully set up and after
+    // its destructors have run.
+    static LOCAL: Local = const {
+        Local {
+            activity: Cell::new(Activity::Program),
+            place: Cell::new(None),
+            home: Cell::new(0),
+        }
+    };
 }
 
 /// Proof that this thread is inside the tracer. Leaving is dropping it.
@@ -31,41 +47,61 @@ pub(crate) struct Guard {
 impl Guard {
     /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it
     /// is noticed, and not recorded.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter() -> Option<Self> {
-        ACTIVITY
-            .try_with(|activity| match activity.get() {
+        LOCAL
+            .try_with(|local| match local.activity.get() {
                 Activity::Program => {
-                    activity.set(Activity::Tracer);
+                    local.activity.set(Activity::Tracer);
                     Some(Self {
                         thread: PhantomData,
                     })
                 }
                 Activity::Tracer => None,
                 Activity::Probe => {
-                    activity.set(Activity::Program);
+                    local.activity.set(Activity::Program);
                     None
                 }
             })
             .unwrap_or(None)
     }
+
+    /// The thread's place in the list at `home`, if it was kept.
+    #[inline(always)]
+    pub(crate) fn place(&self, home: usize) -> Option<&'static Thread> {
+        LOCAL
+            .try_with(|local| {
+                (local.home.get() == home)
+                    .then(|| local.place.get())
+                    .flatten()
+            })
+            .unwrap_or(None)
+    }
+
+    /// Remembers the thread's place in the list at `home`.
+    pub(crate) fn keep_place(&mut self, home: usize, place: &'static Thread) {
+        let _ = LOCAL.try_with(|local| {
+            local.home.set(home);
+            local.place.set(Some(place));
+        });
+    }
 }
 
 impl Drop for Guard {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        let _ = ACTIVITY.try_with(|activity| activity.set(Activity::Program));
+        let _ = LOCAL.try_with(|local| local.activity.set(Activity::Program));
     }
 }
 
 /// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
 /// tracer.
 pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
-    let armed = ACTIVITY.try_with(|activity| activity.replace(Activity::Probe));
+    let armed = LOCAL.try_with(|local| local.activity.replace(Activity::Probe));
     allocate();
-    let after = ACTIVITY.try_with(Cell::get);
+    let after = LOCAL.try_with(|local| local.activity.get());
     if let Ok(before) = armed {
-        let _ = ACTIVITY.try_with(|activity| activity.set(before));
+        let _ = LOCAL.try_with(|local| local.activity.set(before));
     }
     after == Ok(Activity::Program)
 }

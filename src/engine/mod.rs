@@ -31,18 +31,26 @@ mod buffers;
 mod counters;
 mod errno;
 mod guard;
+mod ledger;
 mod live;
+#[expect(unsafe_code, reason = "the instruction takes a pointer")]
+mod prefetch;
 mod session;
 mod stacks;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "calls the allocator's methods directly")]
 mod tests;
+#[expect(
+    unsafe_code,
+    reason = "lets a thread alone into its own memory, and asks for threads"
+)]
+mod threads;
 mod tracker;
 mod unwind;
 
 pub use allocator::TraceAlloc;
 pub(crate) use guard::{Guard, probe};
-pub(crate) use session::{Epoch, Session};
+pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
 pub(crate) use unwind::Mark;

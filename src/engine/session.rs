@@ -11,28 +11,72 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ON: u64 = 1;
 const RUNTIME_FRAMES: u64 = 2;
-const LIMIT_SHIFT: u32 = 2;
-const EPOCH_SHIFT: u32 = 18;
+const SAMPLED: u64 = 4;
+const LIMIT_SHIFT: u32 = 3;
+const RESETS_SHIFT: u32 = 19;
+const EPOCH_SHIFT: u32 = 35;
+const RESETS: u64 = (1 << EPOCH_SHIFT) - (1 << RESETS_SHIFT);
 
-/// The number of a session; every start, stop and clear begins a new one.
+/// The number of a session; every start, stop and clear begins a new one. 29 bits of it are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(pub(crate) u64);
 
+/// What a program asks for when it starts tracing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Most frames that a traceback keeps.
+    pub(crate) limit: u16,
+    /// Frames of the standard library stay in tracebacks.
+    pub(crate) runtime_frames: bool,
+    /// Only some allocations are recorded.
+    pub(crate) sampled: bool,
+}
+
 /// A session as one allocation sees it from beginning to end.
+///
+/// ```text
+///  63   35 34        19 18    3    2         1           0
+/// | epoch | peak resets | limit | sampled | runtime fr. | on |
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
 pub(crate) struct Session(u64);
 
 impl Session {
-    fn new(epoch: Epoch, limit: u16, runtime_frames: bool) -> Self {
-        let frames = if runtime_frames { RUNTIME_FRAMES } else { 0 };
-        Self(epoch.0 << EPOCH_SHIFT | u64::from(limit) << LIMIT_SHIFT | frames)
+    fn new(epoch: Epoch, settings: Settings) -> Self {
+        let frames = if settings.runtime_frames {
+            RUNTIME_FRAMES
+        } else {
+            0
+        };
+        let sampled = if settings.sampled { SAMPLED } else { 0 };
+        let limit = u64::from(settings.limit) << LIMIT_SHIFT;
+        Self(epoch.0 << EPOCH_SHIFT | limit | frames | sampled)
     }
 
+    /// Different for every session and for every reset of its peak; never 0 while tracing.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
     pub(crate) fn epoch(self) -> Epoch {
         Epoch(self.0 >> EPOCH_SHIFT)
     }
 
+    /// True if `bits` are those of the same session, whatever happened to its peak.
+    pub(crate) fn is_of_epoch(self, bits: u64) -> bool {
+        Self(bits).epoch() == self.epoch()
+    }
+
+    /// True if `bits` are those of a later session.
+    pub(crate) fn is_before(self, bits: u64) -> bool {
+        self.epoch() < Self(bits).epoch()
+    }
+
     /// Most frames that a traceback keeps.
+    #[inline(always)]
     pub(crate) fn limit(self) -> u16 {
         (self.0 >> LIMIT_SHIFT) as u16
     }
@@ -42,6 +86,21 @@ impl Session {
         self.0 & RUNTIME_FRAMES != 0
     }
 
+    /// True if only some allocations are recorded.
+    #[inline(always)]
+    pub(crate) fn is_sampled(self) -> bool {
+        self.0 & SAMPLED != 0
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            limit: self.limit(),
+            runtime_frames: self.runtime_frames(),
+            sampled: self.is_sampled(),
+        }
+    }
+
+    #[inline(always)]
     fn is_on(self) -> bool {
         self.0 & ON != 0
     }
@@ -50,8 +109,13 @@ impl Session {
         Self(self.0 | ON)
     }
 
+    fn with_one_reset_more(self) -> Self {
+        let resets = (self.0 & RESETS).wrapping_add(1 << RESETS_SHIFT) & RESETS;
+        Self(self.0 & !RESETS | resets)
+    }
+
     fn next_epoch(self) -> Epoch {
-        Epoch(self.epoch().0 + 1)
+        Epoch((self.epoch().0 + 1) & (u64::MAX >> EPOCH_SHIFT))
     }
 }
 
@@ -77,30 +141,38 @@ impl Switch {
     }
 
     /// Begins a session. `None` if one is on already, which then goes on unchanged.
-    pub(crate) fn start(&self, limit: u16, runtime_frames: bool) -> Option<Session> {
-        self.advance(|now| {
-            (!now.is_on()).then(|| Session::new(now.next_epoch(), limit, runtime_frames).on())
-        })
+    pub(crate) fn start(&self, settings: Settings) -> Option<Session> {
+        self.advance(|now| (!now.is_on()).then(|| Session::new(now.next_epoch(), settings).on()))
     }
 
     /// Ends the session that is on, and returns the number after it. `None` if none was on.
     pub(crate) fn stop(&self) -> Option<Session> {
-        self.advance(|now| {
-            now.is_on()
-                .then(|| Session::new(now.next_epoch(), 0, false))
-        })
+        self.advance(|now| now.is_on().then(|| Self::off_after(now)))
     }
 
     /// Ends `session` and no other.
     pub(crate) fn abandon(&self, session: Session) {
-        self.advance(|now| (now == session).then(|| Session::new(now.next_epoch(), 0, false)));
+        self.advance(|now| {
+            (now.is_on() && now.epoch() == session.epoch()).then(|| Self::off_after(now))
+        });
+    }
+
+    fn off_after(session: Session) -> Session {
+        Session::new(session.next_epoch(), Settings::default())
     }
 
     /// Goes on in a new session with the same settings. `None` if none was on.
     pub(crate) fn clear(&self) -> Option<Session> {
         self.advance(|now| {
             now.is_on()
-                .then(|| Session::new(now.next_epoch(), now.limit(), now.runtime_frames()).on())
+                .then(|| Session::new(now.next_epoch(), now.settings()).on())
+        })
+    }
+
+    /// Lets every thread see that `session` counts its peak anew. `None` if it has ended.
+    pub(crate) fn reset_peak(&self, session: Session) -> Option<Session> {
+        self.advance(|now| {
+            (now.is_on() && now.epoch() == session.epoch()).then(|| now.with_one_reset_more())
         })
     }
 
@@ -123,6 +195,14 @@ impl Switch {
 mod tests {
     use super::*;
 
+    fn settings(limit: u16, runtime_frames: bool) -> Settings {
+        Settings {
+            limit,
+            runtime_frames,
+            sampled: false,
+        }
+    }
+
     #[test]
     fn every_transition_is_a_new_epoch() {
         let switch = Switch::new();
@@ -130,12 +210,12 @@ mod tests {
         assert_eq!(switch.session(), None);
         assert_eq!(switch.stop(), None);
         assert_eq!(switch.clear(), None);
-        let first = switch.start(7, false).expect("was off");
+        let first = switch.start(settings(7, false)).expect("was off");
         assert_eq!(
-            (first.limit(), first.runtime_frames(), first.epoch()),
-            (7, false, Epoch(1))
+            (first.settings(), first.epoch()),
+            (settings(7, false), Epoch(1))
         );
-        assert_eq!(switch.start(3, true), None);
+        assert_eq!(switch.start(settings(3, true)), None);
         assert_eq!(switch.session(), Some(first));
         let second = switch.clear().expect("was on");
         assert_eq!((second.limit(), second.epoch()), (7, Epoch(2)));
@@ -143,10 +223,31 @@ mod tests {
         assert_eq!(switch.session(), Some(second));
         assert_eq!(switch.stop().expect("was on").epoch(), Epoch(3));
         assert_eq!(switch.session(), None);
-        let third = switch.start(u16::MAX, true).expect("was off");
-        assert_eq!(
-            (third.limit(), third.runtime_frames(), third.epoch()),
-            (u16::MAX, true, Epoch(4))
-        );
+        let third = Settings {
+            sampled: true,
+            ..settings(u16::MAX, true)
+        };
+        let begun = switch.start(third).expect("was off");
+        assert_eq!((begun.settings(), begun.epoch()), (third, Epoch(4)));
+        assert_eq!(switch.clear().expect("was on").settings(), third);
+    }
+
+    #[test]
+    fn a_reset_of_the_peak_is_seen_and_is_no_new_session() {
+        let switch = Switch::new();
+        let first = switch.start(settings(u16::MAX, true)).expect("was off");
+        let mut seen = vec![first.bits()];
+        for _ in 0..u16::MAX {
+            let now = switch.reset_peak(first).expect("was on");
+            assert!(first.is_of_epoch(now.bits()));
+            assert_eq!(now.settings(), first.settings());
+            seen.push(now.bits());
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 1 << 16);
+        switch.abandon(first);
+        assert_eq!(switch.session(), None);
+        assert_eq!(switch.reset_peak(first), None);
     }
 }

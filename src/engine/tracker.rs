@@ -6,19 +6,22 @@
 //! way round, another thread may be given the address in between and lose its record.
 
 use super::arena::Arena;
-use super::buffers::{Buffers, DEEPEST};
-use super::counters::{Counter, Memory};
+use super::buffers::Buffers;
+use super::counters::{Counter, Shared};
 use super::errno::KeepErrno;
+use super::guard::Guard;
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
-use super::session::{Epoch, Session, Switch};
+use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
-use super::unwind::{Mark, Unwinder};
+use super::threads::{Mine, Threads};
+use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 
 /// Frames read beyond the limit, because those of the allocator and the standard library are
-/// trimmed later.
-const MARGIN: usize = 48;
-/// Frames that are read onto the machine stack of the allocating thread.
-const ON_STACK: usize = 96;
+/// trimmed later: many, where nothing is inlined.
+const MARGIN: usize = if cfg!(debug_assertions) { 48 } else { 24 };
+/// Frames that are read onto the machine stack of the allocating thread. Without optimisation the
+/// tracer needs more of a small stack for itself.
+const ON_STACK: usize = if cfg!(debug_assertions) { 0 } else { 96 };
 
 /// The tracer's state.
 pub(crate) struct Tracker {
@@ -28,7 +31,9 @@ pub(crate) struct Tracker {
     live: Live,
     buffers: Buffers,
     unwinder: Unwinder,
-    memory: Memory,
+    threads: Threads,
+    /// What no thread's ledger counts.
+    shared: Shared,
     lost: LostCounters,
 }
 
@@ -62,7 +67,8 @@ impl Tracker {
             live: Live::new(),
             buffers: Buffers::new(),
             unwinder: Unwinder::new(),
-            memory: Memory::new(),
+            threads: Threads::new(),
+            shared: Shared::new(),
             lost: LostCounters {
                 blocks: Counter::new(),
                 stacks: Counter::new(),
@@ -72,7 +78,7 @@ impl Tracker {
     }
 
     /// The session, if tracing is on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         self.switch.session()
     }
@@ -84,8 +90,7 @@ impl Tracker {
     /// Turns tracing on. `Ok(None)` if it was on; the session then goes on as it was.
     pub(crate) fn start(
         &self,
-        limit: u16,
-        runtime_frames: bool,
+        settings: Settings,
         memory_limit: usize,
     ) -> Result<Option<Session>, NoMemory> {
         if self.session().is_some() {
@@ -97,7 +102,7 @@ impl Tracker {
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NoMemory)?;
         self.unwinder.prepare(&self.arena);
-        let session = self.switch.start(limit, runtime_frames);
+        let session = self.switch.start(settings);
         self.sweep_if_due(session);
         Ok(session)
     }
@@ -124,7 +129,7 @@ impl Tracker {
             && epoch.0.is_multiple_of(SWEEP_EVERY)
         {
             self.live.sweep(epoch);
-            self.memory.refresh(epoch);
+            self.shared.refresh(epoch);
             for counter in [&self.lost.blocks, &self.lost.stacks, &self.lost.replaced] {
                 counter.refresh(epoch);
             }
@@ -138,45 +143,95 @@ impl Tracker {
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
-    pub(crate) fn learn(&self, session: Session, address: usize, size: usize, mark: Mark) {
-        self.record(session, address, 0, size, mark);
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn learn(
+        &self,
+        session: Session,
+        guard: &mut Guard,
+        address: usize,
+        size: usize,
+        caller: Caller,
+    ) {
+        self.record(session, guard, address, 0, size, caller);
     }
 
-    fn record(&self, session: Session, address: usize, old: u64, size: usize, mark: Mark) {
-        let _errno = KeepErrno::new();
-        let stack = self.stack(session, mark);
-        self.note(
-            session.epoch(),
-            address,
-            old,
-            Record {
-                size: size as u64,
-                stack,
-            },
-        );
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn record(
+        &self,
+        session: Session,
+        guard: &mut Guard,
+        address: usize,
+        old: u64,
+        size: usize,
+        caller: Caller,
+    ) {
+        let mut mine = self.threads.mine(&self.arena, guard);
+        let stack = self.stack(session, mine.as_mut(), caller, caller.mark());
+        let record = Record {
+            size: size as u64,
+            stack,
+        };
+        self.note(session, mine.as_ref(), address, old, record);
     }
 
     /// The counting half of [`Tracker::learn`]: `old` bytes are replaced by the record's.
-    fn note(&self, epoch: Epoch, address: usize, old: u64, record: Record) {
-        match self.live.insert(&self.arena, address, record, epoch) {
-            Ok(None) => self.memory.change(epoch, old, record.size),
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn note(
+        &self,
+        session: Session,
+        mine: Option<&Mine>,
+        address: usize,
+        old: u64,
+        record: Record,
+    ) {
+        let epoch = session.epoch();
+        let (old, new) = match self.live.insert(&self.arena, address, record, epoch) {
+            Ok(None) => (old, record.size),
             Ok(Some(stale)) => {
                 self.lost.replaced.add(epoch, 1);
-                self.memory
-                    .change(epoch, old.saturating_add(stale.size), record.size);
+                (old.saturating_add(stale.size), record.size)
             }
             Err(_) => {
                 self.lost.blocks.add(epoch, 1);
-                self.memory.change(epoch, old, 0);
+                (old, 0)
             }
+        };
+        self.change(session, mine, old, new);
+    }
+
+    /// Counts that `old` bytes became `new`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn change(&self, session: Session, mine: Option<&Mine>, old: u64, new: u64) {
+        match mine {
+            Some(mine) => mine.thread.ledger.change(session, old, new, || {
+                self.shared
+                    .current(session.epoch())
+                    .wrapping_add(self.threads.net(session, Some(mine.thread)))
+            }),
+            None => self.change_shared(session, old, new),
         }
     }
 
-    /// Forgets the block at `address`, which this thread owns and is about to give back.
-    #[inline]
-    pub(crate) fn forget(&self, session: Session, address: usize, size: usize) {
+    #[inline(never)]
+    fn change_shared(&self, session: Session, old: u64, new: u64) {
+        self.shared.change(session.epoch(), old, new, || {
+            self.threads.net(session, None)
+        });
+    }
+
+    /// Forgets the block at `address`, which this thread owns and is about to give back. `guard`:
+    /// `None` if it was inside the tracer already.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn forget(
+        &self,
+        session: Session,
+        guard: Option<&mut Guard>,
+        address: usize,
+        size: usize,
+    ) {
         if let Some(record) = self.live.take(address, size, session.epoch()) {
-            self.memory.change(session.epoch(), record.size, 0);
+            let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
+            self.change(session, mine.as_ref(), record.size, 0);
         }
     }
 
@@ -199,24 +254,28 @@ impl Tracker {
 
     /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
     /// call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_move(
         &self,
         session: Session,
+        guard: &mut Guard,
         moving: Option<Moving>,
         address: usize,
         size: usize,
-        mark: Mark,
+        caller: Caller,
     ) {
-        self.record(session, address, self.settle(moving), size, mark);
+        let old = self.settle(moving);
+        self.record(session, guard, address, old, size, caller);
     }
 
     /// `realloc` has moved the block but the new one is not to be recorded.
     pub(crate) fn drop_move(&self, session: Session, moving: Option<Moving>) {
         let old = self.settle(moving);
-        self.memory.change(session.epoch(), old, 0);
+        self.change_shared(session, old, 0);
     }
 
     /// Clears the old place of a moved block and returns its bytes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn settle(&self, moving: Option<Moving>) -> u64 {
         moving.map_or(0, |moving| {
             self.live.finish_move(&moving);
@@ -224,11 +283,40 @@ impl Tracker {
         })
     }
 
-    /// The number of this thread's stack beyond `mark`.
-    pub(crate) fn stack(&self, session: Session, mark: Mark) -> StackId {
-        let len = session.limit() as usize + MARGIN;
+    /// The number of this thread's stack from here on, beyond `mark`.
+    pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
+        let _alone = guard;
+        self.capture(session, super::unwind::here(), mark)
+    }
+
+    /// The number of this thread's stack from `caller` on.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn stack(
+        &self,
+        session: Session,
+        mine: Option<&mut Mine>,
+        caller: Caller,
+        mark: Mark,
+    ) -> StackId {
+        let most = frames_of(session);
+        let known = mine.and_then(|mine| {
+            self.unwinder
+                .recall(&self.arena, &self.stacks, mine.memo(), caller, most)
+        });
+        match known {
+            Some(stack) => stack,
+            None => self.capture(session, caller, mark),
+        }
+    }
+
+    /// Reads the stack as a whole.
+    #[cold]
+    #[inline(never)]
+    fn capture(&self, session: Session, caller: Caller, mark: Mark) -> StackId {
+        let _errno = KeepErrno::new();
+        let len = frames_of(session);
         let read = |buffer: &mut [usize]| {
-            let captured = self.unwinder.capture(&self.arena, mark, buffer);
+            let captured = self.unwinder.capture(&self.arena, caller, mark, buffer);
             let frames = buffer.get(..captured.frames).unwrap_or_default();
             self.stacks.intern(&self.arena, frames, captured.truncated)
         };
@@ -248,7 +336,7 @@ impl Tracker {
 
     /// Counts memory that is not the allocator's: `old` bytes of it became `new`.
     pub(crate) fn change_external(&self, session: Session, old: u64, new: u64) {
-        self.memory.change(session.epoch(), old, new);
+        self.change_shared(session, old, new);
     }
 
     /// The stack of the live block that starts at `address`. Any number may be asked for.
@@ -265,18 +353,41 @@ impl Tracker {
     }
 
     /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest;
-    /// returns its root.
-    pub(crate) fn read_stack(&self, stack: StackId, visit: impl FnMut(usize)) -> StackId {
-        self.stacks.read(stack, visit)
+    /// returns its root. Frames beyond those that a session captures are not part of the stack: they
+    /// may be of another one.
+    pub(crate) fn read_stack(
+        &self,
+        session: Session,
+        stack: StackId,
+        mut visit: impl FnMut(usize),
+    ) -> StackId {
+        let mut left = frames_of(session);
+        let mut cut = false;
+        let root = self
+            .stacks
+            .read(stack, |address| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    visit(address);
+                }
+                None => cut = true,
+            });
+        if cut { StackId::TRUNCATED } else { root }
     }
 
     /// Bytes live now and at most since the session began or the peak was reset.
     pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
-        self.memory.get(session.epoch())
+        let epoch = session.epoch();
+        let current = self.shared.current(epoch) + self.threads.net(session, None);
+        let peak = self.shared.peak(epoch).max(self.threads.peak(session));
+        (current.max(0) as u64, peak.max(current).max(0) as u64)
     }
 
     pub(crate) fn reset_peak(&self, session: Session) {
-        self.memory.reset_peak(session.epoch());
+        if let Some(session) = self.switch.reset_peak(session) {
+            let (current, _) = self.traced_memory(session);
+            self.shared.set_peak(session.epoch(), current);
+        }
     }
 
     pub(crate) fn lost(&self, session: Session) -> Lost {
@@ -292,4 +403,10 @@ impl Tracker {
     pub(crate) fn own_memory(&self) -> usize {
         self.arena.resident()
     }
+}
+
+/// Return addresses that a session captures of a stack.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn frames_of(session: Session) -> usize {
+    session.limit() as usize + MARGIN
 }

@@ -10,6 +10,7 @@ mod threads;
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::allocator::TraceAlloc;
+use super::session::Settings;
 use super::tracker::Tracker;
 
 /// A tracker that lives as long as a static would.
@@ -17,8 +18,18 @@ fn tracker() -> &'static Tracker {
     Box::leak(Box::new(Tracker::new()))
 }
 
+fn settings(limit: u16) -> Settings {
+    Settings {
+        limit,
+        ..Settings::default()
+    }
+}
+
 fn start(tracker: &Tracker) {
-    assert!(matches!(tracker.start(8, false, usize::MAX), Ok(Some(_))));
+    assert!(matches!(
+        tracker.start(settings(8), usize::MAX),
+        Ok(Some(_))
+    ));
 }
 
 fn layout(size: usize) -> Layout {

@@ -124,7 +124,7 @@ fn apply(
             }
         }
         Event::Start => {
-            assert!(tracker.start(8, false, usize::MAX).is_ok());
+            assert!(tracker.start(settings(8), usize::MAX).is_ok());
             oracle.tracing = true;
         }
         Event::Stop => {

@@ -132,12 +132,11 @@ fn a_stacks_number_stays_good_across_sessions() {
     let allocator = TraceAlloc::with_tracker(&heap, tracker);
     start(tracker);
     let block = alloc(&allocator, 10).addr();
-    let stack = tracker
-        .stack_of(tracker.session().expect("tracing"), block)
-        .expect("traced");
+    let session = tracker.session().expect("tracing");
+    let stack = tracker.stack_of(session, block).expect("traced");
     let read = || {
         let mut frames = Vec::new();
-        let root = tracker.read_stack(stack, |address| frames.push(address));
+        let root = tracker.read_stack(session, stack, |address| frames.push(address));
         (frames, root)
     };
     let first = read();
@@ -156,7 +155,7 @@ fn past_the_memory_limit_blocks_are_counted_as_lost() {
     let heap = Heap::new();
     let tracker = tracker();
     let allocator = TraceAlloc::with_tracker(&heap, tracker);
-    assert!(matches!(tracker.start(8, false, 12 << 20), Ok(Some(_))));
+    assert!(matches!(tracker.start(settings(8), 12 << 20), Ok(Some(_))));
     // A megabyte apart: each needs a table of its own.
     let blocks: Vec<_> = (0..200)
         .map(|_| (alloc(&allocator, 16), alloc(&allocator, 1 << 20)))
@@ -176,7 +175,7 @@ fn past_the_memory_limit_blocks_are_counted_as_lost() {
     }
     assert_eq!(state(tracker).0, 0);
     assert!(
-        Tracker::new().start(8, false, 4096).is_err(),
+        Tracker::new().start(settings(8), 4096).is_err(),
         "not even the roots fit"
     );
 }

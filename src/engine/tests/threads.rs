@@ -79,7 +79,7 @@ fn control_calls_at_any_moment_leave_a_clean_state() {
                 barrier.wait();
                 for round in 0..ROUNDS {
                     match (round + seed) % 5 {
-                        0 | 3 => assert!(tracker.start(4, false, usize::MAX).is_ok()),
+                        0 | 3 => assert!(tracker.start(settings(4), usize::MAX).is_ok()),
                         1 => tracker.stop(),
                         2 => tracker.clear(),
                         _ => {
@@ -94,7 +94,7 @@ fn control_calls_at_any_moment_leave_a_clean_state() {
             });
         }
     });
-    assert!(tracker.start(4, false, usize::MAX).is_ok());
+    assert!(tracker.start(settings(4), usize::MAX).is_ok());
     // Every block was freed; a record that is left was lost sight of.
     let (current, _, sizes) = state(tracker);
     assert_eq!((current, sizes), (0, vec![]));

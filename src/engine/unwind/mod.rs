@@ -1,49 +1,87 @@
 //! Reads the call stack of the thread that allocates.
 //!
 //! One type, [`Unwinder`], with a back-end chosen here and nowhere else. A back-end reads nothing
-//! but the running thread's own stack and tables that need no lock, stops as soon as the buffer is
-//! full, and leaves out its own frames and the tracer's: everything at or below the address `mark`
-//! on the stack.
+//! but the running thread's own stack and tables that need no lock, and leaves out its own frames
+//! and the tracer's: everything below the [`Mark`] on the stack.
 //!
-//! - `cfi`, on Linux x86_64 with glibc: call-frame information, compiled once per return address; what that
-//!   form cannot express is left to `portable`, the whole stack at a time
+//! - `cfi`, on Linux: call-frame information, compiled once per return address, and what is known of
+//!   the last stacks of each thread; what has no such form is left to `portable`, the whole stack
+//!   at a time
 //! - `portable`: the platform's own unwinder
 //! - `noop`: reads nothing
 
-#[cfg(all(
-    target_os = "linux",
-    target_env = "gnu",
-    target_arch = "x86_64",
-    target_pointer_width = "64",
-    not(miri)
-))]
-#[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
-#[path = "cfi/mod.rs"]
-mod backend;
+/// Items for the systems that the back-end `cfi` is for.
+macro_rules! with_cfi {
+    ($($item:item)*) => {
+        $(
+            #[cfg(all(
+                target_os = "linux",
+                any(target_env = "gnu", target_env = "musl"),
+                any(target_arch = "x86_64", target_arch = "aarch64"),
+                target_pointer_width = "64",
+                target_endian = "little",
+                not(miri)
+            ))]
+            $item
+        )*
+    };
+}
+
+/// Items for all other systems.
+macro_rules! without_cfi {
+    ($($item:item)*) => {
+        $(
+            #[cfg(not(all(
+                target_os = "linux",
+                any(target_env = "gnu", target_env = "musl"),
+                any(target_arch = "x86_64", target_arch = "aarch64"),
+                target_pointer_width = "64",
+                target_endian = "little",
+                not(miri)
+            )))]
+            $item
+        )*
+    };
+}
+
+with_cfi! {
+    #[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
+    mod cfi;
+    pub(crate) use cfi::{Memo, Unwinder, entry, here};
+}
+
+without_cfi! {
+    #[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
+    mod forgetful;
+    // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a
+    // process-wide lock.
+    #[cfg(any(miri, all(windows, target_arch = "x86")))]
+    mod noop;
+    #[cfg(any(miri, all(windows, target_arch = "x86")))]
+    use noop as backend;
+    #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
+    use portable as backend;
+    pub(crate) use backend::Unwinder;
+    pub(crate) use forgetful::{Memo, entry, here};
+}
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod portable;
 
-#[cfg(not(any(
-    all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        target_pointer_width = "64"
-    ),
-    miri,
-    all(windows, target_arch = "x86")
-)))]
-use portable as backend;
+/// Frames of the deepest stack that can be asked for, and room for those that are left out later.
+pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
 
-// Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
-// lock.
-#[cfg(any(miri, all(windows, target_arch = "x86")))]
-#[path = "noop.rs"]
-mod backend;
-
-pub(crate) use backend::Unwinder;
+/// The registers of a function that has made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The address that the call returns to.
+    pub(crate) pc: usize,
+    /// The stack pointer that it returns with.
+    pub(crate) sp: usize,
+    /// The frame register.
+    pub(crate) fp: usize,
+}
 
 /// Return addresses of a stack, from the most recent to the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +92,20 @@ pub(crate) struct Captured {
     pub(crate) truncated: bool,
 }
 
-/// A place on the stack of the function that the program called: frames up to and including it are
-/// the tracer's own.
+/// A place on the stack: frames with their stack pointer below it are the tracer's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 
 impl Mark {
-    /// `local` is a variable of the tracer's outermost function, which must not be inlined into its
-    /// caller.
-    pub(crate) fn at<T>(local: &T) -> Self {
-        Self(std::ptr::from_ref(local).addr())
+    /// Above the function that has the variable `local` and was not inlined into its caller.
+    pub(crate) fn above<T>(local: &T) -> Self {
+        Self(std::ptr::from_ref(local).addr() + 1)
+    }
+}
+
+impl Caller {
+    /// Above the function that it has called.
+    pub(crate) fn mark(self) -> Mark {
+        Mark(self.sp)
     }
 }

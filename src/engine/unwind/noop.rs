@@ -1,6 +1,6 @@
 //! Reads no stack: blocks are recorded with their size alone.
 
-use super::{Captured, Mark};
+use super::{Caller, Captured, Mark};
 use crate::engine::arena::Arena;
 
 /// Has no state.
@@ -13,7 +13,13 @@ impl Unwinder {
 
     pub(crate) fn prepare(&self, _arena: &Arena) {}
 
-    pub(crate) fn capture(&self, _arena: &Arena, _mark: Mark, _buffer: &mut [usize]) -> Captured {
+    pub(crate) fn capture(
+        &self,
+        _arena: &Arena,
+        _caller: Caller,
+        _mark: Mark,
+        _buffer: &mut [usize],
+    ) -> Captured {
         Captured {
             frames: 0,
             truncated: false,

@@ -3,8 +3,10 @@
 //!
 //! `backtrace::trace` would take a lock that every thread shares; the form without it is sound here
 //! because the platforms on which it is not are left to the no-op back-end.
+//!
+//! It starts from its own frame, so it does not need the caller's registers.
 
-use super::{Captured, Mark};
+use super::{Caller, Captured, Mark};
 use crate::engine::arena::Arena;
 
 /// Has no state.
@@ -22,7 +24,13 @@ impl Unwinder {
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
-    pub(crate) fn capture(&self, _arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
+    pub(crate) fn capture(
+        &self,
+        _arena: &Arena,
+        _caller: Caller,
+        mark: Mark,
+        buffer: &mut [usize],
+    ) -> Captured {
         capture(mark, buffer)
     }
 }
@@ -34,7 +42,7 @@ fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
         // The stack grows down: a frame whose stack pointer is not beyond the mark belongs to the
         // tracer.
         let stack_pointer = frame.sp().addr();
-        if stack_pointer != 0 && stack_pointer <= mark.0 {
+        if stack_pointer != 0 && stack_pointer < mark.0 {
             return true;
         }
         let address = frame.ip().addr();

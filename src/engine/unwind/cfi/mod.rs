@@ -2,13 +2,16 @@
 //!
 //! What has to be done to get from a function to its caller depends on the return address alone: it
 //! is worked out once from `.eh_frame` and kept as one word, a [`Row`](row::Row). The walk is then a
-//! look-up and two loads per frame.
+//! look-up and two loads per frame, and each thread remembers its last walks, so that most of them
+//! come down to comparing what they have read ([`Memo`](memo::Memo)).
 //!
-//! The row form covers what compilers emit for ordinary functions. Anything else makes the walk give
-//! up and the platform's unwinder read the whole stack: signal frames, procedure linkage tables,
-//! realigned stacks, code without call-frame information, code that could be unloaded, and stacks
-//! whose bounds are not known. So a stack is read exactly, or by somebody else.
+//! Frames of interrupted functions, aligned frames, and stacks that lead from one to another are
+//! walked too, but not remembered. Anything else makes the walk give up and the platform's unwinder
+//! read the whole stack: code without call-frame information, code that could be unloaded, and
+//! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
 
+mod arch;
+mod memo;
 mod modules;
 mod row;
 mod rows;
@@ -19,8 +22,12 @@ mod tests;
 mod walk;
 
 use super::portable;
-use super::{Captured, Mark};
+use super::{Caller, Captured, Mark};
 use crate::engine::arena::Arena;
+use crate::engine::stacks::{StackId, Stacks};
+
+pub(crate) use arch::{entry, here};
+pub(crate) use memo::Memo;
 
 use modules::Modules;
 use rows::Rows;
@@ -56,10 +63,39 @@ impl Unwinder {
         self.portable.prepare(arena);
     }
 
-    /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
+    /// The stack of `caller`, of whose frames the `most` most recent count: if there are more, the
+    /// others are not to be looked at. `None` if it must be captured, or there is no room for it.
+    #[inline(always)]
+    pub(crate) fn recall(
+        &self,
+        arena: &Arena,
+        stacks: &Stacks,
+        memo: &mut Memo,
+        caller: Caller,
+        most: usize,
+    ) -> Option<StackId> {
+        if most > memo::MOST {
+            return None;
+        }
+        let tables = memo::Tables {
+            arena,
+            unwinder: self,
+            stacks,
+        };
+        memo.stack(tables, caller, most)
+    }
+
+    /// Fills `buffer` with the return addresses of this thread's stack from `caller` on, those
+    /// beyond `mark`.
     #[inline(never)]
-    pub(crate) fn capture(&self, arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Captured {
-        self.walk(arena, mark, buffer)
-            .unwrap_or_else(|| self.portable.capture(arena, mark, buffer))
+    pub(crate) fn capture(
+        &self,
+        arena: &Arena,
+        caller: Caller,
+        mark: Mark,
+        buffer: &mut [usize],
+    ) -> Captured {
+        self.walk(arena, caller, mark, buffer)
+            .unwrap_or_else(|| self.portable.capture(arena, caller, mark, buffer))
     }
 }

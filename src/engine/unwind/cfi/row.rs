@@ -1,32 +1,40 @@
 //! One step of the walk: how to get from a function to its caller, at one place in the code.
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, LittleEndian, RegisterRule, UnwindContext,
-    UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, LittleEndian,
+    Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection,
+    UnwindTableRow,
 };
 
+use super::arch::PROCESSOR;
 use super::modules::Module;
 
-/// The caller's stack pointer (the canonical frame address, CFA) and frame register, relative to the
-/// function's own.
+/// The caller's stack pointer (the canonical frame address, CFA), return address and frame register,
+/// relative to the function's own.
 ///
 /// ```text
-///  63          32 31          16 15   4    3      2   0
-/// | CFA offset   | rbp offset   | 0   | saved | kind |
+///  63          32 31          16 15           4    3      2   0
+/// | CFA offset   | fp offset    | ra offset    | saved | kind |
 /// ```
 ///
-/// The return address is at CFA - 8. `saved`: the caller's `rbp` is at CFA + 8 * (rbp offset), else
-/// it is still in the register.
+/// The return address is at CFA + 8 * (ra offset); where that is the same for all functions of a
+/// processor, the offset is left at 0. `saved`: the caller's frame register is at CFA + 8 * (fp
+/// offset), else it is still in the register. In an aligned frame both offsets, of the CFA and of the
+/// frame register, are relative to the frame register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row(u64);
 
 /// What a row says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// CFA = `rsp` + offset.
+    /// CFA = stack pointer + offset.
     FromStackPointer,
-    /// CFA = `rbp` + offset.
+    /// CFA = frame register + offset.
     FromFramePointer,
+    /// CFA = the word at frame register + offset: some compilers keep it there in an aligned frame.
+    FromFrame,
+    /// The caller was interrupted by a signal; the kernel has saved its registers.
+    Signal,
     /// There is no caller.
     Oldest,
     /// The step has no such form, or there is no call-frame information.
@@ -37,6 +45,8 @@ const FROM_STACK_POINTER: u64 = 1;
 const FROM_FRAME_POINTER: u64 = 2;
 const OLDEST: u64 = 3;
 const OTHER: u64 = 4;
+const FROM_FRAME: u64 = 5;
+const SIGNAL: u64 = 6;
 const SAVED: u64 = 8;
 
 impl Row {
@@ -51,60 +61,82 @@ impl Row {
         Self(bits)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn kind(self) -> Kind {
         match self.0 & 7 {
             FROM_STACK_POINTER => Kind::FromStackPointer,
             FROM_FRAME_POINTER => Kind::FromFramePointer,
+            FROM_FRAME => Kind::FromFrame,
+            SIGNAL => Kind::Signal,
             OLDEST => Kind::Oldest,
             _ => Kind::Other,
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn cfa_offset(self) -> isize {
         (self.0 as i64 >> 32) as isize
     }
 
-    /// Where the caller's `rbp` was saved, in bytes from the CFA.
-    #[inline]
-    pub(super) fn saved_frame_pointer(self) -> Option<isize> {
+    /// Where the return address is, for the function whose CFA is `cfa`.
+    #[inline(always)]
+    pub(super) fn return_slot(self, cfa: usize) -> usize {
+        let offset = match PROCESSOR.return_slot {
+            Some(offset) => offset,
+            None => ((self.0 as i16) >> 4) as isize * 8,
+        };
+        cfa.wrapping_add_signed(offset)
+    }
+
+    /// Where the caller's frame register was saved; `base` is the function's CFA, and in an aligned
+    /// frame its frame register.
+    #[inline(always)]
+    pub(super) fn saved_frame_pointer(self, base: usize) -> Option<usize> {
         let words = (self.0 >> 16) as i16;
-        (self.0 & SAVED != 0).then_some(words as isize * 8)
+        (self.0 & SAVED != 0).then(|| base.wrapping_add_signed(words as isize * 8))
     }
 
     /// The row for the code that `return_address` returns to.
     pub(super) fn compile(module: &Module, return_address: usize) -> Self {
         compile(module, return_address).unwrap_or(Self::OTHER)
     }
-
-    fn new(cfa: &CfaRule<usize>, frame_pointer: Option<RegisterRule<usize>>) -> Option<Self> {
-        let CfaRule::RegisterAndOffset { register, offset } = *cfa else {
-            return None;
-        };
-        let base = match register {
-            X86_64::RSP => FROM_STACK_POINTER,
-            X86_64::RBP => FROM_FRAME_POINTER,
-            _ => return None,
-        };
-        let cfa_offset = i32::try_from(offset).ok()?;
-        let saved = match frame_pointer {
-            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => 0,
-            Some(RegisterRule::Offset(at)) if at % 8 == 0 => {
-                SAVED | u64::from(i16::try_from(at / 8).ok()? as u16) << 16
-            }
-            _ => return None,
-        };
-        Some(Self(u64::from(cfa_offset as u32) << 32 | saved | base))
-    }
 }
+
+/// Words in a row's field of `bits`, or `None` if they do not fit or are no words.
+fn words(offset: i64, bits: u32) -> Option<u64> {
+    let most = 1 << (bits - 1);
+    let words = offset / 8;
+    (offset % 8 == 0 && (-most..most).contains(&words)).then(|| words as u64 & ((1 << bits) - 1))
+}
+
+fn encode(kind: u64, cfa_offset: i64, return_slot: i64, saved_at: Option<i64>) -> Option<Row> {
+    let cfa_offset = u64::from(i32::try_from(cfa_offset).ok()? as u32);
+    let return_slot = match PROCESSOR.return_slot {
+        Some(fixed) if fixed as i64 == return_slot => 0,
+        Some(_) => return None,
+        None => words(return_slot, 12)?,
+    };
+    let saved = match saved_at {
+        Some(at) => SAVED | words(at, 16)? << 16,
+        None => 0,
+    };
+    Some(Row(cfa_offset << 32 | saved | return_slot << 4 | kind))
+}
+
+type Frames = EhFrame<EndianSlice<'static, LittleEndian>>;
+
+const ENCODING: Encoding = Encoding {
+    format: Format::Dwarf32,
+    version: 4,
+    address_size: 8,
+};
 
 /// Room for the rules of all general registers and some more, on the machine stack: this runs
 /// inside an allocation.
 struct OnStack;
 
 impl UnwindContextStorage<usize> for OnStack {
-    type Rules = [(gimli::Register, RegisterRule<usize>); 24];
+    type Rules = [(gimli::Register, RegisterRule<usize>); 40];
     type Stack = [UnwindTableRow<usize, Self>; 3];
 }
 
@@ -118,21 +150,65 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
         .ok()?;
     let frames_at = header.eh_frame_ptr().direct().ok()?;
     let bases = bases.set_eh_frame(frames_at);
-    let frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
-    let entry = header
-        .table()?
+    let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
+    frames.set_vendor(PROCESSOR.vendor);
+    let table = header.table()?;
+    let entry = table
         .fde_for_address(&frames, &bases, pc, EhFrame::cie_from_offset)
         .ok()?;
     if entry.is_signal_trampoline() {
-        return None;
+        return Some(Row(SIGNAL));
     }
     let mut context: UnwindContext<usize, OnStack> = UnwindContext::new_in();
     let rules = entry
         .unwind_info_for_address(&frames, &bases, &mut context, pc)
         .ok()?;
-    match rules.register(X86_64::RA)? {
-        RegisterRule::Undefined => Some(Row(OLDEST)),
-        RegisterRule::Offset(-8) => Row::new(rules.cfa(), rules.register(X86_64::RBP)),
-        _ => None,
+    let return_slot = match rules.register(PROCESSOR.return_address)? {
+        RegisterRule::Undefined => return Some(Row(OLDEST)),
+        RegisterRule::Offset(at) => at,
+        _ => return None,
+    };
+    let frame_pointer = rules.register(PROCESSOR.frame_pointer);
+    let (kind, cfa_offset, saved_at) = match (rules.cfa(), frame_pointer) {
+        (CfaRule::Expression(cfa), Some(RegisterRule::Expression(saved))) => (
+            FROM_FRAME,
+            in_frame(cfa, &frames, true)?,
+            Some(in_frame(&saved, &frames, false)?),
+        ),
+        (CfaRule::RegisterAndOffset { register, offset }, saved) => {
+            let kind = match *register {
+                it if it == PROCESSOR.stack_pointer => FROM_STACK_POINTER,
+                it if it == PROCESSOR.frame_pointer => FROM_FRAME_POINTER,
+                _ => return None,
+            };
+            let saved_at = match saved {
+                None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => None,
+                Some(RegisterRule::Offset(at)) => Some(at),
+                _ => return None,
+            };
+            (kind, *offset, saved_at)
+        }
+        _ => return None,
+    };
+    encode(kind, cfa_offset, return_slot, saved_at)
+}
+
+/// The offset in an expression that says "the address frame register + offset", or, if `load`, "the
+/// word there".
+fn in_frame(expression: &UnwindExpression<usize>, frames: &Frames, load: bool) -> Option<i64> {
+    let expression = expression.get(frames).ok()?;
+    let mut operations = expression.operations(ENCODING);
+    let offset = match operations.next().ok()? {
+        Some(Operation::RegisterOffset {
+            register, offset, ..
+        }) if register == PROCESSOR.frame_pointer => offset,
+        _ => return None,
+    };
+    if load {
+        match operations.next().ok()? {
+            Some(Operation::Deref { size: 8, .. }) => {}
+            _ => return None,
+        }
     }
+    operations.next().ok()?.is_none().then_some(offset)
 }

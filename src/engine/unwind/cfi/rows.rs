@@ -1,8 +1,8 @@
 //! Rows by return address: compiled when first needed, then found without a lock.
 //!
-//! Open addressing in a table of fixed size, which only fills: code stays, so rows do too. A program
-//! with more return addresses than fit has the rest compiled every time, which costs as much as the
-//! platform's unwinder does.
+//! Open addressing in a table that only fills: code stays, so rows do too. A full table is followed
+//! by another of the same size; rows are looked for in each in turn, and those that were needed
+//! first are in the first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -24,92 +24,143 @@ zeroed_struct!(Slot {
 
 const BITS: u32 = 17;
 const SLOTS: usize = 1 << BITS;
-/// More are not inserted, so that searches stay short.
+/// More are not inserted, so that searches stay short and come to an end.
 const MOST: u32 = SLOTS as u32 / 4 * 3;
+/// Tables: rows for three million return addresses. More are compiled every time.
+const TABLES: usize = 32;
 
 /// Return addresses of one stretch of code share pages of the table: log2 of its bytes.
 const STRETCH_BITS: u32 = 11;
 
-/// The table.
-pub(super) struct Rows {
+struct Table {
     slots: OnceRef<'static, [Slot; SLOTS]>,
     used: AtomicU32,
 }
 
+/// The tables.
+pub(super) struct Rows([Table; TABLES]);
+
+/// What one table says of an address.
+enum Found {
+    Row(Row),
+    /// Not here, where the search ended.
+    Free(usize),
+}
+
 impl Rows {
     pub(super) const fn new() -> Self {
-        Self {
-            slots: OnceRef::new(),
-            used: AtomicU32::new(0),
-        }
+        Self(
+            [const {
+                Table {
+                    slots: OnceRef::new(),
+                    used: AtomicU32::new(0),
+                }
+            }; TABLES],
+        )
     }
 
     pub(super) fn prepare(&self, arena: &Arena) {
-        // Without memory for it every row is compiled anew.
-        let _ = arena.first_use(&self.slots);
+        if let Some(first) = self.0.first() {
+            // Without memory for it every row is compiled anew.
+            let _ = arena.first_use(&first.slots);
+        }
     }
 
     /// The row for the code that `return_address` returns to; `compile` works it out if it is not
     /// there yet.
     #[inline]
-    pub(super) fn get(&self, return_address: usize, compile: impl FnOnce() -> Option<Row>) -> Row {
-        let Some(slots) = self.slots.get() else {
-            return compile().unwrap_or(Row::OTHER);
-        };
-        let mut at = first_slot(return_address);
-        loop {
-            let Some(slot) = slots.get(at) else {
-                return Row::OTHER;
-            };
-            let found = slot.return_address.load(Ordering::Acquire);
-            if found == return_address as u64 {
-                let row = slot.row.load(Ordering::Acquire);
-                if row != 0 {
-                    return Row::from_bits(row);
-                }
-                return compile().unwrap_or(Row::OTHER);
-            }
-            if found == 0 {
-                // Without room to work it out in, it is not known this time only.
-                return match compile() {
-                    Some(row) => self.add(slots, return_address, row, at),
-                    None => Row::OTHER,
-                };
-            }
-            at = (at + 1) % SLOTS;
+    pub(super) fn get(
+        &self,
+        arena: &Arena,
+        return_address: usize,
+        compile: impl FnOnce() -> Option<Row>,
+    ) -> Row {
+        if let Some(slots) = self.0.first().and_then(|first| first.slots.get())
+            && let Found::Row(row) = find(slots, return_address)
+        {
+            return row;
         }
+        self.get_later(arena, return_address, compile)
     }
 
     #[cold]
+    #[inline(never)]
+    fn get_later(
+        &self,
+        arena: &Arena,
+        return_address: usize,
+        compile: impl FnOnce() -> Option<Row>,
+    ) -> Row {
+        for table in &self.0 {
+            let Some(slots) = arena.first_use(&table.slots) else {
+                break;
+            };
+            let free = match find(slots, return_address) {
+                Found::Row(row) => return row,
+                Found::Free(at) => at,
+            };
+            if table.used.load(Ordering::Relaxed) < MOST {
+                // Without room to work it out in, it is not known this time only.
+                let row = compile();
+                if let Some(row) = row {
+                    table.add(slots, return_address, row, free);
+                }
+                return row.unwrap_or(Row::OTHER);
+            }
+        }
+        compile().unwrap_or(Row::OTHER)
+    }
+}
+
+#[inline]
+fn find(slots: &[Slot; SLOTS], return_address: usize) -> Found {
+    let mut at = first_slot(return_address);
+    while let Some(slot) = slots.get(at) {
+        let found = slot.return_address.load(Ordering::Acquire);
+        if found == return_address as u64 {
+            let row = slot.row.load(Ordering::Acquire);
+            if row != 0 {
+                return Found::Row(Row::from_bits(row));
+            }
+            break;
+        }
+        if found == 0 {
+            break;
+        }
+        at = (at + 1) % SLOTS;
+    }
+    Found::Free(at)
+}
+
+impl Table {
     fn add(
         &self,
         slots: &'static [Slot; SLOTS],
         return_address: usize,
         row: Row,
         first_free: usize,
-    ) -> Row {
-        if self.used.load(Ordering::Relaxed) >= MOST {
-            return row;
-        }
+    ) {
+        let wanted = return_address as u64;
         let mut at = first_free;
         while let Some(slot) = slots.get(at) {
-            let wanted = return_address as u64;
-            match slot.return_address.compare_exchange(
+            let before = slot.return_address.compare_exchange(
                 0,
                 wanted,
                 Ordering::AcqRel,
                 Ordering::Acquire,
-            ) {
+            );
+            match before {
                 Ok(_) => {
                     self.used.fetch_add(1, Ordering::Relaxed);
-                    slot.row.store(row.bits(), Ordering::Release);
-                    break;
+                    return slot.row.store(row.bits(), Ordering::Release);
                 }
-                Err(taken) if taken == wanted => break,
+                // Whoever took the slot found the same row.
+                Err(taken) if taken == wanted => {
+                    return slot.row.store(row.bits(), Ordering::Release);
+                }
                 Err(_) => at = (at + 1) % SLOTS,
             }
         }
-        row
     }
 }
 
@@ -120,4 +171,40 @@ fn first_slot(return_address: usize) -> usize {
     let scattered = stretch.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BITS);
     let within = return_address >> 2 & 127;
     (scattered as usize & !127) | within
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(n: usize) -> Row {
+        Row::from_bits(n as u64 + 1)
+    }
+
+    #[test]
+    fn rows_are_compiled_once_however_many_there_are() {
+        let (arena, rows) = (Arena::new(), Rows::new());
+        // One table is full after 98,304.
+        let addresses = || (1..=250_000).map(|n| n * 20);
+        for address in addresses() {
+            let got = rows.get(&arena, address, || Some(row(address)));
+            assert_eq!(got, row(address));
+        }
+        for address in addresses() {
+            let got = rows.get(&arena, address, || panic!("compiled twice"));
+            assert_eq!(got, row(address));
+        }
+        assert!(rows.0[2].slots.get().is_some() && rows.0[3].slots.get().is_none());
+    }
+
+    #[test]
+    fn without_memory_rows_are_compiled_every_time() {
+        let (arena, rows) = (Arena::new(), Rows::new());
+        arena.set_limit(0);
+        rows.prepare(&arena);
+        for _ in 0..2 {
+            assert_eq!(rows.get(&arena, 4711, || Some(row(1))), row(1));
+        }
+        assert_eq!(rows.get(&arena, 4711, || None), Row::OTHER);
+    }
 }

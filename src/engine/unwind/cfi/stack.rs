@@ -1,7 +1,8 @@
 //! Where the running thread's stack ends, so that nothing beyond it is read.
 
-use std::arch::asm;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::arch::thread_pointer;
 
 /// Largest stack that a thread is believed to have, in bytes.
 const LARGEST_THREAD_STACK: usize = 1 << 30;
@@ -63,14 +64,4 @@ impl MainStack {
         let start = self.start.load(Ordering::Relaxed);
         (start..end).contains(&stack_pointer).then_some(end)
     }
-}
-
-#[inline]
-fn thread_pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: on x86_64 Linux the first word at `fs` is the thread pointer itself.
-    unsafe {
-        asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly, pure))
-    };
-    pointer
 }

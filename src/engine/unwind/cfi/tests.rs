@@ -1,29 +1,78 @@
 //! The walk against the platform's unwinder: the same addresses, frame by frame.
 
+use std::cell::RefCell;
 use std::hint::black_box;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
 /// One unwinder for all tests, as in a program.
 static UNWINDER: Unwinder = Unwinder::new();
 static ARENA: Arena = Arena::new();
+static STACKS: Stacks = Stacks::new();
+
+thread_local! {
+    static MEMO: RefCell<Box<Memo>> = RefCell::new({
+        // SAFETY: zeroed memory is an empty one.
+        unsafe { Box::new_zeroed().assume_init() }
+    });
+}
 
 fn prepare() {
     UNWINDER.prepare(&ARENA);
 }
 
-/// Captures in both ways from here and compares what lies beyond this function. Returns the depth.
+/// What a thread remembers, asked as the tracker does: the first `limit` frames of it.
+fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
+    let stack = MEMO.with_borrow_mut(|memo| {
+        UNWINDER.recall(&ARENA, &STACKS, memo, caller, limit)
+    })?;
+    let mut frames = Vec::new();
+    STACKS.read(stack, |address| frames.push(address));
+    frames.truncate(limit);
+    Some(frames)
+}
+
+/// The registers of the function that called the one that asks.
+#[inline(always)]
+fn caller() -> Caller {
+    let here = here();
+    let row = UNWINDER.row(&ARENA, here.pc);
+    match walk::step(here, row, usize::MAX) {
+        walk::Beyond::Caller(step) => step.caller,
+        _ => panic!("an ordinary function"),
+    }
+}
+
+/// Captures in all ways from the caller on and compares. Returns the depth.
 #[inline(never)]
 fn compare(limit: usize) -> usize {
-    let frame = 0_u8;
-    let mark = Mark::at(black_box(&frame));
+    let caller = caller();
+    compare_from(caller, limit, true)
+}
+
+/// `plain`: the stack is one that a thread remembers.
+#[inline(never)]
+fn compare_from(caller: Caller, limit: usize, plain: bool) -> usize {
+    let mark = caller.mark();
     let (mut walked, mut unwound) = (vec![0; limit], vec![0; limit]);
     let ours = UNWINDER
-        .walk(&ARENA, mark, &mut walked)
-        .expect("an ordinary stack");
-    let theirs = UNWINDER.portable.capture(&ARENA, mark, &mut unwound);
+        .walk(&ARENA, caller, mark, &mut walked)
+        .expect("a stack that can be walked");
+    let theirs = UNWINDER
+        .portable
+        .capture(&ARENA, caller, mark, &mut unwound);
     assert_eq!(ours, theirs);
     assert_eq!(walked[..ours.frames], unwound[..theirs.frames]);
+    // The second time it is recalled and not walked.
+    for _ in 0..2 {
+        let recalled = recalled(caller, limit);
+        assert_eq!(recalled.is_some(), plain && limit <= memo::MOST);
+        if let Some(recalled) = recalled {
+            assert_eq!(recalled, unwound[..theirs.frames]);
+        }
+    }
     ours.frames
 }
 
@@ -136,23 +185,22 @@ fn library_callbacks_agree() {
 }
 
 #[test]
-fn a_signal_handler_is_left_to_the_platforms_unwinder() {
-    static RESULT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+fn a_signal_handler_and_what_it_interrupted_agree() {
+    static DEPTH: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn handler(_: i32) {
-        let frame = 0_u8;
-        let mark = Mark::at(black_box(&frame));
-        let given_up = UNWINDER.walk(&ARENA, mark, &mut [0; 200]).is_none();
-        let captured = UNWINDER.capture(&ARENA, mark, &mut [0; 200]);
-        let result = if given_up { captured.frames } else { 0 };
-        RESULT.store(result, std::sync::atomic::Ordering::SeqCst);
+        DEPTH.store(compare_from(caller(), 200, false), Ordering::SeqCst);
     }
     prepare();
     let address = handler as extern "C" fn(i32) as usize;
-    // SAFETY: the handler does nothing that a handler must not.
+    // SAFETY: the handler does nothing that a handler must not, when the signal is raised by the
+    // thread itself.
     unsafe { libc::signal(libc::SIGUSR2, address) };
-    // SAFETY: sends the signal to this thread.
-    unsafe { libc::raise(libc::SIGUSR2) };
-    assert!(RESULT.load(std::sync::atomic::Ordering::SeqCst) > 5);
+    for depth in 0..10 {
+        // SAFETY: sends the signal to this thread.
+        recurse(depth, &mut || drop(unsafe { libc::raise(libc::SIGUSR2) }));
+        let depth = DEPTH.load(Ordering::SeqCst);
+        assert!((6..200).contains(&depth), "{depth}");
+    }
 }
 
 #[test]

@@ -1,109 +1,179 @@
-//! The walk itself.
-
-use std::arch::asm;
+//! The walk itself: a look-up and two loads per frame.
 
 use super::Unwinder;
+use super::arch::{PROCESSOR, plain};
 use super::row::{Kind, Row};
 use crate::engine::arena::Arena;
-use crate::engine::unwind::{Captured, Mark};
+use crate::engine::unwind::{Caller, Captured, Mark};
 
-/// The registers that a step needs.
+/// Stacks that one walk leads over: a program may put frames on stacks of its own, or be interrupted
+/// on one and handle the signal on another.
+const MOST_STACKS: u32 = 64;
+
+/// One step outwards and all that it read.
 #[derive(Clone, Copy)]
-struct Registers {
-    /// As a return address: of the instruction after the one that counts.
-    pc: usize,
-    sp: usize,
-    bp: usize,
+pub(super) struct Step {
+    pub(super) caller: Caller,
+    /// Where the return address was found, and what was there.
+    pub(super) return_slot: usize,
+    pub(super) return_word: usize,
+    /// Where the caller's frame register was found, if not in the register.
+    pub(super) frame_pointer_slot: Option<usize>,
 }
 
-impl Registers {
-    #[inline(always)]
-    fn here() -> Self {
-        let (pc, sp, bp);
-        // SAFETY: copies registers. The stack pointer and the row of this place agree, since the
-        // instructions follow each other and leave the stack alone.
-        unsafe {
-            asm!(
-                "lea {pc}, [rip]",
-                "mov {sp}, rsp",
-                "mov {bp}, rbp",
-                pc = out(reg) pc,
-                sp = out(reg) sp,
-                bp = out(reg) bp,
-                options(nomem, nostack, preserves_flags)
-            );
-        }
-        Self { pc, sp, bp }
+/// What lies beyond a frame.
+pub(super) enum Beyond {
+    Caller(Step),
+    /// Nothing: this is the oldest frame. With the word that said so, if one did.
+    Nothing(Option<usize>),
+    /// A step that is not plain.
+    Unknown,
+}
+
+/// A plain step from `frame` by its `row`.
+///
+/// Reads words of the frame alone: above its stack pointer, below the caller's, and below `end`,
+/// where the stack ends. Each frame begins where the one before it ends, so a walk of such steps
+/// comes to an end whatever the call-frame information says.
+#[inline]
+pub(super) fn step(frame: Caller, row: Row, end: usize) -> Beyond {
+    let base = match row.kind() {
+        Kind::FromStackPointer => frame.sp,
+        Kind::FromFramePointer => frame.fp,
+        Kind::Oldest => return Beyond::Nothing(None),
+        Kind::FromFrame | Kind::Signal | Kind::Other => return Beyond::Unknown,
+    };
+    let cfa = base.wrapping_add_signed(row.cfa_offset());
+    let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot % 8 == 0;
+    let return_slot = row.return_slot(cfa);
+    if cfa <= frame.sp || cfa > end || !inside(return_slot) {
+        return Beyond::Unknown;
     }
+    let frame_pointer_slot = row.saved_frame_pointer(cfa);
+    let fp = match frame_pointer_slot {
+        None => frame.fp,
+        // SAFETY: checked: aligned, and inside the frame.
+        Some(slot) if inside(slot) => unsafe { read(slot) },
+        Some(_) => return Beyond::Unknown,
+    };
+    // SAFETY: checked: aligned, and inside the frame.
+    let return_word = unsafe { read(return_slot) };
+    if return_word == 0 {
+        return Beyond::Nothing(Some(return_slot));
+    }
+    Beyond::Caller(Step {
+        caller: Caller {
+            pc: plain(return_word),
+            sp: cfa,
+            fp,
+        },
+        return_slot,
+        return_word,
+        frame_pointer_slot,
+    })
 }
 
 impl Unwinder {
-    /// Return addresses of this thread's stack beyond `mark`; `None` if there is a frame on the way
-    /// that only the platform's unwinder can step over.
-    ///
-    /// Reads words between the stack pointer and the end of the stack, each above the last frame's:
-    /// so the walk ends, whatever the call-frame information says.
+    /// Return addresses of this thread's stack from `frame` on, those at and beyond `mark`; `None`
+    /// if there is a frame on the way that only the platform's unwinder can step over.
     #[inline(never)]
-    pub(super) fn walk(&self, arena: &Arena, mark: Mark, buffer: &mut [usize]) -> Option<Captured> {
-        let Registers {
-            mut pc,
-            mut sp,
-            mut bp,
-        } = Registers::here();
-        let end = self.main_stack.end_of(sp)?;
-        let mut frames = 0;
+    pub(super) fn walk(
+        &self,
+        arena: &Arena,
+        mut frame: Caller,
+        mark: Mark,
+        buffer: &mut [usize],
+    ) -> Option<Captured> {
+        let mut end = self.main_stack.end_of(frame.sp)?;
+        let mut stacks = 1;
+        // An interrupted function has not called anything: its row is that of the address itself,
+        // and rows are asked for by the address after the one that counts.
+        let mut interrupted = 0;
+        let mut captured = Captured {
+            frames: 0,
+            truncated: false,
+        };
         loop {
-            let row = self.rows.get(pc, || self.compile(arena, pc));
-            let base = match row.kind() {
-                Kind::FromStackPointer => sp,
-                Kind::FromFramePointer => bp,
-                Kind::Oldest => {
-                    return Some(Captured {
-                        frames,
-                        truncated: false,
-                    });
-                }
-                Kind::Other => return None,
-            };
-            let cfa = base.wrapping_add_signed(row.cfa_offset());
-            if cfa <= sp || cfa > end || cfa % 8 != 0 {
-                return None;
-            }
-            if let Some(offset) = row.saved_frame_pointer() {
-                let slot = cfa.wrapping_add_signed(offset);
-                if slot < sp || slot >= cfa || slot % 8 != 0 {
-                    return None;
-                }
-                // SAFETY: checked: aligned, and between the callee's stack pointer and its CFA.
-                bp = unsafe { read(slot) };
-            }
-            // SAFETY: checked: the CFA is aligned, above the stack pointer, not beyond the end.
-            pc = unsafe { read(cfa - 8) };
-            sp = cfa;
-            if pc == 0 {
-                return Some(Captured {
-                    frames,
-                    truncated: false,
-                });
-            }
-            // `sp` is now the caller's: the tracer's own frames have theirs at or below the mark.
-            if sp > mark.0 {
-                let Some(slot) = buffer.get_mut(frames) else {
-                    return Some(Captured {
-                        frames,
-                        truncated: true,
-                    });
+            if frame.sp >= mark.0 {
+                let Some(slot) = buffer.get_mut(captured.frames) else {
+                    captured.truncated = true;
+                    return Some(captured);
                 };
-                *slot = pc;
-                frames += 1;
+                *slot = frame.pc;
+                captured.frames += 1;
             }
+            let row = self.row(arena, frame.pc + interrupted);
+            interrupted = 0;
+            frame = match step(frame, row, end) {
+                Beyond::Caller(step) => step.caller,
+                Beyond::Nothing(_) => return Some(captured),
+                Beyond::Unknown => {
+                    let beyond = self.unusual_step(frame, row, end)?;
+                    if beyond.sp <= frame.sp || beyond.sp > end {
+                        stacks += 1;
+                        end = self.main_stack.end_of(beyond.sp)?;
+                    }
+                    if stacks > MOST_STACKS {
+                        return None;
+                    }
+                    interrupted = usize::from(row.kind() == Kind::Signal);
+                    beyond
+                }
+            };
         }
     }
-}
 
-impl Unwinder {
-    /// The row for the code that `return_address` returns to, worked out on a stack with room for
-    /// that.
+    /// A step out of an aligned frame, out of a signal handler, or from one stack to another. `None`
+    /// if it is none of these.
+    #[cold]
+    fn unusual_step(&self, frame: Caller, row: Row, end: usize) -> Option<Caller> {
+        let word = |at: usize| {
+            let mapped = (frame.sp..end).contains(&at) || self.main_stack.end_of(at).is_some();
+            // SAFETY: aligned, and on a stack: `read` says what that rests on.
+            (mapped && at % 8 == 0).then(|| unsafe { read(at) })
+        };
+        match row.kind() {
+            Kind::Signal => {
+                let saved = |offset: usize| word(frame.sp.wrapping_add(offset));
+                let places = PROCESSOR.interrupted;
+                Some(Caller {
+                    pc: saved(places.pc)?,
+                    sp: saved(places.sp)?,
+                    fp: saved(places.fp)?,
+                })
+            }
+            Kind::FromFrame => {
+                let cfa = word(frame.fp.wrapping_add_signed(row.cfa_offset()))?;
+                Some(Caller {
+                    pc: plain(word(row.return_slot(cfa))?),
+                    sp: cfa,
+                    fp: word(row.saved_frame_pointer(frame.fp)?)?,
+                })
+            }
+            Kind::FromFramePointer => {
+                let cfa = frame.fp.wrapping_add_signed(row.cfa_offset());
+                let fp = match row.saved_frame_pointer(cfa) {
+                    Some(slot) => word(slot)?,
+                    None => frame.fp,
+                };
+                Some(Caller {
+                    pc: plain(word(row.return_slot(cfa))?),
+                    sp: cfa,
+                    fp,
+                })
+            }
+            Kind::FromStackPointer | Kind::Oldest | Kind::Other => None,
+        }
+    }
+
+    /// The row for the code that `return_address` returns to.
+    #[inline]
+    pub(super) fn row(&self, arena: &Arena, return_address: usize) -> Row {
+        self.rows
+            .get(arena, return_address, || self.compile(arena, return_address))
+    }
+
+    /// Works a row out on a stack with room for that. `None` if there is none to be had.
     #[cold]
     #[inline(never)]
     fn compile(&self, arena: &Arena, return_address: usize) -> Option<Row> {
@@ -124,7 +194,7 @@ impl Unwinder {
 /// the main stack and a thread's own all of that is mapped, whatever the information says. On a
 /// stack that the program mapped itself the information has to be right, as for any unwinder.
 #[inline(always)]
-unsafe fn read(address: usize) -> usize {
+pub(super) unsafe fn read(address: usize) -> usize {
     // SAFETY: the caller's promise; nobody else writes to frames of this thread meanwhile.
     unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }

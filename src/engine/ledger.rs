@@ -1,0 +1,210 @@
+//! What one thread has added to the sums of a session.
+//!
+//! Nobody but its thread writes to a ledger, so an allocation touches no memory that threads share.
+//! `current` is the sum over all ledgers and is exact whenever nothing is going on. A peak is the
+//! most that a thread has seen, which is its own part, exact at every moment, and what the others'
+//! parts were when it last looked: after each 64 KiB that its own part has moved.
+//!
+//! So with one thread the peak is exact. With several, each of the others may have moved by twice
+//! 64 KiB since a thread looked, and the peak is at most that much below the true one for each
+//! other thread, and as much above. (Whoever of them looked last before the true peak has seen all
+//! parts; none of the others has moved by 64 KiB since its own last look, neither then nor at the
+//! peak, or it would have looked later.)
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::arena::zeroed_struct;
+use super::session::Session;
+
+/// Bytes by which a thread's part moves before it looks at the others again.
+pub(crate) const SLACK: u64 = 64 << 10;
+
+/// One thread's part.
+#[repr(align(64))]
+pub(crate) struct Ledger {
+    /// The session that the rest belongs to; 0 for none.
+    session: AtomicU64,
+    net: AtomicI64,
+    peak: AtomicI64,
+    /// What the others' parts were at the last look, and what this one was then.
+    others: AtomicI64,
+    looked_at: AtomicI64,
+}
+
+zeroed_struct!(Ledger {
+    session,
+    net,
+    peak,
+    others,
+    looked_at
+});
+
+impl Ledger {
+    /// One step from `old` to `new` bytes, by the thread that owns this ledger. `others` sums up
+    /// all other parts.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn change(
+        &self,
+        session: Session,
+        old: u64,
+        new: u64,
+        others: impl Fn() -> i64 + Copy,
+    ) {
+        if self.session.load(Ordering::Relaxed) != session.bits() && !self.enter(session, others) {
+            return;
+        }
+        let before = self.net.load(Ordering::Relaxed);
+        let net = before.wrapping_add_unsigned(new).wrapping_sub_unsigned(old);
+        self.net.store(net, Ordering::Relaxed);
+        let moved = net.wrapping_sub(self.looked_at.load(Ordering::Relaxed));
+        if moved.unsigned_abs() >= SLACK {
+            self.look(others);
+        }
+        let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
+        if total > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(total, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&self, others: impl Fn() -> i64) {
+        let net = self.net.load(Ordering::Relaxed);
+        self.looked_at.store(net, Ordering::Relaxed);
+        self.others.store(others(), Ordering::Relaxed);
+    }
+
+    /// Begins to count for `session`, or for its new peak. False if this thread counts for a later
+    /// one: a signal handler did, while an event of `session` was under way.
+    #[cold]
+    #[inline(never)]
+    fn enter(&self, session: Session, others: impl Fn() -> i64) -> bool {
+        let before = self.session.load(Ordering::Relaxed);
+        if session.is_before(before) {
+            return false;
+        }
+        let same = session.is_of_epoch(before);
+        // Readers that see the session see nothing of the one before.
+        self.session.store(0, Ordering::Release);
+        if !same {
+            self.net.store(0, Ordering::Release);
+        }
+        self.look(others);
+        let total = self.net.load(Ordering::Relaxed) + self.others.load(Ordering::Relaxed);
+        self.peak.store(total, Ordering::Relaxed);
+        self.session.store(session.bits(), Ordering::Release);
+        true
+    }
+
+    /// This thread's part of `session`.
+    pub(crate) fn net(&self, session: Session) -> i64 {
+        self.of(|bits| session.is_of_epoch(bits), &self.net)
+    }
+
+    /// The most that this thread has seen since the last reset of the peak of `session`.
+    pub(crate) fn peak(&self, session: Session) -> i64 {
+        self.of(|bits| bits == session.bits(), &self.peak)
+    }
+
+    /// `value`, if it belongs to a session that `is_asked_for`.
+    fn of(&self, is_asked_for: impl Fn(u64) -> bool, value: &AtomicI64) -> i64 {
+        let before = self.session.load(Ordering::Acquire);
+        let value = value.load(Ordering::Acquire);
+        let unchanged = self.session.load(Ordering::Relaxed) == before;
+        if before != 0 && unchanged && is_asked_for(before) {
+            value
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::session::{Settings, Switch};
+
+    fn ledger() -> Ledger {
+        Ledger {
+            session: AtomicU64::new(0),
+            net: AtomicI64::new(0),
+            peak: AtomicI64::new(0),
+            others: AtomicI64::new(0),
+            looked_at: AtomicI64::new(0),
+        }
+    }
+
+    fn switch() -> (Switch, Session) {
+        let switch = Switch::new();
+        let session = switch.start(Settings::default()).expect("was off");
+        (switch, session)
+    }
+
+    #[test]
+    fn alone_a_peak_is_exact_and_follows_only_rises() {
+        let ((switch, first), ledger) = (switch(), ledger());
+        let change = |session, old, new| ledger.change(session, old, new, || 0);
+        change(first, 0, 50);
+        change(first, 50, 80);
+        change(first, 80, 10);
+        assert_eq!((ledger.net(first), ledger.peak(first)), (10, 80));
+        let reset = switch.reset_peak(first).expect("was on");
+        assert_eq!((ledger.net(reset), ledger.peak(reset)), (10, 0));
+        change(reset, 10, 0);
+        assert_eq!((ledger.net(reset), ledger.peak(reset)), (0, 10));
+    }
+
+    #[test]
+    fn sums_of_one_session_do_not_reach_another() {
+        let ((switch, first), ledger) = (switch(), ledger());
+        ledger.change(first, 0, 100, || 0);
+        let second = switch.clear().expect("was on");
+        assert_eq!((ledger.net(second), ledger.peak(second)), (0, 0));
+        ledger.change(second, 0, 5, || 0);
+        ledger.change(first, 0, 1000, || 0);
+        ledger.change(first, 30, 0, || 0);
+        assert_eq!((ledger.net(second), ledger.peak(second)), (5, 5));
+        assert_eq!((ledger.net(first), ledger.peak(first)), (0, 0));
+    }
+
+    /// Any two ledgers that take turns: what they say together is within the bound that is promised.
+    #[test]
+    fn with_others_a_peak_is_within_its_bound() {
+        let (_, session) = switch();
+        for seed in 1..200_u64 {
+            let ledgers = [ledger(), ledger(), ledger()];
+            let (mut random, mut live, mut peak) = (seed, [0_u64; 3], 0);
+            for _ in 0..2000 {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(99);
+                let who = (random >> 33) as usize % 3;
+                // Now rising, now falling; from nothing to more than the slack at a time.
+                let size = (random >> 40) % (1 << (random >> 60).max(1));
+                let others = || {
+                    (0..3)
+                        .filter(|at| *at != who)
+                        .map(|at| ledgers[at].net(session))
+                        .sum()
+                };
+                if random >> 20 & 64 == 0 {
+                    ledgers[who].change(session, 0, size, others);
+                    live[who] += size;
+                } else {
+                    let size = size.min(live[who]);
+                    ledgers[who].change(session, size, 0, others);
+                    live[who] -= size;
+                }
+                peak = peak.max(live.iter().sum::<u64>());
+                let told = ledgers
+                    .iter()
+                    .map(|ledger| ledger.peak(session))
+                    .max()
+                    .unwrap_or(0);
+                assert!(told.abs_diff(peak as i64) <= 2 * 2 * SLACK, "{told} {peak}");
+                let net: i64 = ledgers.iter().map(|ledger| ledger.net(session)).sum();
+                assert_eq!(net as u64, live.iter().sum::<u64>());
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What the tracer keeps for each thread, found by the thread itself without a lock.
+//!
+//! A place belongs to a thread until that thread has ended; the next thread that needs one takes it
+//! over. Nothing runs when a thread ends: whoever looks for a place asks the system whether the
+//! owners of the existing ones are still there. So there are never more places than threads ran at
+//! one time, and no destructor that could run too early or too late.
+
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::race::OnceRef;
+
+use super::arena::{Arena, Zeroed};
+use super::guard::Guard;
+use super::ledger::Ledger;
+use super::session::Session;
+use super::unwind::Memo;
+
+/// One thread's place.
+pub(crate) struct Thread {
+    /// An [`owner::Owner`]; 0 for none yet.
+    owner: AtomicU64,
+    next: OnceRef<'static, Thread>,
+    pub(crate) ledger: Ledger,
+    memo: UnsafeCell<Memo>,
+}
+
+// SAFETY: the memo is reached by the owning thread alone, see `Mine::memo`; the rest are atomics.
+unsafe impl Sync for Thread {}
+// SAFETY: all fields are valid when zero, the memo by its own promise; 0 is no owner.
+unsafe impl Zeroed for Thread {}
+
+/// The places that exist, as a list that only grows.
+pub(crate) struct Threads {
+    first: OnceRef<'static, Thread>,
+}
+
+/// The running thread's place, while it is inside the tracer.
+pub(crate) struct Mine<'a> {
+    pub(crate) thread: &'static Thread,
+    guard: &'a mut Guard,
+}
+
+impl Threads {
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: OnceRef::new(),
+        }
+    }
+
+    /// The running thread's place. `None` without memory for it, or on systems where it is not
+    /// known whether a thread is still there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn mine<'a>(&self, arena: &Arena, guard: &'a mut Guard) -> Option<Mine<'a>> {
+        let home = ptr::from_ref(self).addr();
+        let thread = match guard.place(home) {
+            Some(thread) => thread,
+            None => {
+                let thread = self.claim(arena)?;
+                guard.keep_place(home, thread);
+                thread
+            }
+        };
+        Some(Mine { thread, guard })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim(&self, arena: &Arena) -> Option<&'static Thread> {
+        let me = owner::Owner::me()?;
+        let mut cell = &self.first;
+        loop {
+            let thread = arena.first_use(cell)?;
+            let now = thread.owner.load(Ordering::Acquire);
+            let free = now == 0 || now == me.bits() || owner::Owner::from_bits(now).is_gone(me);
+            if free
+                && thread
+                    .owner
+                    .compare_exchange(now, me.bits(), Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Some(thread);
+            }
+            cell = &thread.next;
+        }
+    }
+
+    /// All places, those of threads that have ended too.
+    fn all(&self) -> impl Iterator<Item = &'static Thread> {
+        std::iter::successors(self.first.get(), |thread| thread.next.get())
+    }
+
+    /// The sum of all threads' parts of `session`, but for `mine`.
+    pub(crate) fn net(&self, session: Session, mine: Option<&Thread>) -> i64 {
+        self.all()
+            .filter(|thread| !mine.is_some_and(|mine| ptr::eq(mine, *thread)))
+            .fold(0, |sum, thread| {
+                sum.wrapping_add(thread.ledger.net(session))
+            })
+    }
+
+    /// The most that any thread has seen since the last reset of the peak of `session`.
+    pub(crate) fn peak(&self, session: Session) -> i64 {
+        self.all()
+            .map(|thread| thread.ledger.peak(session))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl Mine<'_> {
+    /// What this thread knows of its last stacks.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn memo(&mut self) -> &mut Memo {
+        let _exclusive: &mut Guard = self.guard;
+        // SAFETY: the place belongs to this thread, and the guard, of which there is one at a time
+        // in a thread, is borrowed for as long as the result lives.
+        unsafe { &mut *self.thread.memo.get() }
+    }
+}
+
+/// Which thread a place belongs to.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+mod owner {
+    use crate::engine::errno::KeepErrno;
+
+    /// A process and a thread of it. After `fork` the child's threads are not the parent's: places
+    /// of the parent's are never taken over there, since their owner may be the forking thread.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(super) struct Owner(u64);
+
+    impl Owner {
+        pub(super) fn me() -> Option<Self> {
+            let _errno = KeepErrno::new();
+            // SAFETY: takes nothing and returns a number.
+            let process = unsafe { libc::getpid() };
+            // SAFETY: as above.
+            let thread = unsafe { libc::syscall(libc::SYS_gettid) } as libc::pid_t;
+            Some(Self(
+                u64::from(process as u32) << 32 | u64::from(thread as u32),
+            ))
+        }
+
+        pub(super) fn bits(self) -> u64 {
+            self.0
+        }
+
+        pub(super) fn from_bits(bits: u64) -> Self {
+            Self(bits)
+        }
+
+        /// True if this was a thread of the process of `me` and has ended.
+        pub(super) fn is_gone(self, me: Self) -> bool {
+            let _errno = KeepErrno::new();
+            let process = (self.0 >> 32) as libc::pid_t;
+            let thread = self.0 as u32 as libc::pid_t;
+            if process as u64 != me.0 >> 32 {
+                return false;
+            }
+            // SAFETY: signal 0 asks only whether the thread is there.
+            let told = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+            told != 0 && crate::engine::errno::last() == libc::ESRCH
+        }
+    }
+}
+
+/// Elsewhere the system does not tell whether a thread has ended: no thread has a place.
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
+mod owner {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(super) struct Owner(u64);
+
+    impl Owner {
+        pub(super) fn me() -> Option<Self> {
+            None
+        }
+
+        pub(super) fn bits(self) -> u64 {
+            self.0
+        }
+
+        pub(super) fn from_bits(bits: u64) -> Self {
+            Self(bits)
+        }
+
+        pub(super) fn is_gone(self, _me: Self) -> bool {
+            false
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+    use std::thread;
+
+    fn place(threads: &Threads, arena: &Arena) -> usize {
+        let mut guard = Guard::enter().expect("outside the tracer");
+        let mine = threads.mine(arena, &mut guard).expect("memory");
+        ptr::from_ref(mine.thread).addr()
+    }
+
+    #[test]
+    fn threads_at_one_time_have_places_of_their_own_and_leave_them_to_later_ones() {
+        let (arena, threads) = (Arena::new(), Threads::new());
+        let mut all = HashSet::new();
+        for _ in 0..20 {
+            let barrier = Barrier::new(4);
+            let places: HashSet<usize> = thread::scope(|scope| {
+                let running: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let first = place(&threads, &arena);
+                            barrier.wait();
+                            assert_eq!(place(&threads, &arena), first);
+                            barrier.wait();
+                            first
+                        })
+                    })
+                    .collect();
+                running
+                    .into_iter()
+                    .map(|thread| thread.join().expect("no panic"))
+                    .collect()
+            });
+            assert_eq!(places.len(), 4);
+            all.extend(places);
+        }
+        // A thread may still be ending when the next ones come.
+        assert!(all.len() < 20, "{}", all.len());
+    }
+
+    #[test]
+    fn a_thread_has_a_place_with_each_tracker() {
+        let arena = Arena::new();
+        let (one, two) = (Threads::new(), Threads::new());
+        let places = [place(&one, &arena), place(&two, &arena)];
+        assert_ne!(places[0], places[1]);
+        assert_eq!([place(&one, &arena), place(&two, &arena)], places);
+    }
+}

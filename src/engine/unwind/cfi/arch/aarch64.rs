@@ -1,0 +1,106 @@
+//! aarch64: a call leaves its return address in the link register, and every function saves it where
+//! it likes; it may carry an authentication code in its upper bits.
+
+use std::arch::asm;
+
+use gimli::{AArch64, Vendor};
+
+use super::{Interrupted, Processor};
+use crate::engine::unwind::Caller;
+
+pub(crate) const PROCESSOR: Processor = Processor {
+    stack_pointer: AArch64::SP,
+    frame_pointer: AArch64::X29,
+    return_address: AArch64::X30,
+    return_slot: None,
+    vendor: Vendor::AArch64,
+    // `siginfo` of 128 bytes where `sp` points, then `ucontext`, in which the machine's registers
+    // begin at 176 with the fault's address: 31 general ones, `sp`, `pc`.
+    interrupted: Interrupted {
+        pc: 128 + 176 + 8 + 32 * 8,
+        sp: 128 + 176 + 8 + 31 * 8,
+        fp: 128 + 176 + 8 + 29 * 8,
+    },
+};
+
+/// User addresses have 48 bits; what lies above in a return address authenticates it.
+const ADDRESS: usize = (1 << 48) - 1;
+
+/// The address that a return address in memory stands for.
+#[inline(always)]
+pub(crate) fn plain(return_address: usize) -> usize {
+    return_address & ADDRESS
+}
+
+/// The registers of the function that calls this one, right here.
+#[inline(always)]
+pub(crate) fn here() -> Caller {
+    let (pc, sp, fp);
+    // SAFETY: copies registers. The stack pointer belongs to this place in the code, since the
+    // instructions follow each other and leave the stack alone.
+    unsafe {
+        asm!(
+            "adr {pc}, .",
+            "mov {sp}, sp",
+            "mov {fp}, x29",
+            pc = out(reg) pc,
+            sp = out(reg) sp,
+            fp = out(reg) fp,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    Caller { pc, sp, fp }
+}
+
+/// The address of the running thread's own data, which the C library keeps above its stack.
+#[inline]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: reads the register that Linux gives to the thread pointer.
+    unsafe {
+        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nomem, nostack, preserves_flags, pure))
+    };
+    pointer
+}
+
+/// Defines `$enter`, which calls `$record` with its own arguments and the registers of the function
+/// that called it.
+///
+/// Registers are read before the first instruction that a compiler could put in front, so the
+/// caller's are known without call-frame information of the tracer's own functions. It leaves by a
+/// jump: there is one frame of the tracer's, and none once that is gone.
+macro_rules! entry {
+    ($(#[$doc:meta])* $enter:ident => $record:ident) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        unsafe extern "C" fn $enter<A: GlobalAlloc>(
+            wrapper: &TraceAlloc<A>,
+            session: Session,
+            first: usize,
+            second: usize,
+        ) -> *mut u8 {
+            unsafe extern "C" fn landing<A: GlobalAlloc>(
+                wrapper: &TraceAlloc<A>,
+                session: Session,
+                first: usize,
+                second: usize,
+                sp: usize,
+                fp: usize,
+                pc: usize,
+            ) -> *mut u8 {
+                // SAFETY: passed on from the caller.
+                unsafe { $record(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
+            }
+            std::arch::naked_asm!(
+                ".cfi_startproc",
+                "mov x4, sp",
+                "mov x5, x29",
+                "mov x6, x30",
+                "b {landing}",
+                ".cfi_endproc",
+                landing = sym landing::<A>,
+            )
+        }
+    };
+}
+pub(crate) use entry;

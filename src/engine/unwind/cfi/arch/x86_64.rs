@@ -1,0 +1,102 @@
+//! x86_64: a call pushes its return address, so it lies right below the CFA.
+
+use std::arch::asm;
+
+use gimli::{Vendor, X86_64};
+
+use super::{Interrupted, Processor};
+use crate::engine::unwind::Caller;
+
+pub(crate) const PROCESSOR: Processor = Processor {
+    stack_pointer: X86_64::RSP,
+    frame_pointer: X86_64::RBP,
+    return_address: X86_64::RA,
+    return_slot: Some(-8),
+    vendor: Vendor::Default,
+    // `ucontext`, where `rsp` points: `uc_mcontext` is at 40, and `rbp`, `rsp` and `rip` are its
+    // 11th, 16th and 17th registers.
+    interrupted: Interrupted {
+        pc: 168,
+        sp: 160,
+        fp: 120,
+    },
+};
+
+/// The address that a return address in memory stands for.
+#[inline(always)]
+pub(crate) fn plain(return_address: usize) -> usize {
+    return_address
+}
+
+/// The registers of the function that calls this one, right here.
+#[inline(always)]
+pub(crate) fn here() -> Caller {
+    let (pc, sp, fp);
+    // SAFETY: copies registers. The stack pointer belongs to this place in the code, since the
+    // instructions follow each other and leave the stack alone.
+    unsafe {
+        asm!(
+            "lea {pc}, [rip]",
+            "mov {sp}, rsp",
+            "mov {fp}, rbp",
+            pc = out(reg) pc,
+            sp = out(reg) sp,
+            fp = out(reg) fp,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    Caller { pc, sp, fp }
+}
+
+/// The address of the running thread's own data, which the C library keeps above its stack.
+#[inline]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: on x86_64 Linux the first word at `fs` is the thread pointer itself.
+    unsafe {
+        asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly, pure))
+    };
+    pointer
+}
+
+/// Defines `$enter`, which calls `$record` with its own arguments and the registers of the function
+/// that called it.
+///
+/// Registers are read before the first instruction that a compiler could put in front, so the
+/// caller's are known without call-frame information of the tracer's own functions. It leaves by a
+/// jump: there is one frame of the tracer's, and none once that is gone.
+macro_rules! entry {
+    ($(#[$doc:meta])* $enter:ident => $record:ident) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        unsafe extern "sysv64" fn $enter<A: GlobalAlloc>(
+            wrapper: &TraceAlloc<A>,
+            session: Session,
+            first: usize,
+            second: usize,
+        ) -> *mut u8 {
+            unsafe extern "sysv64" fn landing<A: GlobalAlloc>(
+                wrapper: &TraceAlloc<A>,
+                session: Session,
+                first: usize,
+                second: usize,
+                sp: usize,
+                fp: usize,
+            ) -> *mut u8 {
+                // SAFETY: the call has put its return address there.
+                let pc = unsafe { *std::ptr::with_exposed_provenance::<usize>(sp - 8) };
+                // SAFETY: passed on from the caller.
+                unsafe { $record(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
+            }
+            std::arch::naked_asm!(
+                ".cfi_startproc",
+                "lea r8, [rsp + 8]",
+                "mov r9, rbp",
+                "jmp {landing}",
+                ".cfi_endproc",
+                landing = sym landing::<A>,
+            )
+        }
+    };
+}
+pub(crate) use entry;

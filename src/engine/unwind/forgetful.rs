@@ -1,0 +1,56 @@
+//! What back-ends share that remember nothing and do without the caller's registers.
+
+use super::{Caller, Unwinder};
+use crate::engine::arena::{Arena, Zeroed};
+use crate::engine::stacks::{StackId, Stacks};
+
+/// Nothing.
+pub(crate) struct Memo;
+
+// SAFETY: there is nothing that could be invalid.
+unsafe impl Zeroed for Memo {}
+
+impl Unwinder {
+    /// Every stack must be captured.
+    pub(crate) fn recall(
+        &self,
+        _arena: &Arena,
+        _stacks: &Stacks,
+        _memo: &mut Memo,
+        _caller: Caller,
+        _most: usize,
+    ) -> Option<StackId> {
+        None
+    }
+}
+
+/// The registers of no function.
+pub(crate) fn here() -> Caller {
+    Caller {
+        pc: 0,
+        sp: 0,
+        fp: 0,
+    }
+}
+
+/// Defines `$enter`, which calls `$record` with its own arguments and a place on the stack below
+/// which frames are the tracer's.
+macro_rules! entry {
+    ($(#[$doc:meta])* $enter:ident => $record:ident) => {
+        $(#[$doc])*
+        #[inline(never)]
+        unsafe extern "C" fn $enter<A: GlobalAlloc>(
+            wrapper: &TraceAlloc<A>,
+            session: Session,
+            first: usize,
+            second: usize,
+        ) -> *mut u8 {
+            let frame = 0_u8;
+            let sp = std::ptr::from_ref(std::hint::black_box(&frame)).addr() + 1;
+            let caller = $crate::engine::unwind::Caller { pc: 0, sp, fp: 0 };
+            // SAFETY: passed on from the caller.
+            unsafe { $record(wrapper, session, first, second, caller) }
+        }
+    };
+}
+pub(crate) use entry;
