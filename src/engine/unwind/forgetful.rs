@@ -39,6 +39,8 @@ macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
         #[inline(never)]
+        // # Safety
+        // As its documentation says.
         unsafe extern "C" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,
             session: Session,
