@@ -47,9 +47,10 @@ impl MainStack {
     }
 
     /// An address that no frame of the stack that `stack_pointer` is on lies beyond. `None` if it is
-    /// neither on the main stack nor below the running thread's own data.
+    /// neither on the main stack, nor below the running thread's own data, nor on the stack that the
+    /// thread has set aside for signal handlers.
     ///
-    /// On the main stack and on a thread's own everything up to that address is mapped. A stack that
+    /// On these stacks everything up to that address is mapped. A stack that
     /// the program mapped itself, for a coroutine or for signals, counts as the thread's if it lies
     /// less than [`LARGEST_THREAD_STACK`] below: its real end is not known, and what keeps a walk on
     /// it is that the call-frame information is right, as with any unwinder.
@@ -62,6 +63,25 @@ impl MainStack {
         }
         let end = self.end.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
-        (start..end).contains(&stack_pointer).then_some(end)
+        if (start..end).contains(&stack_pointer) {
+            return Some(end);
+        }
+        end_of_signal_stack(stack_pointer)
     }
+}
+
+/// The end of the stack that the thread has set aside for signal handlers, if it is on it.
+#[cold]
+#[inline(never)]
+fn end_of_signal_stack(stack_pointer: usize) -> Option<usize> {
+    let mut stack = libc::stack_t {
+        ss_sp: std::ptr::null_mut(),
+        ss_flags: 0,
+        ss_size: 0,
+    };
+    // SAFETY: the call changes nothing and fills the structure.
+    let asked = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    let start = stack.ss_sp.addr();
+    let end = start.checked_add(stack.ss_size)?;
+    (asked == 0 && (start..end).contains(&stack_pointer)).then_some(end)
 }

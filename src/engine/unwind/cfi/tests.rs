@@ -293,18 +293,45 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
         end_handler: begin + if cfg!(target_arch = "x86_64") { 1 } else { 4 },
         mask: 0,
     };
-    // SAFETY: the kernel reads the action, whose functions do what such functions must.
-    let set = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            libc::c_long::from(libc::SIGUSR2),
-            &raw const action,
-            0_usize,
-            size_of::<u64>(),
-        )
+    let install = |action: &Action| {
+        // SAFETY: the kernel reads the action, whose functions do what such functions must.
+        let set = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                libc::c_long::from(libc::SIGUSR2),
+                std::ptr::from_ref(action),
+                0_usize,
+                size_of::<u64>(),
+            )
+        };
+        assert_eq!(set, 0);
     };
-    assert_eq!(set, 0);
+    install(&action);
     check();
+
+    // On a stack of its own, wherever that is.
+    let mut memory = vec![0_u8; 256 << 10];
+    let stack = libc::stack_t {
+        ss_sp: memory.as_mut_ptr().cast(),
+        ss_flags: 0,
+        ss_size: memory.len(),
+    };
+    // SAFETY: the memory is there until the handler has run for the last time.
+    let set = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    let action = Action {
+        flags: OWN_END | libc::SA_ONSTACK as libc::c_ulong,
+        ..action
+    };
+    install(&action);
+    check();
+    let none = libc::stack_t {
+        ss_flags: libc::SS_DISABLE,
+        ..stack
+    };
+    // SAFETY: no handler is running.
+    let set = unsafe { libc::sigaltstack(&raw const none, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
 }
 
 #[test]
