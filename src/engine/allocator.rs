@@ -151,31 +151,21 @@ struct Resize {
 
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the block.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
     enter_alloc => record_alloc
 }
 
 entry! {
     /// The same, zeroed.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
     enter_alloc_zeroed => record_alloc_zeroed
 }
 
 entry! {
     /// Calls the inner allocator for another size of a block, and records the change.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
-    /// rest.
     enter_realloc => record_realloc
 }
 
 /// # Safety
-/// Those of [`enter_alloc`].
+/// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
@@ -193,7 +183,7 @@ unsafe fn record_alloc<A: GlobalAlloc>(
 }
 
 /// # Safety
-/// Those of [`enter_alloc_zeroed`].
+/// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
@@ -211,7 +201,8 @@ unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
 }
 
 /// # Safety
-/// Those of [`enter_realloc`].
+/// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
+/// rest.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_realloc<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
@@ -238,7 +229,7 @@ unsafe fn record_realloc<A: GlobalAlloc>(
             .tracker
             .finish_move(session, guard, moving, moved.addr(), new_size, caller);
     } else {
-        wrapper.tracker.drop_move(session, moving);
+        wrapper.tracker.drop_move(session, None, moving);
     }
     moved
 }
@@ -267,6 +258,32 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         block
     }
 
+    /// Resizes a block that will not be recorded at its new size.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::realloc`].
+    #[inline(never)]
+    unsafe fn realloc_passed_by(
+        &self,
+        session: Session,
+        block: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> *mut u8 {
+        let mut guard = Guard::enter();
+        let moving = self
+            .tracker
+            .begin_move(session, block.addr(), layout.size());
+        // SAFETY: passed on from the caller.
+        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
+        if moved.is_null() {
+            self.tracker.cancel_move(moving);
+        } else {
+            self.tracker.drop_move(session, guard.as_mut(), moving);
+        }
+        moved
+    }
+
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
@@ -291,6 +308,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
+            Some(session) if self.tracker.passes_by(session, layout.size()) => unsafe {
+                self.inner.alloc(layout)
+            },
+            // SAFETY: passed on from the caller.
             Some(session) => unsafe { enter_alloc(self, session, layout.size(), layout.align()) },
         }
     }
@@ -300,6 +321,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.tracker.passes_by(session, layout.size()) => unsafe {
+                self.inner.alloc_zeroed(layout)
+            },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe {
                 enter_alloc_zeroed(self, session, layout.size(), layout.align())
@@ -312,6 +337,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.tracker.passes_by(session, new_size) => unsafe {
+                self.realloc_passed_by(session, block, layout, new_size)
+            },
             Some(session) => {
                 let resize = Resize { layout, new_size };
                 let resize = std::ptr::from_ref(&resize).expose_provenance();
@@ -326,6 +355,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
+            Some(session)
+                if session.is_sampled()
+                    && self.tracker.knows_nothing_of(block.addr(), layout.size()) =>
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.dealloc(block, layout) },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe { self.traced_dealloc(session, block, layout) },
         }

@@ -7,6 +7,8 @@
 //! the process, because a thread that is still inside an allocation of an ended session may touch
 //! it at any time.
 
+mod pages;
+
 use std::mem::{align_of, size_of};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -19,7 +21,11 @@ use super::errno::KeepErrno;
 ///
 /// # Safety
 /// The type must be valid when all its bytes are zero, must be `Sync`, and must need no drop.
-pub(crate) unsafe trait Zeroed: Sync + 'static {}
+pub(crate) unsafe trait Zeroed: Sync + 'static {
+    /// True for tables of which only few pages are ever touched, and so few that they do not count
+    /// for the limit: those that lead to other tables.
+    const IS_DIRECTORY: bool = false;
+}
 
 // SAFETY: plain integers behind atomics.
 unsafe impl Zeroed for std::sync::atomic::AtomicU64 {}
@@ -32,14 +38,19 @@ unsafe impl Zeroed for std::sync::atomic::AtomicU8 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: an array of valid values.
-unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {
+    const IS_DIRECTORY: bool = T::IS_DIRECTORY;
+}
 // SAFETY: `OnceRef` is one atomic pointer and null is its empty state;
 // `once_ref_is_empty_when_zeroed` checks it.
-unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {}
+unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {
+    const IS_DIRECTORY: bool = true;
+}
 
-/// Declares that a struct whose named fields are all [`Zeroed`] is so itself.
+/// Declares that a struct whose named fields are all [`Zeroed`] is so itself; behind `#[directory]`,
+/// that it is one.
 macro_rules! zeroed_struct {
-    ($type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
+    ($(#[$kind_of:ident])? $type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
         const _: () = {
             // Fails to compile if a field is missing here or is not `Zeroed`.
             #[expect(dead_code, reason = "there to be type-checked")]
@@ -54,6 +65,7 @@ macro_rules! zeroed_struct {
             unsafe impl$(<$(const $parameter: $kind),*>)? $crate::engine::arena::Zeroed
                 for $type$(<$($parameter),*>)?
             {
+                $(const IS_DIRECTORY: bool = { stringify!($kind_of); true };)?
             }
         };
     };
@@ -63,6 +75,15 @@ pub(super) use zeroed_struct;
 /// Allocations of at least this many bytes are mapped on their own.
 const OWN_MAPPING: usize = 64 << 10;
 const CHUNK: usize = 256 << 10;
+/// A chunk on large pages, aligned to its size.
+const LARGE_CHUNK: usize = 2 << 20;
+
+/// What a chunk is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Small,
+    Large,
+}
 
 /// One published mapping, listed so that its resident pages can be counted.
 struct Mapping {
@@ -74,17 +95,38 @@ struct Mapping {
 // SAFETY: atomics only; null and 0 are empty.
 unsafe impl Zeroed for Mapping {}
 
-/// The head of a chunk that small tables are carved from.
+/// A chunk that tables are carved from.
 struct Chunk {
+    start: AtomicPtr<u8>,
     used: AtomicUsize,
 }
+
+// SAFETY: atomics only; null and 0 are empty.
+unsafe impl Zeroed for Chunk {}
 
 /// The tracer's memory. A value of its own in each tracker.
 pub(crate) struct Arena {
     mapped: AtomicUsize,
     limit: AtomicUsize,
     chunk: AtomicPtr<Chunk>,
+    large_chunk: AtomicPtr<Chunk>,
     mappings: AtomicPtr<Mapping>,
+}
+
+impl Chunk {
+    /// `len` bytes of the `size` that the chunk has. `None` if it is full.
+    fn claim(&self, size: usize, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let before = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                let end = used.checked_next_multiple_of(align)?.checked_add(len)?;
+                (end <= size).then_some(end)
+            });
+        let at = before.ok()?.next_multiple_of(align);
+        let start = NonNull::new(self.start.load(Ordering::Relaxed))?;
+        // SAFETY: the range lies inside the chunk's mapping, as has just been checked.
+        Some(unsafe { start.add(at) })
+    }
 }
 
 impl Arena {
@@ -93,6 +135,7 @@ impl Arena {
             mapped: AtomicUsize::new(0),
             limit: AtomicUsize::new(usize::MAX),
             chunk: AtomicPtr::new(ptr::null_mut()),
+            large_chunk: AtomicPtr::new(ptr::null_mut()),
             mappings: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -123,10 +166,40 @@ impl Arena {
             Ok(()) if own => self.enlist(ptr::from_ref(table).addr(), size_of::<T>()),
             // SAFETY: `set` failed, so this is the only reference to a mapping of exactly this
             // size.
-            Err(()) if own => unsafe { self.unmap(NonNull::from(table).cast(), size_of::<T>()) },
+            Err(()) if own => unsafe {
+                self.unmap(
+                    NonNull::from(table).cast(),
+                    size_of::<T>(),
+                    !T::IS_DIRECTORY,
+                )
+            },
             // A carved table that lost stays unused in its chunk: such races are rare and small.
             _ => {}
         }
+        cell.get()
+    }
+
+    /// The same for one of so many tables, or parts of a table, that large pages are worth their
+    /// memory.
+    #[inline]
+    pub(crate) fn first_use_among_many<T: Zeroed>(
+        &self,
+        cell: &OnceRef<'static, T>,
+    ) -> Option<&'static T> {
+        match cell.get() {
+            Some(table) => Some(table),
+            None => self.make_among_many(cell),
+        }
+    }
+
+    #[cold]
+    fn make_among_many<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
+        const { assert!(size_of::<T>() * 8 <= LARGE_CHUNK) };
+        let start = self.carve(Kind::Large, size_of::<T>(), align_of::<T>())?;
+        // SAFETY: as in `zeroed`.
+        let table = unsafe { start.cast::<T>().as_ref() };
+        // One that lost a race stays unused.
+        let _ = cell.set(table);
         cell.get()
     }
 
@@ -135,9 +208,9 @@ impl Arena {
     fn zeroed<T: Zeroed>(&self) -> Option<&'static T> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let start = if size_of::<T>() >= OWN_MAPPING {
-            self.map(size_of::<T>())?
+            self.map(Kind::Small, size_of::<T>(), !T::IS_DIRECTORY)?
         } else {
-            self.carve(size_of::<T>(), align_of::<T>())?
+            self.carve(Kind::Small, size_of::<T>(), align_of::<T>())?
         };
         // SAFETY: the bytes are zero (fresh pages, each handed out once), aligned, never unmapped
         // once published, and `Zeroed` makes them a valid `T` that may be shared.
@@ -184,207 +257,107 @@ impl Arena {
         sum
     }
 
-    /// Carves `len` zeroed bytes from the current chunk, starting a new one when it is full.
-    fn carve(&self, len: usize, align: usize) -> Option<NonNull<u8>> {
+    /// Carves `len` zeroed bytes from the current chunk of a `kind`, starting a new one when it is
+    /// full.
+    fn carve(&self, kind: Kind, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let (place, size) = match kind {
+            Kind::Small => (&self.chunk, CHUNK),
+            Kind::Large => (&self.large_chunk, LARGE_CHUNK),
+        };
         loop {
-            let current = self.chunk.load(Ordering::Acquire);
-            if let Some(chunk) = NonNull::new(current) {
-                // SAFETY: a published chunk is never unmapped.
-                let used = unsafe { &chunk.as_ref().used };
-                // Room for the worst alignment is taken with the bytes, so one addition claims
-                // both.
-                let start = used.fetch_add(len + align, Ordering::Relaxed);
-                let aligned = start.next_multiple_of(align.max(1));
-                if aligned + len <= CHUNK {
-                    // SAFETY: the range lies inside the chunk's mapping.
-                    return Some(unsafe { chunk.cast::<u8>().add(aligned) });
-                }
-                // `used` never runs back, so a full chunk stays full; it cannot overflow before it
-                // is replaced.
+            let current = place.load(Ordering::Acquire);
+            // SAFETY: a published chunk is never unmapped.
+            if let Some(chunk) = unsafe { current.as_ref() }
+                && let Some(start) = chunk.claim(size, len, align)
+            {
+                return Some(start);
             }
-            let fresh = self.map(CHUNK)?;
-            let head = fresh.cast::<Chunk>();
-            // SAFETY: zeroed bytes are a valid `Chunk` and nobody else has this mapping.
-            unsafe { head.as_ref() }
-                .used
-                .store(size_of::<Chunk>(), Ordering::Relaxed);
-            let published = self.chunk.compare_exchange(
-                current,
-                head.as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            match published {
-                Ok(_) => self.enlist(fresh.as_ptr().addr(), CHUNK),
-                // SAFETY: the chunk was never published.
-                Err(_) => unsafe { self.unmap(fresh, CHUNK) },
-            }
+            self.start_chunk(kind, size, place, current)?;
         }
     }
 
-    /// Maps `len` zeroed bytes, counts and lists them.
-    fn map(&self, len: usize) -> Option<NonNull<u8>> {
-        let before = self.mapped.fetch_add(len, Ordering::Relaxed);
-        let within = before
-            .checked_add(len)
-            .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+    /// Puts a fresh chunk in the place of `full`, unless another thread was first.
+    fn start_chunk(
+        &self,
+        kind: Kind,
+        size: usize,
+        place: &AtomicPtr<Chunk>,
+        full: *mut Chunk,
+    ) -> Option<()> {
+        let fresh = self.map(kind, size, true)?;
+        let head = match kind {
+            Kind::Small => Some(fresh.cast::<Chunk>()),
+            // Elsewhere, so that all of a large page is there to be carved.
+            Kind::Large => self.zeroed::<Chunk>().map(NonNull::from),
+        };
+        if let Some(head) = head {
+            // SAFETY: zeroed bytes are a valid `Chunk`, and nobody else has these.
+            let chunk = unsafe { head.as_ref() };
+            let used = match kind {
+                Kind::Small => size_of::<Chunk>(),
+                Kind::Large => 0,
+            };
+            chunk.start.store(fresh.as_ptr(), Ordering::Relaxed);
+            chunk.used.store(used, Ordering::Relaxed);
+            let published =
+                place.compare_exchange(full, head.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+            if published.is_ok() {
+                self.enlist(fresh.as_ptr().addr(), size);
+                return Some(());
+            }
+        }
+        // SAFETY: the mapping was never published.
+        unsafe { self.unmap(fresh, size, true) };
+        head.map(drop)
+    }
+
+    /// Has the system give memory to a part of a table now, rather than page by page when it is
+    /// written. Changes nothing else.
+    pub(crate) fn populate<T: Zeroed>(&self, part: &'static [T]) {
         let _errno = KeepErrno::new();
-        let start = if within { pages::map(len) } else { None };
+        pages::populate(part.as_ptr().addr(), size_of_val(part));
+    }
+
+    /// Maps `len` zeroed bytes and counts them if they are to be.
+    fn map(&self, kind: Kind, len: usize, counts: bool) -> Option<NonNull<u8>> {
+        let _errno = KeepErrno::new();
+        let counted = if counts { len } else { 0 };
+        let before = self.mapped.fetch_add(counted, Ordering::Relaxed);
+        let within = before
+            .checked_add(counted)
+            .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+        let start = match kind {
+            _ if !within => None,
+            Kind::Small => pages::map(len),
+            Kind::Large => pages::map_large(len),
+        };
         if start.is_none() {
-            self.mapped.fetch_sub(len, Ordering::Relaxed);
+            self.mapped.fetch_sub(counted, Ordering::Relaxed);
         }
         start
     }
 
-    /// Gives the memory of `table` back, which reads as zeros from then on. Threads may still be
-    /// reading or writing there.
+    /// Gives the memory of `table` back as far as it has pages to itself; they read as zeros from
+    /// then on. Threads may still be reading or writing there.
     pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
-        if size_of::<T>() >= OWN_MAPPING {
+        const PAGE: usize = 4096;
+        let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
+        let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;
+        if start < end {
             let _errno = KeepErrno::new();
-            pages::empty(ptr::from_ref(table).addr(), size_of::<T>());
+            pages::empty(start, end - start);
         }
     }
 
     /// # Safety
     /// `start` and `len` are those of a mapping made by `map` that nobody will touch again.
-    unsafe fn unmap(&self, start: NonNull<u8>, len: usize) {
+    unsafe fn unmap(&self, start: NonNull<u8>, len: usize, counted: bool) {
         let _errno = KeepErrno::new();
         // SAFETY: passed on from the caller.
         unsafe { pages::unmap(start, len) };
-        self.mapped.fetch_sub(len, Ordering::Relaxed);
-    }
-}
-
-/// Pages from the operating system.
-#[cfg(all(unix, not(miri)))]
-mod pages {
-    use std::ptr::{self, NonNull};
-
-    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
-        // SAFETY: a fresh anonymous mapping touches nothing that exists.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags,
-                -1,
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return None;
+        if counted {
+            self.mapped.fetch_sub(len, Ordering::Relaxed);
         }
-        advise(start, len);
-        NonNull::new(start.cast())
-    }
-
-    /// # Safety
-    /// The range is one mapping made by [`map`] that nobody will touch again.
-    pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
-        // SAFETY: passed on from the caller.
-        unsafe { libc::munmap(start.as_ptr().cast(), len) };
-    }
-
-    /// Only Linux promises that the pages then read as zeros.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn empty(start: usize, len: usize) {
-        // SAFETY: whole pages of a mapping of our own, whose contents nobody relies on.
-        unsafe { libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_DONTNEED) };
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(super) fn empty(_start: usize, _len: usize) {}
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const NO_RESERVE: libc::c_int = 0;
-
-    /// Sparse tables want small pages, and core dumps do not want the tables.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn advise(start: *mut libc::c_void, len: usize) {
-        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTDUMP] {
-            // SAFETY: the range is our own fresh mapping; both hints leave its contents alone.
-            // Failure costs nothing.
-            unsafe { libc::madvise(start, len, advice) };
-        }
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn advise(_start: *mut libc::c_void, _len: usize) {}
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn resident(start: usize, len: usize) -> usize {
-        const PAGE: usize = 4096;
-        const BATCH: usize = 1024;
-        let mut present = [0_u8; BATCH];
-        let mut sum = 0;
-        let mut offset = 0;
-        while offset < len {
-            let step = (len - offset).min(BATCH * PAGE);
-            // SAFETY: `present` holds a byte for each page of the step; the call only reads the
-            // page tables.
-            let told = unsafe {
-                libc::mincore(
-                    ptr::without_provenance_mut(start + offset),
-                    step,
-                    present.as_mut_ptr().cast(),
-                )
-            };
-            if told != 0 {
-                // Larger pages than assumed, or none of the system's business: count what was
-                // mapped.
-                return len;
-            }
-            let pages = step.div_ceil(PAGE);
-            sum += present
-                .iter()
-                .take(pages)
-                .filter(|page| *page & 1 == 1)
-                .count()
-                * PAGE;
-            offset += step;
-        }
-        sum
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(super) fn resident(_start: usize, len: usize) -> usize {
-        len
-    }
-}
-
-/// Where pages cannot be mapped directly, the system's allocator stands in: it is never the traced
-/// one.
-#[cfg(not(all(unix, not(miri))))]
-mod pages {
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::ptr::NonNull;
-
-    fn layout(len: usize) -> Option<Layout> {
-        Layout::from_size_align(len, 4096).ok()
-    }
-
-    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
-        // SAFETY: no table is empty.
-        NonNull::new(unsafe { System.alloc_zeroed(layout(len)?) })
-    }
-
-    /// # Safety
-    /// The range is one mapping made by [`map`] that nobody will touch again.
-    pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
-        if let Some(layout) = layout(len) {
-            // SAFETY: passed on from the caller; the layout is the one it was made with.
-            unsafe { System.dealloc(start.as_ptr(), layout) };
-        }
-    }
-
-    pub(super) fn empty(_start: usize, _len: usize) {}
-
-    pub(super) fn resident(_start: usize, len: usize) -> usize {
-        len
     }
 }
 

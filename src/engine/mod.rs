@@ -38,6 +38,7 @@ mod live;
     expect(unsafe_code, reason = "the instruction takes a pointer")
 )]
 mod prefetch;
+mod sampler;
 mod session;
 #[cfg_attr(
     not(target_os = "linux"),
@@ -57,6 +58,8 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 pub(crate) use guard::{Guard, probe};
+#[cfg(test)]
+pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;

@@ -66,7 +66,22 @@ zeroed_struct!(Node {
     caller
 });
 
+impl Node {
+    #[inline]
+    fn address(&self) -> usize {
+        let above = u64::from(self.address_above.load(Ordering::Relaxed)) << 32;
+        (above | u64::from(self.address.load(Ordering::Relaxed))) as usize
+    }
+
+    #[inline]
+    fn caller(&self) -> StackId {
+        StackId(self.caller.load(Ordering::Relaxed))
+    }
+}
+
 const CHUNK: usize = 4096;
+/// From this many on, nodes are put on large pages.
+const MANY: usize = 16 * CHUNK;
 const CHUNKS: usize = (StackId::END as usize) / CHUNK;
 type Chunk = [Node; CHUNK];
 
@@ -140,11 +155,61 @@ impl Stacks {
         } else {
             Path::COMPLETE
         };
-        let path = frames
-            .iter()
-            .rev()
-            .try_fold(root, |caller, address| self.then(arena, caller, *address));
-        Some(path?.stack)
+        Some(self.extend(arena, root, frames.iter())?.stack)
+    }
+
+    /// The stack of `frames`, the most recent first, on top of `base`. `None` when it is new and
+    /// there is no room for it.
+    ///
+    /// A stack that is known takes one look-up: the node of its most recent frame is found by the
+    /// hash of the path, and the others by their numbers. They were mostly added one after the other
+    /// and lie side by side.
+    #[inline]
+    pub(crate) fn extend<'f>(
+        &self,
+        arena: &Arena,
+        base: Path,
+        frames: impl DoubleEndedIterator<Item = &'f usize> + Clone,
+    ) -> Option<Path> {
+        let hashes = frames.clone().rev();
+        let hash = hashes.fold(base.hash, |hash, address| hash.then(*address));
+        let mut callers = frames.clone();
+        let Some(recent) = callers.next() else {
+            return Some(base);
+        };
+        let known = self.index.find(Key::of_path(*recent, hash)?, |caller| {
+            self.is_path(caller, callers.clone(), base.stack)
+        });
+        match known {
+            Some(stack) => Some(Path { stack, hash }),
+            None => self.extend_anew(arena, base, frames.rev()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn extend_anew<'f>(
+        &self,
+        arena: &Arena,
+        base: Path,
+        mut oldest_first: impl Iterator<Item = &'f usize>,
+    ) -> Option<Path> {
+        oldest_first.try_fold(base, |caller, address| self.then(arena, caller, *address))
+    }
+
+    /// True if `stack` is made of `frames` on top of `base`.
+    #[inline]
+    fn is_path<'f>(
+        &self,
+        stack: StackId,
+        mut frames: impl Iterator<Item = &'f usize>,
+        base: StackId,
+    ) -> bool {
+        let below = frames.try_fold(stack, |at, address| {
+            let node = self.node(at)?;
+            (node.address() == *address).then(|| node.caller())
+        });
+        below == Some(base)
     }
 
     /// The stack with one frame more than `caller`. `None` when it is new and there is no room for
@@ -152,10 +217,10 @@ impl Stacks {
     #[inline]
     pub(crate) fn then(&self, arena: &Arena, caller: Path, address: usize) -> Option<Path> {
         let hash = caller.hash.then(address);
-        let key = Key::new(address, caller.stack, hash)?;
-        let stack = match self.index.find(key) {
+        let key = Key::of_path(address, hash)?;
+        let stack = match self.index.find(key, |found| found == caller.stack) {
             Some(stack) => stack,
-            None => self.add(arena, key, address)?,
+            None => self.add(arena, key, caller.stack, address)?,
         };
         Some(Path { stack, hash })
     }
@@ -163,7 +228,7 @@ impl Stacks {
     /// Has the memory fetched that [`Stacks::child`] will read.
     #[inline]
     pub(crate) fn prefetch(&self, address: usize, hash: PathHash) {
-        if let Some(key) = Key::new(address, StackId::COMPLETE, hash) {
+        if let Some(key) = Key::of_path(address, hash) {
             self.index.prefetch(key);
         }
     }
@@ -176,13 +241,13 @@ impl Stacks {
             let Some(node) = self.node(at) else {
                 return StackId::TRUNCATED;
             };
-            let above = u64::from(node.address_above.load(Ordering::Relaxed)) << 32;
-            visit((above | u64::from(node.address.load(Ordering::Relaxed))) as usize);
-            at = StackId(node.caller.load(Ordering::Relaxed));
+            visit(node.address());
+            at = node.caller();
         }
         at
     }
 
+    #[inline]
     fn node(&self, id: StackId) -> Option<&'static Node> {
         self.nodes
             .get()?
@@ -193,9 +258,9 @@ impl Stacks {
 
     #[cold]
     #[inline(never)]
-    fn add(&self, arena: &Arena, key: Key, address: usize) -> Option<StackId> {
+    fn add(&self, arena: &Arena, key: Key, caller: StackId, address: usize) -> Option<StackId> {
         self.index
-            .add(arena, key, || self.new_node(arena, key.caller, address))
+            .add(arena, key, caller, || self.new_node(arena, caller, address))
     }
 
     fn new_node(&self, arena: &Arena, caller: StackId, address: usize) -> Option<StackId> {
@@ -205,7 +270,12 @@ impl Stacks {
         }
         let id = StackId(StackId::FIRST + self.added.fetch_add(1, Ordering::Relaxed));
         let chunk = arena.first_use(&self.nodes)?.get(id.index() / CHUNK)?;
-        let node = arena.first_use(chunk)?.get(id.index() % CHUNK)?;
+        let chunk = if id.index() < MANY {
+            arena.first_use(chunk)?
+        } else {
+            arena.first_use_among_many(chunk)?
+        };
+        let node = chunk.get(id.index() % CHUNK)?;
         node.address.store(address as u32, Ordering::Relaxed);
         node.address_above
             .store((address as u64 >> 32) as u32, Ordering::Relaxed);
@@ -272,10 +342,10 @@ mod tests {
         // Planted: paths that all have the same hash must still be told apart.
         let hash = Path::COMPLETE.hash.then(77);
         let child = |caller, address| {
-            let key = Key::new(address, caller, hash).expect("an address");
-            match stacks.index.find(key) {
+            let key = Key::of_path(address, hash).expect("an address");
+            match stacks.index.find(key, |found| found == caller) {
                 Some(stack) => Some(stack),
-                None => stacks.add(&arena, key, address),
+                None => stacks.add(&arena, key, caller, address),
             }
         };
         let mut ids = Vec::new();
@@ -288,6 +358,26 @@ mod tests {
             assert_eq!(child(caller, address), Some(id));
             assert_eq!(read(&stacks, id), (vec![address], caller));
         }
+    }
+
+    #[test]
+    fn a_path_is_found_only_if_every_frame_of_it_agrees() {
+        let (arena, stacks) = (Arena::new(), Stacks::new());
+        let extend = |base, frames: &[usize]| stacks.extend(&arena, base, frames.iter());
+        let base = extend(Path::COMPLETE, &[7, 8, 9]).expect("memory");
+        let whole = extend(base, &[1, 2, 3]).expect("memory");
+        assert_eq!(extend(Path::COMPLETE, &[1, 2, 3, 7, 8, 9]), Some(whole));
+        assert_eq!(extend(base, &[]), Some(base));
+        // Planted: the hash of another path, so that only the comparison can tell.
+        let other = extend(Path::COMPLETE, &[4, 8, 9]).expect("memory");
+        let forged = Path {
+            hash: base.hash,
+            ..other
+        };
+        let forged = extend(forged, &[1, 2, 3]).expect("memory");
+        assert_eq!(forged.hash, whole.hash);
+        assert_eq!(read(&stacks, forged.stack).0, [1, 2, 3, 4, 8, 9]);
+        assert_eq!(read(&stacks, whole.stack).0, [1, 2, 3, 7, 8, 9]);
     }
 
     #[test]

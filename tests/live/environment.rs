@@ -14,6 +14,11 @@ cases![
     an_explicit_start_wins with &[("TRACEMALLOC", "13")],
     a_bad_value_is_an_error with &[("TRACEMALLOC", "-1")],
     too_many_frames_are_an_error with &[("TRACEMALLOC", "65536")],
+    a_bad_sampling_period_is_an_error
+        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "512k")],
+    a_sampling_period_alone_starts_nothing with &[("TRACEMALLOC_SAMPLE", "512k")],
+    a_sampling_period_of_0_records_everything
+        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "0")],
     nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
     a_snapshot_is_written_at_exit,
 ];
@@ -44,24 +49,37 @@ fn an_explicit_start_wins() {
     assert_eq!(tracemalloc::get_traceback_limit(), Some(4));
 }
 
-fn refused(value: &str) {
+fn refused(variable: &str, value: &str) {
     let error = tracemalloc::start_from_env().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidVariable);
     assert!(
         error
             .to_string()
-            .starts_with(&format!("TRACEMALLOC={value}:")),
+            .starts_with(&format!("{variable}={value}:")),
         "{error}"
     );
     assert!(!tracemalloc::is_tracing());
 }
 
 fn a_bad_value_is_an_error() {
-    refused("-1");
+    refused("TRACEMALLOC", "-1");
 }
 
 fn too_many_frames_are_an_error() {
-    refused("65536");
+    refused("TRACEMALLOC", "65536");
+}
+
+fn a_bad_sampling_period_is_an_error() {
+    refused("TRACEMALLOC_SAMPLE", "512k");
+}
+
+fn a_sampling_period_alone_starts_nothing() {
+    off_unless_asked_for();
+}
+
+fn a_sampling_period_of_0_records_everything() {
+    starts_with_the_number_of_frames();
+    assert_eq!(tracemalloc::take_snapshot().unwrap().sample_every(), None);
 }
 
 fn nothing_happens_without_the_call() {

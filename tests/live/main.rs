@@ -13,6 +13,7 @@ mod program;
 mod recording;
 #[path = "../runner/mod.rs"]
 mod runner;
+mod sampling;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
@@ -66,6 +67,7 @@ fn all() -> impl Iterator<Item = Case> {
         hostile::CASES,
         program::CASES,
         recording::CASES,
+        sampling::CASES,
         teardown::CASES,
         threads::CASES,
     ]

@@ -19,26 +19,30 @@ use crate::engine::stacks::StackId;
 
 const STACK: u64 = (1 << 28) - 1;
 const TAG_SHIFT: u32 = 28;
-pub(super) const TAGS: u64 = (1 << 15) - 1;
+/// Sessions that have different tags.
+pub(super) const TAGS: u64 = 1 << 14;
+/// In every tag, so that no entry in use is zero.
+const USED: u64 = TAGS;
+const TAG: u64 = USED | (TAGS - 1);
 const MOVING: u64 = 1 << 43;
 const PLACE_SHIFT: u32 = 44;
 /// In one-word entries the place is the size above the offset.
 const SIZE_SHIFT: u32 = PLACE_SHIFT + 8;
 
-/// A session's number in an entry: 1..=32767, so that no entry in use is zero.
+/// A session's number in an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag(u64);
 
 impl Tag {
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn of(epoch: Epoch) -> Self {
-        Self(epoch.0 % TAGS + 1)
+        Self(USED | (epoch.0 % TAGS))
     }
 
     /// How many sessions ago an entry of this tag was written, seen from `now`; one from a later
     /// session looks very old, which a sweep allows for.
     pub(super) fn sessions_before(self, now: Self) -> u64 {
-        (now.0 + TAGS - self.0) % TAGS
+        now.0.wrapping_sub(self.0) % TAGS
     }
 }
 
@@ -47,7 +51,7 @@ impl Tag {
 pub(super) struct Word(u64);
 
 impl Word {
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn new(class: Class, address: u64, size: u64, stack: StackId, tag: Tag) -> Self {
         let offset = address & ((1 << class.window_bits()) - 1);
         let place = if class.has_size_word() {
@@ -58,14 +62,17 @@ impl Word {
         Self(place | tag.0 << TAG_SHIFT | stack.bits() & STACK)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn tag(self) -> Tag {
-        Tag(self.0 >> TAG_SHIFT & TAGS)
+        Tag(self.0 >> TAG_SHIFT & TAG)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_moving(self) -> bool {
         self.0 & MOVING != 0
     }
@@ -80,15 +87,18 @@ impl Word {
         Self(self.0 & !MOVING)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn stack(self) -> StackId {
         StackId::from_bits(self.0 & STACK)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn offset(self, class: Class) -> u64 {
         self.0 >> PLACE_SHIFT & ((1 << class.window_bits()) - 1)
     }
 
     /// True if this is the entry of the block that starts at `address`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_at(self, class: Class, address: u64) -> bool {
         !self.is_empty() && self.offset(class) == address & ((1 << class.window_bits()) - 1)
     }
@@ -106,13 +116,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn load(self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 
     /// The size that belongs to `word`, or `None` if the entry has changed meanwhile.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn size(self, word: Word) -> Option<u64> {
         let Some(size) = self.size else {
             return Some(word.0 >> SIZE_SHIFT);
@@ -121,6 +131,7 @@ impl Entry {
         (self.word.load(Ordering::Relaxed) == word.0).then_some(bytes)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn record(self, word: Word) -> Option<Record> {
         Some(Record {
             size: self.size(word)?,
@@ -128,7 +139,7 @@ impl Entry {
         })
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn store(self, word: Word, bytes: u64) {
         if let Some(size) = self.size {
             self.word.store(0, Ordering::Relaxed);
@@ -142,6 +153,7 @@ impl Entry {
         self.word.store(word.0, Ordering::Release);
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn clear(self) {
         self.word.store(0, Ordering::Relaxed);
     }

@@ -33,7 +33,7 @@ use entry::{Entry, TAGS, Tag, Word};
 use shadow::{Class, Shadow};
 
 /// Sessions after which [`Live::sweep`] must have run, well before a tag comes round again.
-pub(crate) const SWEEP_EVERY: u64 = 8192;
+pub(crate) const SWEEP_EVERY: u64 = 4096;
 
 /// How close the inner allocator may put the starts of two blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Live {
 
     /// Decides where tiny blocks are noted, once and for all. To be called before every insertion;
     /// `find_out` runs at the first one only, or at each of several that come first together.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
         if self.spacing.load(Ordering::Relaxed) == 0 {
             let spacing = find_out() as u8;
@@ -91,7 +91,7 @@ impl Live {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn class(&self, size: u64) -> Class {
         Class::of(
             size,
@@ -107,7 +107,7 @@ impl Live {
     /// Notes a block that this thread has just received. Returns the record of a block that was at
     /// the same place and whose return the tracer did not see: its bytes are to be taken off the
     /// counters.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn insert(
         &self,
         arena: &Arena,
@@ -115,8 +115,34 @@ impl Live {
         record: Record,
         epoch: Epoch,
     ) -> Result<Option<Record>, NoRoom> {
-        let class = self.class(record.size);
-        let address = address as u64;
+        // Most blocks are small: for them the compiler knows the numbers of the class.
+        match self.class(record.size) {
+            Class::Small => self.insert_as(Class::Small, arena, address as u64, record, epoch),
+            class => self.insert_other(class, arena, address as u64, record, epoch),
+        }
+    }
+
+    #[inline(never)]
+    fn insert_other(
+        &self,
+        class: Class,
+        arena: &Arena,
+        address: u64,
+        record: Record,
+        epoch: Epoch,
+    ) -> Result<Option<Record>, NoRoom> {
+        self.insert_as(class, arena, address, record, epoch)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn insert_as(
+        &self,
+        class: Class,
+        arena: &Arena,
+        address: u64,
+        record: Record,
+        epoch: Epoch,
+    ) -> Result<Option<Record>, NoRoom> {
         let entry = self
             .shadow
             .make_entry(arena, class, address)
@@ -135,9 +161,22 @@ impl Live {
 
     /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
     /// `None` if it is not of session `epoch`.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
-        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
+        match self.class(size as u64) {
+            Class::Small => self.take_as(Class::Small, address as u64, epoch),
+            class => self.take_other(class, address as u64, epoch),
+        }
+    }
+
+    #[inline(never)]
+    fn take_other(&self, class: Class, address: u64, epoch: Epoch) -> Option<Record> {
+        self.take_as(class, address, epoch)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn take_as(&self, class: Class, address: u64, epoch: Epoch) -> Option<Record> {
+        let (entry, word) = self.shadow.find(class, address)?;
         let record = entry.record(word);
         entry.clear();
         if word.tag() == Tag::of(epoch) {
@@ -145,6 +184,14 @@ impl Live {
         } else {
             None
         }
+    }
+
+    /// True if there is an entry for a block of `size` bytes at `address`, of any session.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_noted(&self, address: usize, size: usize) -> bool {
+        self.shadow
+            .find(self.class(size as u64), address as u64)
+            .is_some()
     }
 
     /// Marks the block at `address`, which this thread owns, as moving.

@@ -1,7 +1,7 @@
-//! Where a block's entry is: tables by region of the address space, made when they are first
-//! needed.
+//! Where a block's entry is: for each class a table of two levels over the whole address space, its
+//! parts made when they are first needed.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
@@ -29,12 +29,12 @@ impl Class {
 
     /// The class of a block of `size` bytes. `spaced`: no two blocks start within one aligned
     /// window of 32 bytes.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn of(size: u64, spaced: bool) -> Self {
         match size {
-            0..32 if !spaced => Self::Dense,
-            0..32 => Self::Small,
             32..256 => Self::Small,
+            0..32 if spaced => Self::Small,
+            0..32 => Self::Dense,
             256..4096 => Self::Medium,
             4096..65_536 => Self::Large,
             _ => Self::Huge,
@@ -42,7 +42,7 @@ impl Class {
     }
 
     /// log2 of the window in bytes.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn window_bits(self) -> u32 {
         match self {
             Self::Dense => 3,
@@ -53,7 +53,13 @@ impl Class {
         }
     }
 
-    #[inline]
+    /// log2 of the bytes whose entries one leaf holds.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn leaf_bits(self) -> u32 {
+        self.window_bits() + WORD_BITS - self.has_size_word() as u32
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn has_size_word(self) -> bool {
         matches!(self, Self::Large | Self::Huge)
     }
@@ -61,82 +67,119 @@ impl Class {
 
 /// Bits of the address space that user programs have, on every 64-bit target that this crate knows.
 const ADDRESS_BITS: u32 = 48;
-/// log2 of the bytes in a region.
-const REGION_BITS: u32 = 20;
-/// Three levels of directories lead to a region: small ones, so that a program with a small heap
-/// has small directories.
-const LEVEL_BITS: [u32; 3] = [10, 9, 9];
+/// log2 of the words in a leaf, of 256 KiB.
+const WORD_BITS: u32 = 15;
+const WORDS: usize = 1 << WORD_BITS;
+/// log2 of the entries of the directories that lead to a leaf. They are large, but only the pages
+/// that are used take memory.
+const LOWER_BITS: u32 = 15;
+const UPPER_BITS: u32 = ADDRESS_BITS - Class::Dense.leaf_bits() - LOWER_BITS;
 
-const _: () = assert!(LEVEL_BITS[0] + LEVEL_BITS[1] + LEVEL_BITS[2] + REGION_BITS == ADDRESS_BITS);
+/// Entries of a directory that share a mark of being in use: whoever reads all entries does not read
+/// the pages of the others.
+const GROUP: usize = 64;
 
-type Regions = [Region; 1 << LEVEL_BITS[2]];
-type Middle = [OnceRef<'static, Regions>; 1 << LEVEL_BITS[1]];
-type Root = [OnceRef<'static, Middle>; 1 << LEVEL_BITS[0]];
+struct Lower {
+    leaves: [Leaf; 1 << LOWER_BITS],
+    used: [AtomicU8; (1 << LOWER_BITS) / GROUP],
+}
 
-/// Words that share a mark of having been written; about a page.
+struct Directory {
+    lowers: [OnceRef<'static, Lower>; 1 << UPPER_BITS],
+    used: [AtomicU8; (1 << UPPER_BITS) / GROUP],
+}
+
+zeroed_struct!(
+    #[directory]
+    Lower { leaves, used }
+);
+zeroed_struct!(
+    #[directory]
+    Directory { lowers, used }
+);
+
+/// The entries of a directory in the groups that are in use.
+fn in_use<'a, T>(entries: &'a [T], used: &'a [AtomicU8]) -> impl Iterator<Item = &'a T> {
+    let groups = entries.chunks(GROUP).zip(used);
+    groups
+        .filter(|(_, used)| used.load(Ordering::Relaxed) != 0)
+        .flat_map(|(entries, _)| entries)
+}
+
+fn use_entry(used: &[AtomicU8], index: usize) {
+    if let Some(used) = used.get(index / GROUP) {
+        used.store(1, Ordering::Relaxed);
+    }
+}
+
+/// Words that share a mark: a page of them.
 const STRETCH: usize = 512;
+const STRETCHES: usize = WORDS / STRETCH;
+/// Most stretches that are given memory at a time.
+const MOST_AHEAD: usize = 16;
+/// A leaf with so many written stretches is dense.
+const DENSE: usize = STRETCHES / 4 * 3;
+/// Dense leaves after which the next one is put on a large page: so it at most doubles the memory
+/// that the leaves take.
+const MANY: u32 = 8;
 
-/// The entries of one class in one region.
+/// What the mark of a stretch says.
+const UNTOUCHED: u8 = 0;
+const WRITTEN: u8 = 1;
+/// It has memory, but no entry has been written.
+const READY: u8 = 2;
+
+/// The entries of one class in one part of the address space.
 ///
-/// Reading a page that was never written costs a page of memory all the same, so whoever reads all
+/// Reading a page that was never written costs a page of memory all the same, so whoever reads
 /// entries is told by the marks which stretches hold any.
-struct Leaf<const WORDS: usize, const STRETCHES: usize> {
-    written: [AtomicU8; STRETCHES],
-    words: [AtomicU64; WORDS],
+struct Leaf {
+    words: OnceRef<'static, Words>,
+    marks: [AtomicU8; STRETCHES],
 }
 
-/// A leaf of any size.
-#[derive(Clone, Copy)]
-struct Table {
-    written: &'static [AtomicU8],
-    words: &'static [AtomicU64],
+#[repr(align(4096))]
+struct Words {
+    all: [AtomicU64; WORDS],
 }
 
-/// The leaves of one region, each made when the first block of its class appears there.
-struct Region {
-    dense: OnceRef<'static, Leaf<{ 1 << 17 }, 256>>,
-    small: OnceRef<'static, Leaf<{ 1 << 15 }, 64>>,
-    medium: OnceRef<'static, Leaf<{ 1 << 12 }, 8>>,
-    large: OnceRef<'static, Leaf<512, 1>>,
-    huge: OnceRef<'static, Leaf<32, 1>>,
+zeroed_struct!(Leaf { words, marks });
+zeroed_struct!(Words { all });
+
+/// The tables of all classes.
+pub(super) struct Shadow {
+    directories: [OnceRef<'static, Directory>; Class::ALL.len()],
+    dense_leaves: AtomicU32,
 }
-
-zeroed_struct!(Leaf<const WORDS: usize, const STRETCHES: usize> { written, words });
-zeroed_struct!(Region {
-    dense,
-    small,
-    medium,
-    large,
-    huge
-});
-
-/// The tables of all regions.
-pub(super) struct Shadow(OnceRef<'static, Root>);
 
 impl Shadow {
     pub(super) const fn new() -> Self {
-        Self(OnceRef::new())
+        Self {
+            directories: [const { OnceRef::new() }; Class::ALL.len()],
+            dense_leaves: AtomicU32::new(0),
+        }
     }
 
-    /// Makes the first directory.
+    /// Makes the directory that most blocks need.
     pub(super) fn prepare(&self, arena: &Arena) -> Option<()> {
-        arena.first_use(&self.0).map(drop)
+        arena
+            .first_use(self.directories.get(Class::Small as usize)?)
+            .map(drop)
     }
 
     /// The entry of `address` in `class` and its word, if they say that a block starts exactly
     /// there.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn find(&self, class: Class, address: u64) -> Option<(Entry, Word)> {
-        let [upper, middle, lower] = path(address);
-        let region = self
-            .0
-            .get()?
-            .get(upper)?
-            .get()?
-            .get(middle)?
-            .get()?
-            .get(lower)?;
-        let entry = region.table(class)?.entry(class, address)?;
+        let (upper, lower) = path(class, address);
+        let directory = self.directories.get(class as usize)?.get()?;
+        let leaf = directory.lowers.get(upper)?.get()?.leaves.get(lower)?;
+        let index = index(class, address);
+        // A page that was never written is not to be read: that alone would map it.
+        if leaf.mark(index)?.load(Ordering::Relaxed) != WRITTEN {
+            return None;
+        }
+        let entry = leaf.entry(class, index)?;
         let word = entry.load();
         if word.is_at(class, address) {
             Some((entry, word))
@@ -147,122 +190,141 @@ impl Shadow {
 
     /// The entry of `address` in `class`, about to be written. `None` without memory for its table,
     /// or if the address is beyond those that the tables cover.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn make_entry(&self, arena: &Arena, class: Class, address: u64) -> Option<Entry> {
-        let [upper, middle, lower] = path(address);
-        let middles = arena.first_use(arena.first_use(&self.0)?.get(upper)?)?;
-        let region = arena.first_use(middles.get(middle)?)?.get(lower)?;
-        let table = match region.table(class) {
-            Some(table) => table,
-            None => region.make(arena, class)?,
-        };
-        table.mark(class, address);
-        table.entry(class, address)
+        if address >> ADDRESS_BITS != 0 {
+            return None;
+        }
+        let (upper, lower) = path(class, address);
+        let directory = arena.first_use(self.directories.get(class as usize)?)?;
+        let lowers = arena.first_use(directory.lowers.get(upper)?)?;
+        let leaf = lowers.leaves.get(lower)?;
+        let index = index(class, address);
+        if leaf.mark(index)?.load(Ordering::Relaxed) != WRITTEN {
+            let before = lower.checked_sub(1);
+            let before = before.and_then(|before| lowers.leaves.get(before));
+            use_entry(&directory.used, upper);
+            use_entry(&lowers.used, lower);
+            self.touch(arena, leaf, before, index / STRETCH)?;
+        }
+        leaf.entry(class, index)
+    }
+
+    /// Makes sure that `leaf` has memory for the entries of `stretch`, and notes that they will be
+    /// written. `before`: the leaf for lower addresses.
+    ///
+    /// A heap mostly grows upwards, and a page at a time is dear: so a leaf that follows a dense one
+    /// is put on a large page, and a stretch that follows a run of written ones is given memory
+    /// together with as many of the next ones, up to a bound.
+    #[cold]
+    #[inline(never)]
+    fn touch(
+        &self,
+        arena: &Arena,
+        leaf: &'static Leaf,
+        before: Option<&Leaf>,
+        stretch: usize,
+    ) -> Option<()> {
+        if leaf.words.get().is_none() {
+            let dense = before.is_some_and(|before| before.stretches(WRITTEN) >= DENSE);
+            let dense_leaves = self
+                .dense_leaves
+                .fetch_add(u32::from(dense), Ordering::Relaxed);
+            if dense && dense_leaves >= MANY {
+                let words = arena.first_use_among_many(&leaf.words)?;
+                arena.populate(&words.all);
+                leaf.marks.iter().for_each(make_ready);
+            } else {
+                arena.first_use(&leaf.words)?;
+            }
+        }
+        leaf.touch(arena, stretch)
     }
 
     /// Calls `visit` with every entry that may have been written.
     pub(super) fn for_each_entry(&self, mut visit: impl FnMut(Entry)) {
-        let middles = self.0.get().into_iter().flatten().filter_map(OnceRef::get);
-        let regions = middles.flatten().filter_map(OnceRef::get).flatten();
-        for region in regions {
-            for class in Class::ALL {
-                if let Some(table) = region.table(class) {
-                    table.for_each_entry(class, &mut visit);
-                }
+        for (class, directory) in Class::ALL.into_iter().zip(&self.directories) {
+            let Some(directory) = directory.get() else {
+                continue;
+            };
+            let lowers = in_use(&directory.lowers, &directory.used).filter_map(OnceRef::get);
+            for leaf in lowers.flat_map(|lower| in_use(&lower.leaves, &lower.used)) {
+                leaf.for_each_entry(class, &mut visit);
             }
         }
     }
 }
 
-/// Indices of the region of `address` in the three directories; the first is too large for an
-/// address that the tables do not cover.
-#[inline]
-fn path(address: u64) -> [usize; 3] {
-    let region = (address >> REGION_BITS) as usize;
-    let [_, middle, lower] = LEVEL_BITS;
-    [
-        (address >> (REGION_BITS + middle + lower)) as usize,
-        region >> lower & ((1 << middle) - 1),
-        region & ((1 << lower) - 1),
-    ]
+/// Indices of the leaf of `address` in the two directories.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn path(class: Class, address: u64) -> (usize, usize) {
+    let leaf = address >> class.leaf_bits();
+    (
+        (leaf >> LOWER_BITS) as usize,
+        leaf as usize & ((1 << LOWER_BITS) - 1),
+    )
 }
 
-impl Region {
-    #[inline]
-    fn table(&self, class: Class) -> Option<Table> {
-        Some(match class {
-            Class::Dense => self.dense.get()?.table(),
-            Class::Small => self.small.get()?.table(),
-            Class::Medium => self.medium.get()?.table(),
-            Class::Large => self.large.get()?.table(),
-            Class::Huge => self.huge.get()?.table(),
-        })
-    }
-
-    #[cold]
-    fn make(&self, arena: &Arena, class: Class) -> Option<Table> {
-        Some(match class {
-            Class::Dense => arena.first_use(&self.dense)?.table(),
-            Class::Small => arena.first_use(&self.small)?.table(),
-            Class::Medium => arena.first_use(&self.medium)?.table(),
-            Class::Large => arena.first_use(&self.large)?.table(),
-            Class::Huge => arena.first_use(&self.huge)?.table(),
-        })
-    }
+/// Index of the first word of the entry for `address` in its leaf.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn index(class: Class, address: u64) -> usize {
+    let window = (address >> class.window_bits()) as usize;
+    (window << class.has_size_word() as u32) & (WORDS - 1)
 }
 
-impl<const WORDS: usize, const STRETCHES: usize> Leaf<WORDS, STRETCHES> {
-    const EVERY_WORD_HAS_A_MARK: () = assert!(WORDS.div_ceil(STRETCH) == STRETCHES);
-
-    #[inline]
-    fn table(&'static self) -> Table {
-        let () = Self::EVERY_WORD_HAS_A_MARK;
-        Table {
-            written: &self.written,
-            words: &self.words,
-        }
-    }
-}
-
-impl Table {
-    /// Index of the first word of the entry for `address`.
-    #[inline]
-    fn index(class: Class, address: u64) -> usize {
-        let bits = class.window_bits();
-        let window = (address >> bits) as usize & ((1 << (REGION_BITS - bits)) - 1);
-        if class.has_size_word() {
-            2 * window
-        } else {
-            window
-        }
+impl Leaf {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn mark(&self, index: usize) -> Option<&AtomicU8> {
+        self.marks.get(index / STRETCH)
     }
 
-    #[inline]
-    fn mark(self, class: Class, address: u64) {
-        if let Some(mark) = self.written.get(Self::index(class, address) / STRETCH)
-            && mark.load(Ordering::Relaxed) == 0
-        {
-            mark.store(1, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn entry(self, class: Class, address: u64) -> Option<Entry> {
-        let index = Self::index(class, address);
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn entry(&self, class: Class, index: usize) -> Option<Entry> {
+        let words = &self.words.get()?.all;
         let size = if class.has_size_word() {
-            Some(self.words.get(index + 1)?)
+            Some(words.get(index + 1)?)
         } else {
             None
         };
         Some(Entry {
-            word: self.words.get(index)?,
+            word: words.get(index)?,
             size,
         })
     }
 
-    fn for_each_entry(self, class: Class, visit: &mut impl FnMut(Entry)) {
-        for (mark, words) in self.written.iter().zip(self.words.chunks(STRETCH)) {
-            if mark.load(Ordering::Relaxed) == 0 {
+    fn stretches(&self, what: u8) -> usize {
+        let marks = self.marks.iter();
+        marks
+            .filter(|mark| mark.load(Ordering::Relaxed) == what)
+            .count()
+    }
+
+    /// Notes that entries of `stretch` will be written, and has it and some of the next ones given
+    /// memory.
+    fn touch(&self, arena: &Arena, stretch: usize) -> Option<()> {
+        if self.marks.get(stretch)?.swap(WRITTEN, Ordering::Relaxed) != UNTOUCHED {
+            return Some(());
+        }
+        let is = |mark: &AtomicU8, what: u8| mark.load(Ordering::Relaxed) == what;
+        let (before, from) = self.marks.split_at(stretch);
+        let run = before.iter().rev().take_while(|mark| is(mark, WRITTEN));
+        let ahead = run.take(MOST_AHEAD - 1).count();
+        let untouched = from.iter().skip(1).take(ahead);
+        let mut ready = 0;
+        for mark in untouched.take_while(|mark| is(mark, UNTOUCHED)) {
+            make_ready(mark);
+            ready += 1;
+        }
+        let start = stretch * STRETCH;
+        let words = &self.words.get()?.all;
+        arena.populate(words.get(start..start + (1 + ready) * STRETCH)?);
+        Some(())
+    }
+
+    fn for_each_entry(&self, class: Class, visit: &mut impl FnMut(Entry)) {
+        let words = self.words.get().map_or(&[][..], |words| &words.all);
+        for (mark, words) in self.marks.iter().zip(words.chunks(STRETCH)) {
+            if mark.load(Ordering::Relaxed) != WRITTEN {
                 continue;
             }
             if class.has_size_word() {
@@ -281,4 +343,9 @@ impl Table {
             }
         }
     }
+}
+
+/// Notes that a stretch has memory, unless another thread has written there meanwhile.
+fn make_ready(mark: &AtomicU8) {
+    let _ = mark.compare_exchange(UNTOUCHED, READY, Ordering::Relaxed, Ordering::Relaxed);
 }

@@ -125,7 +125,7 @@ fn a_record_at_the_place_of_a_new_block_is_handed_out_unless_it_moves_or_is_dead
 fn a_sweep_spares_this_session_and_those_just_begun() {
     let (arena, live) = (Arena::new(), Live::new());
     let now = Epoch(100_000);
-    let ages = [-8000_i64, -1, 0, 1, 2, 8000, 20_000];
+    let ages = [-4000_i64, -1, 0, 1, 2, 4000, 8000, 20_000];
     for (place, age) in ages.iter().enumerate() {
         let epoch = Epoch((now.0 as i64 - age) as u64);
         live.insert(&arena, BASE + 64 * place, record(64, 3), epoch)

@@ -26,34 +26,43 @@ use crate::engine::prefetch::prefetch;
 #[derive(Clone, Copy)]
 pub(super) struct Key {
     place: Place,
-    pub(super) caller: StackId,
     /// The first word of the entry.
     word: u64,
-    /// The second one, but for the number.
-    above_number: u64,
+    /// The rest of the hash.
+    hash: u64,
 }
 
 const NUMBER_BITS: u32 = 28;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
-/// Bits of the path's hash that an entry has room for, 16 and 8.
-const HASH_BITS: u32 = 24;
+const HASH_SHIFT: u32 = 2 * NUMBER_BITS;
 
 impl Key {
-    /// `None` for addresses that no program has.
+    /// The path with this hash, to the frame with this return address. `None` for addresses that no
+    /// program has.
     #[inline]
-    pub(super) fn new(address: usize, caller: StackId, hash: PathHash) -> Option<Self> {
+    pub(super) fn of_path(address: usize, hash: PathHash) -> Option<Self> {
         let address = address as u64;
         if address == 0 || address >> ADDRESS_BITS != 0 {
             return None;
         }
-        let word = address | hash.0 >> ADDRESS_BITS << ADDRESS_BITS;
-        let above_number = caller.bits() | (hash.0 >> (64 - HASH_BITS) & 0xFF) << NUMBER_BITS;
-        Some(Self {
-            place: Place::of(word, above_number),
-            caller,
+        Some(Self::new(
+            address | hash.0 >> ADDRESS_BITS << ADDRESS_BITS,
+            hash.0 >> 40 & 0xFF,
+        ))
+    }
+
+    /// From an entry's words.
+    fn of_entry(word: u64, node: u64) -> Self {
+        Self::new(word, node >> HASH_SHIFT)
+    }
+
+    #[inline]
+    fn new(word: u64, hash: u64) -> Self {
+        Self {
+            place: Place::of(word, hash),
             word,
-            above_number,
-        })
+            hash,
+        }
     }
 }
 
@@ -63,11 +72,11 @@ impl Key {
 struct Place(u64);
 
 impl Place {
-    /// From what the words of an entry say apart from the caller, which is not known yet when the
-    /// place is needed.
+    /// From what the words of an entry say apart from the numbers, which are not known when a path
+    /// is looked for.
     #[inline]
-    fn of(word: u64, above_number: u64) -> Self {
-        let key = word ^ (above_number >> NUMBER_BITS).rotate_left(40);
+    fn of(word: u64, hash: u64) -> Self {
+        let key = word ^ hash.rotate_left(40);
         let mixed = u128::from(key) * 0x9E37_79B9_7F4A_7C15;
         Self((mixed as u64) ^ (mixed >> 64) as u64)
     }
@@ -112,6 +121,9 @@ const FULL_AT: u32 = ENTRIES as u32 / 16 * 15;
 /// made.
 const FIRST_BITS: u32 = 2;
 const GENERATIONS: u32 = 16;
+/// From this generation on, pieces are put on large pages: a look-up anywhere in a table of several
+/// megabytes otherwise waits for the page tables too.
+const LARGE: u32 = 5;
 const PIECES: usize = (1 << (FIRST_BITS + GENERATIONS)) - (1 << FIRST_BITS);
 
 /// The table.
@@ -136,33 +148,43 @@ impl Index {
         self.piece(arena, newest, Place(0)).map(drop)
     }
 
+    /// The node at the end of a path, of those for which `key` is right: the one with a caller that
+    /// `is_right` too.
     #[inline]
-    pub(super) fn find(&self, key: Key) -> Option<StackId> {
+    pub(super) fn find(&self, key: Key, is_right: impl Fn(StackId) -> bool) -> Option<StackId> {
         let newest = self.newest.load(Ordering::Acquire);
-        match self.find_in(newest, key) {
-            None if self.oldest.load(Ordering::Relaxed) != newest => self.find_in_older(key),
+        match self.find_in(newest, key, &is_right) {
+            None if self.oldest.load(Ordering::Relaxed) != newest => {
+                self.find_in_older(key, &is_right)
+            }
             found => found,
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn find_in_older(&self, key: Key) -> Option<StackId> {
+    fn find_in_older(&self, key: Key, is_right: &impl Fn(StackId) -> bool) -> Option<StackId> {
         let oldest = self.oldest.load(Ordering::Acquire);
         let newest = self.newest.load(Ordering::Acquire);
         (oldest..=newest)
             .rev()
-            .find_map(|generation| self.find_in(generation, key))
+            .find_map(|generation| self.find_in(generation, key, is_right))
     }
 
     #[inline]
-    fn find_in(&self, generation: u32, key: Key) -> Option<StackId> {
+    fn find_in(
+        &self,
+        generation: u32,
+        key: Key,
+        is_right: &impl Fn(StackId) -> bool,
+    ) -> Option<StackId> {
         let piece = self.piece_if_made(generation, key.place)?;
         for entry in piece.from(key.place) {
             let word = entry.address.load(Ordering::Acquire);
             if word == key.word {
                 let node = entry.node.load(Ordering::Acquire);
-                if node >> NUMBER_BITS == key.above_number {
+                let caller = StackId::from_bits(node >> NUMBER_BITS & NUMBER);
+                if node != 0 && node >> HASH_SHIFT == key.hash && is_right(caller) {
                     return Some(StackId::from_bits(node & NUMBER));
                 }
             } else if word == 0 {
@@ -182,16 +204,17 @@ impl Index {
         }
     }
 
-    /// Adds the node that `make` makes, unless there is no room for it.
+    /// Adds the node that `make` makes for a path from `caller`, unless there is no room for it.
     pub(super) fn add(
         &self,
         arena: &Arena,
         key: Key,
+        caller: StackId,
         make: impl FnOnce() -> Option<StackId>,
     ) -> Option<StackId> {
         let piece = self.piece_with_room(arena, key.place)?;
         let stack = make()?;
-        let node = key.above_number << NUMBER_BITS | stack.bits();
+        let node = key.hash << HASH_SHIFT | caller.bits() << NUMBER_BITS | stack.bits();
         piece.add(key.place, key.word, node).then_some(stack)
     }
 
@@ -236,7 +259,7 @@ impl Index {
                 if word == 0 || node == 0 {
                     continue;
                 }
-                let place = Place::of(word, node >> NUMBER_BITS);
+                let place = Key::of_entry(word, node).place;
                 let Some(piece) = self.piece(arena, newest, place) else {
                     return;
                 };
@@ -258,7 +281,12 @@ impl Index {
 
     fn piece(&self, arena: &Arena, generation: u32, place: Place) -> Option<&'static Piece> {
         let pieces = arena.first_use(&self.pieces)?;
-        arena.first_use(pieces.get(place.piece(generation))?)
+        let piece = pieces.get(place.piece(generation))?;
+        if generation < LARGE {
+            arena.first_use(piece)
+        } else {
+            arena.first_use_among_many(piece)
+        }
     }
 
     #[cfg(test)]

@@ -114,7 +114,7 @@ fn session_numbers_wrap_without_raising_the_dead() {
     // on the way.
     for session in 0..5 * SWEEP_EVERY {
         tracker.clear();
-        let (current, _, sizes) = if session % 64 == 0 || (32_700..32_800).contains(&session) {
+        let (current, _, sizes) = if session % 64 == 0 || (16_300..16_500).contains(&session) {
             state(tracker)
         } else {
             (0, 0, vec![])

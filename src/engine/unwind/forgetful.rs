@@ -38,9 +38,10 @@ pub(crate) fn here() -> Caller {
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of the function that records.
         #[inline(never)]
-        // # Safety
-        // As its documentation says.
         unsafe extern "C" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,
             session: Session,

@@ -65,7 +65,7 @@ impl Unwinder {
 
     /// The stack of `caller`, of whose frames the `most` most recent count: if there are more, the
     /// others are not to be looked at. `None` if it must be captured, or there is no room for it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(
         &self,
         arena: &Arena,

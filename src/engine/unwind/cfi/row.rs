@@ -61,7 +61,7 @@ impl Row {
         Self(bits)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn kind(self) -> Kind {
         match self.0 & 7 {
             FROM_STACK_POINTER => Kind::FromStackPointer,
@@ -73,13 +73,13 @@ impl Row {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn cfa_offset(self) -> isize {
         (self.0 as i64 >> 32) as isize
     }
 
     /// Where the return address is, for the function whose CFA is `cfa`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn return_slot(self, cfa: usize) -> usize {
         let offset = match PROCESSOR.return_slot {
             Some(offset) => offset,
@@ -90,7 +90,7 @@ impl Row {
 
     /// Where the caller's frame register was saved; `base` is the function's CFA, and in an aligned
     /// frame its frame register.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn saved_frame_pointer(self, base: usize) -> Option<usize> {
         let words = (self.0 >> 16) as i16;
         (self.0 & SAVED != 0).then(|| base.wrapping_add_signed(words as isize * 8))

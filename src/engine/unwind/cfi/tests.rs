@@ -309,14 +309,27 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
     install(&action);
     check();
 
-    // On a stack of its own, wherever that is.
-    let mut memory = vec![0_u8; 256 << 10];
-    let stack = libc::stack_t {
-        ss_sp: memory.as_mut_ptr().cast(),
-        ss_flags: 0,
-        ss_size: memory.len(),
+    // On a stack of its own, far from the thread's.
+    const SIZE: usize = 256 << 10;
+    // SAFETY: asks for new memory; the address is a wish.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::without_provenance_mut(64 << 30),
+            SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
     };
-    // SAFETY: the memory is there until the handler has run for the last time.
+    assert_ne!(memory, libc::MAP_FAILED);
+    assert_eq!(UNWINDER.main_stack.end_of(memory.addr() + 64), None);
+    let stack = libc::stack_t {
+        ss_sp: memory,
+        ss_flags: 0,
+        ss_size: SIZE,
+    };
+    // SAFETY: the memory stays.
     let set = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
     assert_eq!(set, 0);
     let action = Action {

@@ -44,7 +44,7 @@ pub(super) fn step(frame: Caller, row: Row, end: usize) -> Beyond {
         Kind::FromFrame | Kind::Signal | Kind::Other => return Beyond::Unknown,
     };
     let cfa = base.wrapping_add_signed(row.cfa_offset());
-    let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot % 8 == 0;
+    let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
     let return_slot = row.return_slot(cfa);
     if cfa <= frame.sp || cfa > end || !inside(return_slot) {
         return Beyond::Unknown;
@@ -130,7 +130,7 @@ impl Unwinder {
         let word = |at: usize| {
             let mapped = (frame.sp..end).contains(&at) || self.main_stack.end_of(at).is_some();
             // SAFETY: aligned, and on a stack: `read` says what that rests on.
-            (mapped && at % 8 == 0).then(|| unsafe { read(at) })
+            (mapped && at.is_multiple_of(8)).then(|| unsafe { read(at) })
         };
         match row.kind() {
             Kind::Signal => {

@@ -110,17 +110,18 @@ pub(crate) unsafe extern "C" fn call_on(
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $record:ident) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of the function that records.
         #[unsafe(naked)]
-        // # Safety
-        // As its documentation says.
         unsafe extern "C" fn $enter<A: GlobalAlloc>(
             wrapper: &TraceAlloc<A>,
             session: Session,
             first: usize,
             second: usize,
         ) -> *mut u8 {
-            // # Safety
-            // That of `$enter`, from which it is jumped to.
+            /// # Safety
+            /// As above, with the registers of the caller.
             unsafe extern "C" fn landing<A: GlobalAlloc>(
                 wrapper: &TraceAlloc<A>,
                 session: Session,

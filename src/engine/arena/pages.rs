@@ -1,0 +1,187 @@
+//! Pages from the operating system.
+
+#[cfg(all(unix, not(miri)))]
+pub(super) use mapped::*;
+#[cfg(not(all(unix, not(miri))))]
+pub(super) use stand_in::*;
+
+#[cfg(all(unix, not(miri)))]
+mod mapped {
+    use std::ptr::{self, NonNull};
+
+    pub(in crate::engine::arena) fn map(len: usize) -> Option<NonNull<u8>> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
+        // SAFETY: a fresh anonymous mapping touches nothing that exists.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        advise(start, len);
+        NonNull::new(start.cast())
+    }
+
+    /// As [`map`], aligned to `len`, on large pages if the system has them.
+    pub(in crate::engine::arena) fn map_large(len: usize) -> Option<NonNull<u8>> {
+        let around = map(2 * len)?;
+        let before = around.addr().get().next_multiple_of(len) - around.addr().get();
+        // SAFETY: `before` is less than `len`: all of it lies in the mapping.
+        let start = unsafe { around.add(before) };
+        // SAFETY: as above.
+        let after = unsafe { start.add(len) };
+        for (part, size) in [(around, before), (after, len - before)] {
+            if size > 0 {
+                // SAFETY: a part of a fresh mapping, in whole pages, that nobody uses.
+                unsafe { unmap(part, size) };
+            }
+        }
+        prefer_large(start, len);
+        Some(start)
+    }
+
+    /// # Safety
+    /// The range is made of pages of mappings made by [`map`] that nobody will touch again.
+    pub(in crate::engine::arena) unsafe fn unmap(start: NonNull<u8>, len: usize) {
+        // SAFETY: passed on from the caller.
+        unsafe { libc::munmap(start.as_ptr().cast(), len) };
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn prefer_large(start: NonNull<u8>, len: usize) {
+        // SAFETY: a mapping of our own; the hint leaves its contents alone. Failure costs nothing.
+        unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn prefer_large(_start: NonNull<u8>, _len: usize) {}
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(in crate::engine::arena) fn populate(start: usize, len: usize) {
+        // SAFETY: a mapping of our own, whose contents stay as they are. Older systems do not know
+        // the request and do nothing.
+        unsafe {
+            libc::madvise(
+                ptr::without_provenance_mut(start),
+                len,
+                libc::MADV_POPULATE_WRITE,
+            )
+        };
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(in crate::engine::arena) fn populate(_start: usize, _len: usize) {}
+
+    /// Only Linux promises that the pages then read as zeros.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(in crate::engine::arena) fn empty(start: usize, len: usize) {
+        // SAFETY: whole pages of a mapping of our own, whose contents nobody relies on.
+        unsafe { libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_DONTNEED) };
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(in crate::engine::arena) fn empty(_start: usize, _len: usize) {}
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const NO_RESERVE: libc::c_int = 0;
+
+    /// Sparse tables want small pages, and core dumps do not want the tables.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn advise(start: *mut libc::c_void, len: usize) {
+        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTDUMP] {
+            // SAFETY: the range is our own fresh mapping; both hints leave its contents alone.
+            // Failure costs nothing.
+            unsafe { libc::madvise(start, len, advice) };
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn advise(_start: *mut libc::c_void, _len: usize) {}
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(in crate::engine::arena) fn resident(start: usize, len: usize) -> usize {
+        const PAGE: usize = 4096;
+        const BATCH: usize = 1024;
+        let mut present = [0_u8; BATCH];
+        let mut sum = 0;
+        let mut offset = 0;
+        while offset < len {
+            let step = (len - offset).min(BATCH * PAGE);
+            // SAFETY: `present` holds a byte for each page of the step; the call only reads the
+            // page tables.
+            let told = unsafe {
+                libc::mincore(
+                    ptr::without_provenance_mut(start + offset),
+                    step,
+                    present.as_mut_ptr().cast(),
+                )
+            };
+            if told != 0 {
+                // Larger pages than assumed, or none of the system's business: count what was
+                // mapped.
+                return len;
+            }
+            let pages = step.div_ceil(PAGE);
+            sum += present
+                .iter()
+                .take(pages)
+                .filter(|page| *page & 1 == 1)
+                .count()
+                * PAGE;
+            offset += step;
+        }
+        sum
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(in crate::engine::arena) fn resident(_start: usize, len: usize) -> usize {
+        len
+    }
+}
+
+/// Where pages cannot be mapped directly, the system's allocator stands in: it is never the traced
+/// one.
+#[cfg(not(all(unix, not(miri))))]
+mod stand_in {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::ptr::NonNull;
+
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len, 4096).ok()
+    }
+
+    pub(in crate::engine::arena) fn map(len: usize) -> Option<NonNull<u8>> {
+        // SAFETY: no table is empty.
+        NonNull::new(unsafe { System.alloc_zeroed(layout(len)?) })
+    }
+
+    pub(in crate::engine::arena) fn map_large(len: usize) -> Option<NonNull<u8>> {
+        map(len)
+    }
+
+    /// # Safety
+    /// The range is one mapping made by [`map`] that nobody will touch again.
+    pub(in crate::engine::arena) unsafe fn unmap(start: NonNull<u8>, len: usize) {
+        if let Some(layout) = layout(len) {
+            // SAFETY: passed on from the caller; the layout is the one it was made with.
+            unsafe { System.dealloc(start.as_ptr(), layout) };
+        }
+    }
+
+    pub(in crate::engine::arena) fn empty(_start: usize, _len: usize) {}
+
+    pub(in crate::engine::arena) fn populate(_start: usize, _len: usize) {}
+
+    pub(in crate::engine::arena) fn resident(_start: usize, len: usize) -> usize {
+        len
+    }
+}

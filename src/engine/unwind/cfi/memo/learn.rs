@@ -1,0 +1,251 @@
+//! The walk that remembers what it reads.
+
+use super::{
+    BEYOND, BRANCH_FRAMES, Frame, Memo, Tables, TRUNK, Walked, Word,
+};
+use crate::engine::stacks::{Path, StackId};
+use crate::engine::unwind::Caller;
+use crate::engine::unwind::cfi::row::Kind;
+use crate::engine::unwind::cfi::walk::{Beyond, step};
+
+/// Where a walk that was cut short goes on.
+#[derive(Clone, Copy)]
+enum End {
+    /// At this frame of the trunk.
+    Trunk(usize),
+    /// Nowhere: all frames were walked, or more than needed.
+    Root(Path),
+}
+
+impl Memo {
+    /// Walks to the trunk, or all the way.
+    #[inline(never)]
+    pub(super) fn walk(&mut self, tables: Tables, start: Caller, most: usize) -> Option<StackId> {
+        let (count, end) = self.follow(tables, start, most)?;
+        let base = match end {
+            End::Trunk(at) => at + 1,
+            End::Root(_) => 0,
+        };
+        if base + count > TRUNK {
+            self.len = 0;
+            return self.walk(tables, start, most);
+        }
+        if let End::Trunk(at) = end {
+            self.met = at;
+            if count <= BRANCH_FRAMES
+                && let Some(stack) = self.branch_off(tables, start, count, at)
+            {
+                return stack;
+            }
+        }
+        self.grow_trunk(tables, start, count, end)
+    }
+
+    /// Walks from `start` until the trunk is met or `most` frames and some more are known. Fills
+    /// `walked` and returns how many there are. `None` if a step is not plain.
+    fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
+        let stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
+        let enough = most + BEYOND;
+        let mut frame = start;
+        let mut count = 0;
+        // Frames of the trunk that can still be met: those further out than the walk has got, and
+        // than the last one that has changed.
+        let mut candidates = self.not_below(frame.sp);
+        loop {
+            while candidates > 0 && self.trunk.get(candidates - 1)?.caller.sp < frame.sp {
+                candidates -= 1;
+            }
+            if let Some(at) = candidates.checked_sub(1)
+                && self.trunk.get(at)?.is_at(frame)
+            {
+                match self.first_change(at, at + 1 + count, most) {
+                    None => return Some((count, End::Trunk(at))),
+                    Some(changed) => candidates = changed,
+                }
+            }
+            if count == enough {
+                return Some((count, End::Root(Path::TRUNCATED)));
+            }
+            let row = tables.unwinder.row(tables.arena, frame.pc);
+            let (next, walked) = match step(frame, row, stack_end) {
+                Beyond::Caller(step) => (
+                    Some(step.caller),
+                    Walked {
+                        caller: frame,
+                        by_fp: row.kind() == Kind::FromFramePointer,
+                        return_word: Word {
+                            address: step.return_slot,
+                            value: step.return_word,
+                        },
+                        fp_word: Word {
+                            address: step.frame_pointer_slot.unwrap_or(0),
+                            value: step.caller.fp,
+                        },
+                    },
+                ),
+                Beyond::Nothing(slot) => (
+                    None,
+                    Walked {
+                        caller: frame,
+                        by_fp: row.kind() == Kind::FromFramePointer,
+                        return_word: Word {
+                            address: slot.unwrap_or(0),
+                            value: 0,
+                        },
+                        fp_word: Word {
+                            address: 0,
+                            value: 0,
+                        },
+                    },
+                ),
+                Beyond::Unknown => return None,
+            };
+            *self.walked.get_mut(count)? = walked;
+            count += 1;
+            match next {
+                Some(next) => frame = next,
+                None => return Some((count, End::Root(Path::COMPLETE))),
+            }
+        }
+    }
+
+    /// How many frames of the trunk have their stack pointer at `sp` or beyond.
+    fn not_below(&self, sp: usize) -> usize {
+        let sp_of = |at: usize| self.trunk.get(at).map_or(0, |frame| frame.caller.sp);
+        let mut count = self.met.min(self.len);
+        while count < self.len && sp_of(count) >= sp {
+            count += 1;
+        }
+        while count > 0 && sp_of(count - 1) < sp {
+            count -= 1;
+        }
+        count
+    }
+
+    /// Compares what was read from frame `at` of the trunk on, of a stack of `known` frames. `None`
+    /// if nothing has changed that counts, else how many frames are older than the most recent one
+    /// that has a changed word.
+    fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
+        let Some((from, to)) = self.words_that_count(at, known, most) else {
+            return Some(0);
+        };
+        let words = self.words.get(from..to).unwrap_or_default();
+        let changed = from + words.iter().rposition(|word| !word.is_unchanged())?;
+        let frames = self.trunk.get(..=at).unwrap_or_default();
+        Some(frames.partition_point(|frame| frame.words as usize <= changed))
+    }
+
+    /// Remembers the frames just walked as a branch at frame `at` of the trunk. `None` if they read
+    /// too many words for that; `Some(None)` if there is no room for the stack.
+    fn branch_off(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        count: usize,
+        at: usize,
+    ) -> Option<Option<StackId>> {
+        let joint = *self.trunk.get(at)?;
+        let joint_fp = match count.checked_sub(1) {
+            Some(last) => self.walked.get(last)?.fp_beyond(),
+            None => start.fp,
+        };
+        let branch = self.branches.replace(start)?;
+        let mut needs_fp = joint.needs_fp;
+        let mut len = 0;
+        let mut put = |word: Word| {
+            *branch.words.get_mut(len)? = word;
+            len += 1;
+            Some(())
+        };
+        for walked in self.walked.get(..count)?.iter().rev() {
+            if let Some(word) = walked.fp_word(needs_fp) {
+                put(word)?;
+            }
+            if let Some(word) = walked.return_word() {
+                put(word)?;
+            }
+            needs_fp = walked.needs_fp(needs_fp);
+        }
+        let frames = self.walked.get(..count)?.iter().map(Walked::pc);
+        let Some(Path { stack, .. }) = tables.stacks.extend(tables.arena, joint.path, frames)
+        else {
+            return Some(None);
+        };
+        branch.start = start;
+        branch.needs_fp = needs_fp;
+        branch.frames = count as u8;
+        branch.len = len as u8;
+        branch.stack = stack;
+        branch.joint = joint.path.stack;
+        branch.joint_sp = joint.caller.sp;
+        branch.joint_fp = joint_fp;
+        branch.joint_at = at as u16;
+        Some(Some(stack))
+    }
+
+    /// Puts the frames just walked on the trunk, in place of those that were there beyond the frame
+    /// where they meet it.
+    fn grow_trunk(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        count: usize,
+        end: End,
+    ) -> Option<StackId> {
+        let (mut path, mut needs_fp, mut words) = match end {
+            End::Trunk(at) => {
+                let joint = self.trunk.get(at)?;
+                (joint.path, joint.needs_fp, joint.words as usize)
+            }
+            End::Root(root) => {
+                self.truncated = root == Path::TRUNCATED;
+                (root, false, 0)
+            }
+        };
+        self.len = match end {
+            End::Trunk(at) => at + 1,
+            End::Root(_) => 0,
+        };
+        prefetch(self.walked.get(..count)?, tables, path);
+        for walked in self.walked.get(..count)?.iter().rev() {
+            path = tables.stacks.then(tables.arena, path, walked.caller.pc)?;
+            if let Some(word) = walked.fp_word(needs_fp) {
+                *self.words.get_mut(words)? = word;
+                words += 1;
+            }
+            if let Some(word) = walked.return_word() {
+                *self.words.get_mut(words)? = word;
+                words += 1;
+            }
+            needs_fp = walked.needs_fp(needs_fp);
+            *self.trunk.get_mut(self.len)? = Frame {
+                caller: walked.caller,
+                path,
+                words: words as u32,
+                needs_fp,
+            };
+            self.len += 1;
+        }
+        self.met = self.len;
+        let branch = self.branches.replace(start)?;
+        branch.start = start;
+        branch.needs_fp = needs_fp;
+        branch.frames = 0;
+        branch.len = 0;
+        branch.stack = path.stack;
+        branch.joint = path.stack;
+        branch.joint_sp = start.sp;
+        branch.joint_fp = start.fp;
+        branch.joint_at = self.len.checked_sub(1)? as u16;
+        Some(path.stack)
+    }
+}
+
+/// Has the memory fetched that interning reads, for all frames at a time.
+fn prefetch(walked: &[Walked], tables: Tables, base: Path) {
+    walked.iter().rev().fold(base.hash, |hash, walked| {
+        let hash = hash.then(walked.caller.pc);
+        tables.stacks.prefetch(walked.caller.pc, hash);
+        hash
+    });
+}
