@@ -47,10 +47,9 @@ impl MainStack {
     }
 
     /// An address that no frame of the stack that `stack_pointer` is on lies beyond. `None` if it is
-    /// neither on the main stack, nor below the running thread's own data, nor on the stack that the
-    /// thread has set aside for signal handlers.
+    /// neither on the main stack nor below the running thread's own data.
     ///
-    /// On these stacks everything up to that address is mapped. A stack that
+    /// On the main stack and on a thread's own everything up to that address is mapped. A stack that
     /// the program mapped itself, for a coroutine or for signals, counts as the thread's if it lies
     /// less than [`LARGEST_THREAD_STACK`] below: its real end is not known, and what keeps a walk on
     /// it is that the call-frame information is right, as with any unwinder.
@@ -63,10 +62,14 @@ impl MainStack {
         }
         let end = self.end.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
-        if (start..end).contains(&stack_pointer) {
-            return Some(end);
-        }
-        end_of_signal_stack(stack_pointer)
+        (start..end).contains(&stack_pointer).then_some(end)
+    }
+
+    /// The same, on the stack too that the thread has set aside for signal handlers: asks the
+    /// system.
+    pub(super) fn end_of_any(&self, stack_pointer: usize) -> Option<usize> {
+        self.end_of(stack_pointer)
+            .or_else(|| end_of_signal_stack(stack_pointer))
     }
 }
 
