@@ -90,8 +90,6 @@ fn nothing_happens_without_the_call() {
 /// Runs itself again with an output file, and reads what the child leaves behind.
 #[cfg(feature = "file")]
 fn a_snapshot_is_written_at_exit() {
-    use std::process::Command;
-
     const CHILD: &str = "TRACEMALLOC_TEST_AT_EXIT";
     if std::env::var_os(CHILD).is_some() {
         tracemalloc::start_from_env().unwrap();
@@ -101,7 +99,7 @@ fn a_snapshot_is_written_at_exit() {
     let folder = std::env::temp_dir().join(format!("tracemalloc-at-exit-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let run = |out: &str| {
-        Command::new(std::env::current_exe().unwrap())
+        crate::runner::command(&std::env::current_exe().unwrap())
             .env(CHILD, "1")
             .env("TRACEMALLOC", "25")
             .env("TRACEMALLOC_OUT", folder.join(out))

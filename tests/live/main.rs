@@ -11,6 +11,8 @@ mod environment;
 mod hostile;
 mod program;
 mod recording;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod sampling;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
@@ -18,7 +20,7 @@ mod threads;
 
 use std::env;
 use std::io::Read;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn run_child(case: Case) -> Result<(), Failed> {
-    let mut child = Command::new(env::current_exe()?)
+    let mut child = runner::command(&env::current_exe()?)
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
         .envs(case.variables.iter().copied())

@@ -33,8 +33,8 @@ pub(crate) fn here() -> Caller {
     }
 }
 
-/// Defines `$enter`, which, in a session that samples, asks `$pass` first, and calls `$record` with its own arguments and a place on the stack below
-/// which frames are the tracer's.
+/// Defines `$enter`, which calls `$record` with its own arguments and a place on the stack below
+/// which frames are the tracer's; in a session that samples it asks `$pass` first.
 macro_rules! entry {
     ($(#[$doc:meta])* $enter:ident => $pass:ident, $record:ident) => {
         $(#[$doc])*
