@@ -1,0 +1,73 @@
+//! What the command line asks for.
+
+use std::env;
+use std::error::Error;
+
+pub(crate) const HELP: &str = "\
+Measures what tracing costs: workloads of real crates under several contestants.
+
+  --peers               other tools too; builds them, and leaves out what is not there
+  --workloads A,B       only these: json syn regex html markdown script strings boxes syn-2
+  --contestants A,B     only these, and what they are compared with
+  --rounds N            how often each is run; the fastest counts (default 5)
+  --small               tiny inputs: shows that everything runs, measures nothing
+  --cores A,B           the core to run on, and another for two threads (default: the last two)
+  --markdown            print a section for a document
+";
+
+pub(crate) struct Arguments {
+    pub(crate) with_peers: bool,
+    /// None: all.
+    pub(crate) workloads: Option<Vec<String>>,
+    /// None: all.
+    pub(crate) contestants: Option<Vec<String>>,
+    pub(crate) rounds: usize,
+    pub(crate) is_small: bool,
+    pub(crate) cores: Option<Vec<usize>>,
+    pub(crate) is_markdown: bool,
+}
+
+impl Arguments {
+    /// None if help was asked for.
+    pub(crate) fn from_command_line() -> Result<Option<Self>, Box<dyn Error>> {
+        let mut arguments = Self {
+            with_peers: false,
+            workloads: None,
+            contestants: None,
+            rounds: 5,
+            is_small: false,
+            cores: None,
+            is_markdown: false,
+        };
+        let mut given = env::args().skip(1);
+        while let Some(argument) = given.next() {
+            let mut value = || {
+                given
+                    .next()
+                    .ok_or_else(|| format!("{argument} needs a value"))
+            };
+            match argument.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--peers" => arguments.with_peers = true,
+                "--small" => arguments.is_small = true,
+                "--markdown" => arguments.is_markdown = true,
+                "--rounds" => arguments.rounds = value()?.parse()?,
+                "--workloads" => arguments.workloads = Some(names(&value()?)),
+                "--contestants" => arguments.contestants = Some(names(&value()?)),
+                "--cores" => {
+                    let cores: Result<_, _> = value()?.split(',').map(str::parse).collect();
+                    arguments.cores = Some(cores?);
+                }
+                _ => return Err(format!("not known: {argument}; try --help").into()),
+            }
+        }
+        if arguments.rounds == 0 {
+            return Err("--rounds must be at least 1".into());
+        }
+        Ok(Some(arguments))
+    }
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::to_owned).collect()
+}

@@ -1,0 +1,83 @@
+//! Who takes part, and how each is run.
+
+use crate::arguments::Arguments;
+
+/// A program that runs a workload under some allocator, and how it is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contestant {
+    /// As it is chosen on the command line and as it heads a column.
+    pub(crate) name: &'static str,
+    /// What it does, for the notes.
+    pub(crate) about: &'static str,
+    /// The package that holds the program.
+    pub(crate) package: &'static str,
+    /// The program.
+    pub(crate) program: &'static str,
+    /// The contestant that its times are divided by.
+    pub(crate) baseline: &'static str,
+    /// Whether it is another tool.
+    pub(crate) is_peer: bool,
+}
+
+/// The package of this crate's own contestants.
+pub(crate) const OWN: &str = "contestants";
+
+/// What the others are compared with.
+pub(crate) const UNTRACED: &str = "untraced";
+
+/// Counts allocations and takes part in no comparison.
+pub(crate) const COUNT: &str = "count";
+
+const ALL: [Contestant; 4] = [
+    Contestant {
+        name: COUNT,
+        about: "counts allocations",
+        package: OWN,
+        program: "count",
+        baseline: UNTRACED,
+        is_peer: false,
+    },
+    Contestant {
+        name: UNTRACED,
+        about: "the operating system's allocator alone",
+        package: OWN,
+        program: UNTRACED,
+        baseline: UNTRACED,
+        is_peer: false,
+    },
+    Contestant {
+        name: "off",
+        about: "tracemalloc installed, not started",
+        package: OWN,
+        program: "off",
+        baseline: UNTRACED,
+        is_peer: false,
+    },
+    Contestant {
+        name: "traced",
+        about: "tracemalloc, every allocation, 32 frames",
+        package: OWN,
+        program: "traced",
+        baseline: UNTRACED,
+        is_peer: false,
+    },
+];
+
+/// Those that the command line asks for, and why others are not among them.
+pub(crate) fn chosen(arguments: &Arguments) -> (Vec<Contestant>, Vec<String>) {
+    let mut left_out = Vec::new();
+    let is_wanted = |contestant: &Contestant| match &arguments.contestants {
+        Some(names) => names.iter().any(|name| name == contestant.name),
+        None => arguments.with_peers || !contestant.is_peer,
+    };
+    let wanted: Vec<Contestant> = ALL.into_iter().filter(is_wanted).collect();
+    let is_needed = |contestant: &Contestant| {
+        let mut wanted = wanted.iter();
+        contestant.name == COUNT
+            || wanted.any(|wanted| [wanted.name, wanted.baseline].contains(&contestant.name))
+    };
+    for contestant in ALL.iter().filter(|contestant| !is_needed(contestant)) {
+        left_out.push(format!("{}: not asked for", contestant.name));
+    }
+    (ALL.into_iter().filter(is_needed).collect(), left_out)
+}

@@ -1,0 +1,183 @@
+//! Runs the contestants in turn, round by round, so that a change of the machine's speed meets all
+//! of them.
+
+use std::error::Error;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::arguments::Arguments;
+use crate::building;
+use crate::contestants::{COUNT, Contestant};
+use crate::machine::Machine;
+use crate::workload::{self, Workload};
+
+/// A contestant that has run for so long on a workload is not run on it again: one run of a slow
+/// tool takes minutes, and its ratio needs no third digit.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What all contestants did on one workload.
+pub(crate) struct Results {
+    pub(crate) workload: Workload,
+    /// Allocations and reallocations.
+    pub(crate) allocations: u64,
+    /// By contestant, in their order; empty if it cannot run this workload.
+    pub(crate) runs: Vec<Vec<Run>>,
+}
+
+/// One run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) checksum: u64,
+    pub(crate) nanoseconds: u64,
+    /// The most memory that the process had, in KiB.
+    pub(crate) resident: u64,
+    pub(crate) allocations: Option<u64>,
+    /// The most live bytes, by the contestant's own count.
+    pub(crate) peak: Option<u64>,
+}
+
+pub(crate) fn run(
+    arguments: &Arguments,
+    machine: &Machine,
+    contestants: &[Contestant],
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Results>, Box<dyn Error>> {
+    let cores = arguments.cores.as_ref().unwrap_or(&machine.cores);
+    let mut results = Vec::new();
+    for workload in workload::chosen(arguments)? {
+        if workload.threads > cores.len() {
+            left_out.push(format!(
+                "{}: needs {} cores",
+                workload.name, workload.threads
+            ));
+            continue;
+        }
+        let cores: Vec<String> = cores[cores.len() - workload.threads..]
+            .iter()
+            .map(usize::to_string)
+            .collect();
+        results.push(run_workload(
+            arguments,
+            workload,
+            contestants,
+            &cores.join(","),
+        )?);
+    }
+    Ok(results)
+}
+
+fn run_workload(
+    arguments: &Arguments,
+    workload: Workload,
+    contestants: &[Contestant],
+    cores: &str,
+) -> Result<Results, Box<dyn Error>> {
+    let size = if arguments.is_small { "small" } else { "full" };
+    let mut runs = vec![Vec::new(); contestants.len()];
+    let mut spent = vec![Duration::ZERO; contestants.len()];
+    for round in 0..arguments.rounds {
+        eprint!(
+            "{}: round {} of {}:",
+            workload.name,
+            round + 1,
+            arguments.rounds
+        );
+        for at in 0..contestants.len() {
+            // Each begins once.
+            let at = (at + round) % contestants.len();
+            let is_done = spent[at] > PATIENCE || (contestants[at].name == COUNT && round > 0);
+            if is_done {
+                continue;
+            }
+            eprint!(" {}", contestants[at].name);
+            let begin = Instant::now();
+            runs[at].push(run_once(&contestants[at], &workload, size, cores)?);
+            spent[at] += begin.elapsed();
+        }
+        eprintln!();
+    }
+    check(&workload, contestants, &runs)?;
+    let counted = contestants
+        .iter()
+        .position(|contestant| contestant.name == COUNT);
+    let allocations = counted.and_then(|at| runs[at].first()?.allocations);
+    Ok(Results {
+        workload,
+        allocations: allocations.ok_or("the allocations were not counted")?,
+        runs,
+    })
+}
+
+fn run_once(
+    contestant: &Contestant,
+    workload: &Workload,
+    size: &str,
+    cores: &str,
+) -> Result<Run, Box<dyn Error>> {
+    let program = building::programs()?.join(contestant.program);
+    let output = Command::new(program)
+        .args([&workload.name[..], size, cores])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let result = text.lines().find_map(|line| line.strip_prefix("result "));
+    match result {
+        Some(result) if output.status.success() => read(result),
+        _ => Err(format!(
+            "{} failed on {}: {}\n{}",
+            contestant.name,
+            workload.name,
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into()),
+    }
+}
+
+fn read(result: &str) -> Result<Run, Box<dyn Error>> {
+    let mut run = Run::default();
+    for field in result.split(' ') {
+        let (name, value) = field.split_once('=').ok_or("a value without a name")?;
+        let value: u64 = value.parse()?;
+        match name {
+            "checksum" => run.checksum = value,
+            "nanoseconds" => run.nanoseconds = value,
+            "resident" => run.resident = value,
+            "allocations" => run.allocations = Some(value),
+            "peak" => run.peak = Some(value),
+            _ => return Err(format!("not known: {name}").into()),
+        }
+    }
+    Ok(run)
+}
+
+/// All contestants did the same, and those that count live bytes saw the same.
+fn check(
+    workload: &Workload,
+    contestants: &[Contestant],
+    runs: &[Vec<Run>],
+) -> Result<(), Box<dyn Error>> {
+    let all = || {
+        let named = contestants.iter().zip(runs);
+        named.flat_map(|(contestant, runs)| runs.iter().map(move |run| (contestant.name, run)))
+    };
+    let Some((_, first)) = all().next() else {
+        return Err("nothing ran".into());
+    };
+    for (name, run) in all() {
+        if run.checksum != first.checksum {
+            return Err(format!("{name} has another result on {}", workload.name).into());
+        }
+        let (Some(expected), Some(peak)) = (first.peak, run.peak) else {
+            continue;
+        };
+        // On two threads the peak depends on who is where when.
+        if workload.threads == 1 && peak.abs_diff(expected) > expected / 100 {
+            return Err(format!(
+                "{name} saw {peak} bytes live at once on {}, of {expected}",
+                workload.name
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
