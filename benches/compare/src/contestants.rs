@@ -15,6 +15,8 @@ pub(crate) struct Contestant {
     pub(crate) program: &'static str,
     /// The contestant that its times are divided by.
     pub(crate) baseline: &'static str,
+    /// Whether it lets the program wait for another process, so that only the wall clock tells all.
+    pub(crate) waits: bool,
     /// Whether it is another tool.
     pub(crate) is_peer: bool,
 }
@@ -35,6 +37,7 @@ const ALL: [Contestant; 4] = [
         package: OWN,
         program: "count",
         baseline: UNTRACED,
+        waits: false,
         is_peer: false,
     },
     Contestant {
@@ -43,6 +46,7 @@ const ALL: [Contestant; 4] = [
         package: OWN,
         program: UNTRACED,
         baseline: UNTRACED,
+        waits: false,
         is_peer: false,
     },
     Contestant {
@@ -51,6 +55,7 @@ const ALL: [Contestant; 4] = [
         package: OWN,
         program: "off",
         baseline: UNTRACED,
+        waits: false,
         is_peer: false,
     },
     Contestant {
@@ -59,6 +64,7 @@ const ALL: [Contestant; 4] = [
         package: OWN,
         program: "traced",
         baseline: UNTRACED,
+        waits: false,
         is_peer: false,
     },
 ];

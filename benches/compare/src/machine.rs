@@ -41,6 +41,20 @@ impl Machine {
                 .to_owned(),
         })
     }
+
+    pub(crate) fn text(&self) -> String {
+        format!(
+            "{}: {}, {} cores, {} GiB, {}, {}, {}; load {} before",
+            self.date,
+            self.processor,
+            self.cores.len(),
+            self.memory_gib,
+            self.kernel,
+            self.c_library,
+            self.rustc,
+            self.load
+        )
+    }
 }
 
 fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {

@@ -5,6 +5,7 @@
 mod arguments;
 mod building;
 mod contestants;
+mod figures;
 mod machine;
 mod report;
 mod rounds;

@@ -13,9 +13,10 @@ use crate::workload::{self, Workload};
 
 /// A contestant that has run for so long on a workload is not run on it again: one run of a slow
 /// tool takes minutes, and its ratio needs no third digit.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What all contestants did on one workload.
+#[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) workload: Workload,
     /// Allocations and reallocations.
@@ -28,7 +29,10 @@ pub(crate) struct Results {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     pub(crate) checksum: u64,
-    pub(crate) nanoseconds: u64,
+    /// Nanoseconds on the wall clock.
+    pub(crate) wall: u64,
+    /// Nanoseconds on a processor.
+    pub(crate) processor: u64,
     /// The most memory that the process had, in KiB.
     pub(crate) resident: u64,
     pub(crate) allocations: Option<u64>,
@@ -140,7 +144,8 @@ fn read(result: &str) -> Result<Run, Box<dyn Error>> {
         let value: u64 = value.parse()?;
         match name {
             "checksum" => run.checksum = value,
-            "nanoseconds" => run.nanoseconds = value,
+            "wall" => run.wall = value,
+            "processor" => run.processor = value,
             "resident" => run.resident = value,
             "allocations" => run.allocations = Some(value),
             "peak" => run.peak = Some(value),

@@ -6,15 +6,17 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(heads: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new<'a>(heads: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
-            heads: heads.into_iter().collect(),
+            heads: heads.into_iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         }
     }
 
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+    pub(crate) fn row(&mut self, first: impl Into<Vec<String>>, others: Vec<String>) {
+        let mut cells = first.into();
+        cells.extend(others);
+        self.rows.push(cells);
     }
 
     /// The first column is text, the others are numbers.

@@ -1,11 +1,13 @@
 //! What every contestant's `main` does: prepare, start, run with a clock, stop, say what came out.
 
+mod clock;
 mod pinned;
 
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::time::Instant;
+
+use clock::Clock;
 
 use crate::{Size, WORKLOADS, by_name};
 
@@ -52,12 +54,14 @@ pub fn run<S>(
     pinned::pin(cores)?;
     let work = (workload.prepare)(size);
     let session = start();
-    let clock = Instant::now();
+    let clock = Clock::start()?;
     let checksum = work();
-    let nanoseconds = clock.elapsed().as_nanos();
+    let passed = clock.passed()?;
     let counts = stop(session);
     print!(
-        "result checksum={checksum} nanoseconds={nanoseconds} resident={}",
+        "result checksum={checksum} wall={} processor={} resident={}",
+        passed.wall.as_nanos(),
+        passed.processor.as_nanos(),
         peak_resident().unwrap_or_default()
     );
     if let Some(allocations) = counts.allocations {

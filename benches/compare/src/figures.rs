@@ -1,0 +1,113 @@
+//! From runs to figures.
+
+use crate::contestants::Contestant;
+use crate::rounds::{Results, Run};
+use crate::workload::Workload;
+
+/// Which clock a time is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Wall,
+    Processor,
+}
+
+impl Clock {
+    /// On one thread the processor's time, which a busy machine does not change. Where threads wait
+    /// for each other, or for another process, only the wall clock tells all.
+    pub(crate) fn of(workload: &Workload, contestant: &Contestant) -> Self {
+        if workload.threads > 1 || contestant.waits {
+            Self::Wall
+        } else {
+            Self::Processor
+        }
+    }
+}
+
+/// Which of several runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of {
+    Fastest,
+    /// The lower one of the two in the middle.
+    Median,
+    Slowest,
+}
+
+impl Of {
+    /// None without a run.
+    fn of(self, runs: &[Run], clock: Clock) -> Option<f64> {
+        let time = |run: &Run| match clock {
+            Clock::Wall => run.wall,
+            Clock::Processor => run.processor,
+        };
+        let mut times: Vec<u64> = runs.iter().map(time).collect();
+        times.sort_unstable();
+        let last = times.len().checked_sub(1)?;
+        let at = match self {
+            Self::Fastest => 0,
+            Self::Median => last / 2,
+            Self::Slowest => last,
+        };
+        Some(times[at] as f64)
+    }
+}
+
+/// What was measured, and what follows from it. A figure is None where a contestant did not run.
+pub(crate) struct Figures<'a> {
+    pub(crate) contestants: &'a [Contestant],
+    pub(crate) results: &'a [Results],
+}
+
+impl Figures<'_> {
+    pub(crate) fn named(&self, name: &str) -> &Contestant {
+        let mut contestants = self.contestants.iter();
+        contestants
+            .find(|contestant| contestant.name == name)
+            .expect("a baseline takes part")
+    }
+
+    /// In nanoseconds.
+    pub(crate) fn time(
+        &self,
+        results: &Results,
+        contestant: &Contestant,
+        clock: Clock,
+        of: Of,
+    ) -> Option<f64> {
+        let mut named = self.contestants.iter().zip(&results.runs);
+        let (_, runs) = named.find(|(candidate, _)| candidate.name == contestant.name)?;
+        of.of(runs, clock)
+    }
+
+    /// The times of a contestant and of its baseline, by one clock.
+    fn both(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<(f64, f64)> {
+        let clock = Clock::of(&results.workload, contestant);
+        let time = self.time(results, contestant, clock, of)?;
+        let baseline = self.named(contestant.baseline);
+        Some((time, self.time(results, baseline, clock, of)?))
+    }
+
+    pub(crate) fn ratio(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<f64> {
+        let (time, baseline) = self.both(results, contestant, of)?;
+        Some(time / baseline)
+    }
+
+    /// Nanoseconds per allocation or reallocation, of the fastest runs.
+    pub(crate) fn added(&self, results: &Results, contestant: &Contestant) -> Option<f64> {
+        let (time, baseline) = self.both(results, contestant, Of::Fastest)?;
+        // Threads that run at once share the time.
+        let per_thread = results.allocations as f64 / results.workload.threads as f64;
+        Some((time - baseline) / per_thread)
+    }
+
+    /// The geometric mean of the ratios over the workloads of one thread, none of them missing.
+    pub(crate) fn mean(&self, contestant: &Contestant, of: Of) -> Option<f64> {
+        let ratios = self
+            .results
+            .iter()
+            .filter(|results| results.workload.threads == 1)
+            .map(|results| self.ratio(results, contestant, of));
+        let ratios: Vec<f64> = ratios.collect::<Option<_>>()?;
+        let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+        (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())
+    }
+}
