@@ -3,7 +3,7 @@
 use std::env;
 use std::error::Error;
 
-pub(crate) const HELP: &str = "\
+pub const HELP: &str = "\
 Measures what tracing costs: workloads of real crates under several contestants.
 
   --peers               other tools too; builds them, and leaves out what is not there
@@ -15,26 +15,28 @@ Measures what tracing costs: workloads of real crates under several contestants.
   --markdown            print a section for a document
 ";
 
-pub(crate) struct Arguments {
-    pub(crate) with_peers: bool,
+#[derive(Debug)]
+pub struct Arguments {
+    pub with_peers: bool,
     /// None: all.
-    pub(crate) workloads: Option<Vec<String>>,
+    pub workloads: Option<Vec<String>>,
     /// None: all.
-    pub(crate) contestants: Option<Vec<String>>,
-    pub(crate) rounds: usize,
-    pub(crate) is_small: bool,
-    pub(crate) cores: Option<Vec<usize>>,
-    pub(crate) is_markdown: bool,
+    pub contestants: Option<Vec<String>>,
+    /// None: as many as the program holds right.
+    pub rounds: Option<usize>,
+    pub is_small: bool,
+    pub cores: Option<Vec<usize>>,
+    pub is_markdown: bool,
 }
 
 impl Arguments {
     /// None if help was asked for.
-    pub(crate) fn from_command_line() -> Result<Option<Self>, Box<dyn Error>> {
+    pub fn from_command_line() -> Result<Option<Self>, Box<dyn Error>> {
         let mut arguments = Self {
             with_peers: false,
             workloads: None,
             contestants: None,
-            rounds: 5,
+            rounds: None,
             is_small: false,
             cores: None,
             is_markdown: false,
@@ -51,7 +53,7 @@ impl Arguments {
                 "--peers" => arguments.with_peers = true,
                 "--small" => arguments.is_small = true,
                 "--markdown" => arguments.is_markdown = true,
-                "--rounds" => arguments.rounds = value()?.parse()?,
+                "--rounds" => arguments.rounds = Some(value()?.parse()?),
                 "--workloads" => arguments.workloads = Some(names(&value()?)),
                 "--contestants" => arguments.contestants = Some(names(&value()?)),
                 "--cores" => {
@@ -61,10 +63,15 @@ impl Arguments {
                 _ => return Err(format!("not known: {argument}; try --help").into()),
             }
         }
-        if arguments.rounds == 0 {
+        if arguments.rounds == Some(0) {
             return Err("--rounds must be at least 1".into());
         }
         Ok(Some(arguments))
+    }
+
+    /// As the contestants take it.
+    pub fn size(&self) -> &'static str {
+        if self.is_small { "small" } else { "full" }
     }
 }
 

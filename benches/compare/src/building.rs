@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::contestants::{Contestant, OWN};
 
 /// The contestants that could be built; the others are told in `left_out`.
-pub(crate) fn build(
+pub fn build(
     contestants: Vec<Contestant>,
     left_out: &mut Vec<String>,
 ) -> Result<Vec<Contestant>, Box<dyn Error>> {
@@ -57,7 +57,7 @@ fn build_packages(packages: &[&str]) -> Result<bool, Box<dyn Error>> {
 }
 
 /// The folder that this program and the contestants are in.
-pub(crate) fn programs() -> Result<PathBuf, Box<dyn Error>> {
+pub fn programs() -> Result<PathBuf, Box<dyn Error>> {
     let program = env::current_exe()?;
     let folder = program.parent().ok_or("this program is in no folder")?;
     if folder.file_name().is_none_or(|name| name != "release") {

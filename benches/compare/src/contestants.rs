@@ -4,31 +4,31 @@ use crate::arguments::Arguments;
 
 /// A program that runs a workload under some allocator, and how it is started.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Contestant {
+pub struct Contestant {
     /// As it is chosen on the command line and as it heads a column.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it does, for the notes.
-    pub(crate) about: &'static str,
+    pub about: &'static str,
     /// The package that holds the program.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// The program.
-    pub(crate) program: &'static str,
+    pub program: &'static str,
     /// The contestant that its times are divided by.
-    pub(crate) baseline: &'static str,
+    pub baseline: &'static str,
     /// Whether it lets the program wait for another process, so that only the wall clock tells all.
-    pub(crate) waits: bool,
+    pub waits: bool,
     /// Whether it is another tool.
-    pub(crate) is_peer: bool,
+    pub is_peer: bool,
 }
 
 /// The package of this crate's own contestants.
-pub(crate) const OWN: &str = "contestants";
+pub const OWN: &str = "contestants";
 
 /// What the others are compared with.
-pub(crate) const UNTRACED: &str = "untraced";
+pub const UNTRACED: &str = "untraced";
 
 /// Counts allocations and takes part in no comparison.
-pub(crate) const COUNT: &str = "count";
+pub const COUNT: &str = "count";
 
 const ALL: [Contestant; 4] = [
     Contestant {
@@ -70,7 +70,7 @@ const ALL: [Contestant; 4] = [
 ];
 
 /// Those that the command line asks for, and why others are not among them.
-pub(crate) fn chosen(arguments: &Arguments) -> (Vec<Contestant>, Vec<String>) {
+pub fn chosen(arguments: &Arguments) -> (Vec<Contestant>, Vec<String>) {
     let mut left_out = Vec::new();
     let is_wanted = |contestant: &Contestant| match &arguments.contestants {
         Some(names) => names.iter().any(|name| name == contestant.name),
@@ -86,4 +86,10 @@ pub(crate) fn chosen(arguments: &Arguments) -> (Vec<Contestant>, Vec<String>) {
         left_out.push(format!("{}: not asked for", contestant.name));
     }
     (ALL.into_iter().filter(is_needed).collect(), left_out)
+}
+
+/// Those of these names.
+pub fn named(names: &[&str]) -> Vec<Contestant> {
+    let is_named = |contestant: &Contestant| names.contains(&contestant.name);
+    ALL.into_iter().filter(is_named).collect()
 }

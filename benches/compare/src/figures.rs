@@ -6,7 +6,7 @@ use crate::workload::Workload;
 
 /// Which clock a time is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Clock {
+pub enum Clock {
     Wall,
     Processor,
 }
@@ -14,7 +14,7 @@ pub(crate) enum Clock {
 impl Clock {
     /// On one thread the processor's time, which a busy machine does not change. Where threads wait
     /// for each other, or for another process, only the wall clock tells all.
-    pub(crate) fn of(workload: &Workload, contestant: &Contestant) -> Self {
+    pub fn of(workload: &Workload, contestant: &Contestant) -> Self {
         if workload.threads > 1 || contestant.waits {
             Self::Wall
         } else {
@@ -25,7 +25,7 @@ impl Clock {
 
 /// Which of several runs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Of {
+pub enum Of {
     Fastest,
     /// The lower one of the two in the middle.
     Median,
@@ -52,13 +52,13 @@ impl Of {
 }
 
 /// What was measured, and what follows from it. A figure is None where a contestant did not run.
-pub(crate) struct Figures<'a> {
-    pub(crate) contestants: &'a [Contestant],
-    pub(crate) results: &'a [Results],
+pub struct Figures<'a> {
+    pub contestants: &'a [Contestant],
+    pub results: &'a [Results],
 }
 
 impl Figures<'_> {
-    pub(crate) fn named(&self, name: &str) -> &Contestant {
+    pub fn named(&self, name: &str) -> &Contestant {
         let mut contestants = self.contestants.iter();
         contestants
             .find(|contestant| contestant.name == name)
@@ -66,7 +66,7 @@ impl Figures<'_> {
     }
 
     /// In nanoseconds.
-    pub(crate) fn time(
+    pub fn time(
         &self,
         results: &Results,
         contestant: &Contestant,
@@ -86,13 +86,13 @@ impl Figures<'_> {
         Some((time, self.time(results, baseline, clock, of)?))
     }
 
-    pub(crate) fn ratio(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<f64> {
+    pub fn ratio(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<f64> {
         let (time, baseline) = self.both(results, contestant, of)?;
         Some(time / baseline)
     }
 
     /// Nanoseconds per allocation or reallocation, of the fastest runs.
-    pub(crate) fn added(&self, results: &Results, contestant: &Contestant) -> Option<f64> {
+    pub fn added(&self, results: &Results, contestant: &Contestant) -> Option<f64> {
         let (time, baseline) = self.both(results, contestant, Of::Fastest)?;
         // Threads that run at once share the time.
         let per_thread = results.allocations as f64 / results.workload.threads as f64;
@@ -100,7 +100,7 @@ impl Figures<'_> {
     }
 
     /// The geometric mean of the ratios over the workloads of one thread, none of them missing.
-    pub(crate) fn mean(&self, contestant: &Contestant, of: Of) -> Option<f64> {
+    pub fn mean(&self, contestant: &Contestant, of: Of) -> Option<f64> {
         let ratios = self
             .results
             .iter()

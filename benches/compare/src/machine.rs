@@ -4,21 +4,21 @@ use std::error::Error;
 use std::fs;
 use std::process::Command;
 
-pub(crate) struct Machine {
-    pub(crate) processor: String,
+pub struct Machine {
+    pub processor: String,
     /// The cores that this process may use.
-    pub(crate) cores: Vec<usize>,
-    pub(crate) memory_gib: u64,
-    pub(crate) kernel: String,
-    pub(crate) c_library: String,
-    pub(crate) rustc: String,
-    pub(crate) date: String,
+    pub cores: Vec<usize>,
+    pub memory_gib: u64,
+    pub kernel: String,
+    pub c_library: String,
+    pub rustc: String,
+    pub date: String,
     /// Processes that wanted to run, on average over a minute.
-    pub(crate) load: String,
+    pub load: String,
 }
 
 impl Machine {
-    pub(crate) fn this() -> Result<Self, Box<dyn Error>> {
+    pub fn this() -> Result<Self, Box<dyn Error>> {
         let status = fs::read_to_string("/proc/self/status")?;
         let cores = after(&status, "Cpus_allowed_list:").ok_or("no list of cores")?;
         let memory = fs::read_to_string("/proc/meminfo")?;
@@ -42,7 +42,7 @@ impl Machine {
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         format!(
             "{}: {}, {} cores, {} GiB, {}, {}, {}; load {} before",
             self.date,

@@ -2,20 +2,12 @@
 //!
 //! `cargo run --release --manifest-path benches/compare/Cargo.toml -- --help`
 
-mod arguments;
-mod building;
-mod contestants;
-mod figures;
-mod machine;
-mod report;
-mod rounds;
-mod table;
-mod workload;
-
 use std::error::Error;
 
-use arguments::Arguments;
-use machine::Machine;
+use compare::arguments::{self, Arguments};
+use compare::machine::Machine;
+use compare::report::Report;
+use compare::{building, contestants, rounds};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(arguments) = Arguments::from_command_line()? else {
@@ -26,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (contestants, mut left_out) = contestants::chosen(&arguments);
     let contestants = building::build(contestants, &mut left_out)?;
     let results = rounds::run(&arguments, &machine, &contestants, &mut left_out)?;
-    let report = report::Report {
+    let report = Report {
         arguments: &arguments,
         machine: &machine,
         contestants: &contestants,

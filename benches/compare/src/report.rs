@@ -6,19 +6,19 @@ use crate::arguments::Arguments;
 use crate::contestants::{COUNT, Contestant, UNTRACED};
 use crate::figures::{Clock, Figures, Of};
 use crate::machine::Machine;
-use crate::rounds::Results;
+use crate::rounds::{PATIENCE, ROUNDS, Results};
 use crate::table::Table;
 
-pub(crate) struct Report<'a> {
-    pub(crate) arguments: &'a Arguments,
-    pub(crate) machine: &'a Machine,
-    pub(crate) contestants: &'a [Contestant],
-    pub(crate) results: &'a [Results],
-    pub(crate) left_out: &'a [String],
+pub struct Report<'a> {
+    pub arguments: &'a Arguments,
+    pub machine: &'a Machine,
+    pub contestants: &'a [Contestant],
+    pub results: &'a [Results],
+    pub left_out: &'a [String],
 }
 
 impl Report<'_> {
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         self.write(&mut text).expect("a string takes everything");
         text
@@ -35,7 +35,7 @@ impl Report<'_> {
             out,
             "{}; {} rounds, the fastest counts.\n",
             self.machine.text(),
-            self.arguments.rounds
+            self.arguments.rounds.unwrap_or(ROUNDS)
         )?;
         self.heading(out, "Time, as a multiple of the baseline's")?;
         writeln!(out, "{}", self.ratios().text())?;
@@ -185,7 +185,7 @@ impl Report<'_> {
              to,\nand those of the wall clock on two. Every process is pinned. A contestant that \
              took more than\n{} s on a workload was not run on it again. Every contestant had the \
              same result, and those\nthat count live bytes saw the same peak.",
-            crate::rounds::PATIENCE.as_secs()
+            PATIENCE.as_secs()
         )?;
         if !self.left_out.is_empty() {
             writeln!(out, "\nNot compared:\n")?;

@@ -11,36 +11,39 @@ use crate::contestants::{COUNT, Contestant};
 use crate::machine::Machine;
 use crate::workload::{self, Workload};
 
+/// How often each is run, unless the command line says.
+pub const ROUNDS: usize = 5;
+
 /// A contestant that has run for so long on a workload is not run on it again: one run of a slow
 /// tool takes minutes, and its ratio needs no third digit.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What all contestants did on one workload.
 #[derive(Debug)]
-pub(crate) struct Results {
-    pub(crate) workload: Workload,
+pub struct Results {
+    pub workload: Workload,
     /// Allocations and reallocations.
-    pub(crate) allocations: u64,
+    pub allocations: u64,
     /// By contestant, in their order; empty if it cannot run this workload.
-    pub(crate) runs: Vec<Vec<Run>>,
+    pub runs: Vec<Vec<Run>>,
 }
 
 /// One run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Run {
-    pub(crate) checksum: u64,
+pub struct Run {
+    pub checksum: u64,
     /// Nanoseconds on the wall clock.
-    pub(crate) wall: u64,
+    pub wall: u64,
     /// Nanoseconds on a processor.
-    pub(crate) processor: u64,
+    pub processor: u64,
     /// The most memory that the process had, in KiB.
-    pub(crate) resident: u64,
-    pub(crate) allocations: Option<u64>,
+    pub resident: u64,
+    pub allocations: Option<u64>,
     /// The most live bytes, by the contestant's own count.
-    pub(crate) peak: Option<u64>,
+    pub peak: Option<u64>,
 }
 
-pub(crate) fn run(
+pub fn run(
     arguments: &Arguments,
     machine: &Machine,
     contestants: &[Contestant],
@@ -48,7 +51,7 @@ pub(crate) fn run(
 ) -> Result<Vec<Results>, Box<dyn Error>> {
     let cores = arguments.cores.as_ref().unwrap_or(&machine.cores);
     let mut results = Vec::new();
-    for workload in workload::chosen(arguments)? {
+    for workload in workload::listed("--list", arguments)? {
         if workload.threads > cores.len() {
             left_out.push(format!(
                 "{}: needs {} cores",
@@ -76,16 +79,11 @@ fn run_workload(
     contestants: &[Contestant],
     cores: &str,
 ) -> Result<Results, Box<dyn Error>> {
-    let size = if arguments.is_small { "small" } else { "full" };
+    let rounds = arguments.rounds.unwrap_or(ROUNDS);
     let mut runs = vec![Vec::new(); contestants.len()];
     let mut spent = vec![Duration::ZERO; contestants.len()];
-    for round in 0..arguments.rounds {
-        eprint!(
-            "{}: round {} of {}:",
-            workload.name,
-            round + 1,
-            arguments.rounds
-        );
+    for round in 0..rounds {
+        eprint!("{}: round {} of {}:", workload.name, round + 1, rounds);
         for at in 0..contestants.len() {
             // Each begins once.
             let at = (at + round) % contestants.len();
@@ -95,7 +93,12 @@ fn run_workload(
             }
             eprint!(" {}", contestants[at].name);
             let begin = Instant::now();
-            runs[at].push(run_once(&contestants[at], &workload, size, cores)?);
+            runs[at].push(run_once(
+                &contestants[at],
+                &workload,
+                arguments.size(),
+                cores,
+            )?);
             spent[at] += begin.elapsed();
         }
         eprintln!();

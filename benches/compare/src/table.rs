@@ -1,26 +1,26 @@
 //! Tables with columns of even width, which are Markdown too.
 
-pub(crate) struct Table {
+pub struct Table {
     heads: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new<'a>(heads: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(heads: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             heads: heads.into_iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         }
     }
 
-    pub(crate) fn row(&mut self, first: impl Into<Vec<String>>, others: Vec<String>) {
+    pub fn row(&mut self, first: impl Into<Vec<String>>, others: Vec<String>) {
         let mut cells = first.into();
         cells.extend(others);
         self.rows.push(cells);
     }
 
     /// The first column is text, the others are numbers.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let lines = || std::iter::once(&self.heads).chain(&self.rows);
         let width = |column: usize| {
             let cells = lines().filter_map(|line| line.get(column));

@@ -9,17 +9,17 @@ use crate::contestants::UNTRACED;
 
 /// One kind of work.
 #[derive(Clone, Debug)]
-pub(crate) struct Workload {
-    pub(crate) name: String,
+pub struct Workload {
+    pub name: String,
     /// How many threads run it; each does the whole work.
-    pub(crate) threads: usize,
-    pub(crate) about: String,
+    pub threads: usize,
+    pub about: String,
 }
 
-/// Those that the command line asks for.
-pub(crate) fn chosen(arguments: &Arguments) -> Result<Vec<Workload>, Box<dyn Error>> {
+/// Those of a list of the contestants' that the command line asks for.
+pub fn listed(list: &str, arguments: &Arguments) -> Result<Vec<Workload>, Box<dyn Error>> {
     let program = building::programs()?.join(UNTRACED);
-    let output = Command::new(program).arg("--list").output()?;
+    let output = Command::new(program).arg(list).output()?;
     let list = String::from_utf8(output.stdout)?;
     let all: Vec<Workload> = list.lines().map(read).collect::<Result<_, _>>()?;
     let Some(names) = &arguments.workloads else {

@@ -2,6 +2,7 @@
 //! process, each piece with a checksum of what it produced.
 
 pub mod contestant;
+mod micro;
 mod numbers;
 mod threads;
 

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use workloads::contestant::{self, Counts};
+use workloads::contestant::{Contestant, Counts};
 
 #[global_allocator]
 static ALLOC: Counting = Counting;
@@ -58,14 +58,16 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    contestant::run(
-        || IS_ON.store(true, Relaxed),
-        |()| {
+    let contestant = Contestant {
+        start: || IS_ON.store(true, Relaxed),
+        stop: |()| {
             IS_ON.store(false, Relaxed);
             Counts {
                 allocations: Some(ALLOCATIONS.load(Relaxed)),
                 peak: Some(PEAK.load(Relaxed).max(0) as u64),
             }
         },
-    )
+        own_memory: || None,
+    };
+    contestant.main()
 }

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use tracemalloc::TraceAlloc;
-use workloads::contestant::{self, Counts};
+use workloads::contestant::Contestant;
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
 
 fn main() -> Result<(), Box<dyn Error>> {
-    contestant::run(|| (), |()| Counts::default())
+    Contestant::NOTHING.main()
 }

@@ -3,11 +3,11 @@
 use std::alloc::System;
 use std::error::Error;
 
-use workloads::contestant::{self, Counts};
+use workloads::contestant::Contestant;
 
 #[global_allocator]
 static ALLOC: System = System;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    contestant::run(|| (), |()| Counts::default())
+    Contestant::NOTHING.main()
 }
