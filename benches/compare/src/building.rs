@@ -1,20 +1,70 @@
-//! Builds the contestants beside this program, alike.
+//! Builds the contestants, alike, below the folder that this program is in.
 
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::contestants::{Contestant, OWN};
+use crate::contestants::{Contestant, Program};
 
-/// The contestants that could be built; the others are told in `left_out`.
+/// The contestants that can run here; the others are told in `left_out`.
 pub fn build(
     contestants: Vec<Contestant>,
     left_out: &mut Vec<String>,
 ) -> Result<Vec<Contestant>, Box<dyn Error>> {
+    let here = packages_here(&contestants)?;
+    let is_framed = |contestant: &Contestant| matches!(contestant.program, Program::Framed(_));
+    let has_framed = contestants.iter().any(is_framed) && build_framed()?;
+    let has_heaptrack = is_there("heaptrack");
+    let mut built = Vec::new();
+    for contestant in contestants {
+        let obstacle = match contestant.program {
+            Program::Here(package, _) if !here.contains(&package) => "does not build here",
+            Program::Framed(_) if !has_framed => {
+                "does not build here: needs the nightly toolchain, Rust 1.96 or newer"
+            }
+            Program::UnderHeaptrack if !has_heaptrack => "is not installed",
+            _ => {
+                built.push(contestant);
+                continue;
+            }
+        };
+        if !contestant.is_peer {
+            return Err(format!("{} {obstacle}", contestant.name).into());
+        }
+        left_out.push(format!("{}: {obstacle}", contestant.name));
+    }
+    Ok(built)
+}
+
+/// A command that runs a contestant; its arguments are still to come.
+pub fn command(contestant: &Contestant) -> Result<Command, Box<dyn Error>> {
+    let folder = programs()?;
+    let mut command = match contestant.program {
+        Program::Here(_, program) => Command::new(folder.join(program)),
+        Program::Framed(program) => {
+            Command::new(framed_target(&folder)?.join("release").join(program))
+        }
+        Program::UnderHeaptrack => {
+            let mut command = Command::new("heaptrack");
+            let file = env::temp_dir().join("compare.heaptrack");
+            command.args(["--raw", "--output"]).arg(file);
+            command.arg(folder.join("untraced"));
+            command
+        }
+    };
+    command.envs(contestant.environment.iter().copied());
+    Ok(command)
+}
+
+/// The packages of this workspace that could be built.
+fn packages_here(contestants: &[Contestant]) -> Result<Vec<&'static str>, Box<dyn Error>> {
     let mut packages: Vec<&str> = contestants
         .iter()
-        .map(|contestant| contestant.package)
+        .filter_map(|contestant| match contestant.program {
+            Program::Here(package, _) => Some(package),
+            _ => None,
+        })
         .collect();
     packages.dedup();
     // Together, so that all are linked with the same build of the workloads. If that fails, those
@@ -24,36 +74,53 @@ pub fn build(
         for package in packages {
             if build_packages(&[package])? {
                 others.push(package);
-            } else if package == OWN {
-                return Err("the contestants do not build".into());
-            } else {
-                left_out.push(format!("{package}: does not build here"));
             }
         }
         packages = others;
         build_packages(&packages)?;
     }
-    let is_built = |contestant: &Contestant| packages.contains(&contestant.package);
-    Ok(contestants.into_iter().filter(is_built).collect())
+    Ok(packages)
 }
 
 fn build_packages(packages: &[&str]) -> Result<bool, Box<dyn Error>> {
+    let target = target(&programs()?)?;
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let folder = programs()?;
-    let target = folder.parent().ok_or("no target folder")?;
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    build_command(&mut command, "Cargo.toml", &target);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    // Built without flags.
+    command.env_remove("RUSTFLAGS");
+    Ok(command.status()?.success())
+}
+
+fn build_framed() -> Result<bool, Box<dyn Error>> {
+    let target = framed_target(&programs()?)?;
+    let mut command = Command::new("cargo");
+    command.arg("+nightly");
+    build_command(&mut command, "heapscope/Cargo.toml", &target);
+    command.env("RUSTFLAGS", "-C force-frame-pointers=yes");
+    Ok(command.status().is_ok_and(|status| status.success()))
+}
+
+fn build_command(command: &mut Command, manifest: &str, target: &Path) {
+    command
         .args(["build", "--release", "--locked", "--manifest-path"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest))
         .arg("--target-dir")
         .arg(target)
-        .args(packages.iter().flat_map(|package| ["--package", package]))
         // A crate draws the seed of its hash function when it is compiled, unless it is told one.
         .env("CONST_RANDOM_SEED", "1")
-        // All are built without flags; what needs one says so in its own entry.
-        .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()?;
-    Ok(status.success())
+        .stdout(Stdio::null());
+}
+
+fn is_there(program: &str) -> bool {
+    let status = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// The folder that this program and the contestants are in.
@@ -64,4 +131,12 @@ pub fn programs() -> Result<PathBuf, Box<dyn Error>> {
         return Err("run this with --release: other builds measure nothing".into());
     }
     Ok(folder.to_owned())
+}
+
+fn target(programs: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    Ok(programs.parent().ok_or("no target folder")?.to_owned())
+}
+
+fn framed_target(programs: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    Ok(target(programs)?.join("framed"))
 }

@@ -9,20 +9,26 @@ pub struct Contestant {
     pub name: &'static str,
     /// What it does, for the notes.
     pub about: &'static str,
-    /// The package that holds the program.
-    pub package: &'static str,
-    /// The program.
-    pub program: &'static str,
+    pub program: Program,
     /// The contestant that its times are divided by.
     pub baseline: &'static str,
+    pub environment: &'static [(&'static str, &'static str)],
     /// Whether it lets the program wait for another process, so that only the wall clock tells all.
     pub waits: bool,
     /// Whether it is another tool.
     pub is_peer: bool,
 }
 
-/// The package of this crate's own contestants.
-pub const OWN: &str = "contestants";
+/// Where a program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// This workspace: the package, and the program in it.
+    Here(&'static str, &'static str),
+    /// The workspace in the folder `heapscope`, built by another compiler and with frame pointers.
+    Framed(&'static str),
+    /// The untraced program, started by `heaptrack`.
+    UnderHeaptrack,
+}
 
 /// What the others are compared with.
 pub const UNTRACED: &str = "untraced";
@@ -30,42 +36,81 @@ pub const UNTRACED: &str = "untraced";
 /// Counts allocations and takes part in no comparison.
 pub const COUNT: &str = "count";
 
-const ALL: [Contestant; 4] = [
+const PLAIN: Contestant = Contestant {
+    name: UNTRACED,
+    about: "the operating system's allocator alone",
+    program: Program::Here("contestants", UNTRACED),
+    baseline: UNTRACED,
+    environment: &[],
+    waits: false,
+    is_peer: false,
+};
+
+const PEER: Contestant = Contestant {
+    is_peer: true,
+    ..PLAIN
+};
+
+const ALL: [Contestant; 10] = [
     Contestant {
         name: COUNT,
         about: "counts allocations",
-        package: OWN,
-        program: "count",
-        baseline: UNTRACED,
-        waits: false,
-        is_peer: false,
+        program: Program::Here("contestants", COUNT),
+        ..PLAIN
     },
-    Contestant {
-        name: UNTRACED,
-        about: "the operating system's allocator alone",
-        package: OWN,
-        program: UNTRACED,
-        baseline: UNTRACED,
-        waits: false,
-        is_peer: false,
-    },
+    PLAIN,
     Contestant {
         name: "off",
         about: "tracemalloc installed, not started",
-        package: OWN,
-        program: "off",
-        baseline: UNTRACED,
-        waits: false,
-        is_peer: false,
+        program: Program::Here("contestants", "off"),
+        ..PLAIN
     },
     Contestant {
         name: "traced",
         about: "tracemalloc, every allocation, 32 frames",
-        package: OWN,
-        program: "traced",
-        baseline: UNTRACED,
-        waits: false,
-        is_peer: false,
+        program: Program::Here("contestants", "traced"),
+        ..PLAIN
+    },
+    Contestant {
+        name: "dhat",
+        about: "dhat 0.3.3, every allocation, 32 frames; no file written",
+        program: Program::Here("peer-dhat", "peer-dhat"),
+        ..PEER
+    },
+    Contestant {
+        name: "heaptrack",
+        about: "heaptrack --raw around the untraced program, every allocation, 64 frames; writes \
+                through a pipe to a compressor, which may use the other core",
+        program: Program::UnderHeaptrack,
+        waits: true,
+        ..PEER
+    },
+    Contestant {
+        name: "framed",
+        about: "untraced, by a nightly compiler with -C force-frame-pointers=yes",
+        program: Program::Framed("framed"),
+        ..PEER
+    },
+    Contestant {
+        name: "heapscope",
+        about: "heapscope 0.3.0, every allocation, 32 frames, built like `framed`",
+        program: Program::Framed("heapscope"),
+        baseline: "framed",
+        ..PEER
+    },
+    Contestant {
+        name: "jemalloc",
+        about: "tikv-jemallocator 0.7.0 with its profiler built in, not active",
+        program: Program::Here("peer-jemalloc", "peer-jemalloc"),
+        ..PEER
+    },
+    Contestant {
+        name: "jemalloc-prof",
+        about: "the same with prof:true, which samples every 512 KiB",
+        program: Program::Here("peer-jemalloc", "peer-jemalloc"),
+        baseline: "jemalloc",
+        environment: &[("_RJEM_MALLOC_CONF", "prof:true")],
+        ..PEER
     },
 ];
 
@@ -79,7 +124,7 @@ pub fn chosen(arguments: &Arguments) -> (Vec<Contestant>, Vec<String>) {
     let wanted: Vec<Contestant> = ALL.into_iter().filter(is_wanted).collect();
     let is_needed = |contestant: &Contestant| {
         let mut wanted = wanted.iter();
-        contestant.name == COUNT
+        [COUNT, UNTRACED].contains(&contestant.name)
             || wanted.any(|wanted| [wanted.name, wanted.baseline].contains(&contestant.name))
     };
     for contestant in ALL.iter().filter(|contestant| !is_needed(contestant)) {

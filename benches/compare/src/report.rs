@@ -184,7 +184,7 @@ impl Report<'_> {
             "\nTimes are those of the processor on one thread, which other processes do not add \
              to,\nand those of the wall clock on two. Every process is pinned. A contestant that \
              took more than\n{} s on a workload was not run on it again. Every contestant had the \
-             same result, and those\nthat count live bytes saw the same peak.",
+             same result, and those\nthat count live bytes saw the same peak, those that count\nallocations the same number.",
             PATIENCE.as_secs()
         )?;
         if !self.left_out.is_empty() {

@@ -2,7 +2,6 @@
 //! of them.
 
 use std::error::Error;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::arguments::Arguments;
@@ -121,8 +120,7 @@ fn run_once(
     size: &str,
     cores: &str,
 ) -> Result<Run, Box<dyn Error>> {
-    let program = building::programs()?.join(contestant.program);
-    let output = Command::new(program)
+    let output = building::command(contestant)?
         .args([&workload.name[..], size, cores])
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -158,7 +156,8 @@ fn read(result: &str) -> Result<Run, Box<dyn Error>> {
     Ok(run)
 }
 
-/// All contestants did the same, and those that count live bytes saw the same.
+/// All contestants did the same, and those that count saw the same, to a hundredth: some count what
+/// comes right before or after.
 fn check(
     workload: &Workload,
     contestants: &[Contestant],
@@ -175,16 +174,21 @@ fn check(
         if run.checksum != first.checksum {
             return Err(format!("{name} has another result on {}", workload.name).into());
         }
-        let (Some(expected), Some(peak)) = (first.peak, run.peak) else {
-            continue;
-        };
         // On two threads the peak depends on who is where when.
-        if workload.threads == 1 && peak.abs_diff(expected) > expected / 100 {
-            return Err(format!(
-                "{name} saw {peak} bytes live at once on {}, of {expected}",
-                workload.name
-            )
-            .into());
+        let peaks = first.peak.zip(run.peak).filter(|_| workload.threads == 1);
+        for (what, counts) in [
+            ("bytes live at once", peaks),
+            ("allocations", first.allocations.zip(run.allocations)),
+        ] {
+            if let Some((expected, counted)) = counts
+                && counted.abs_diff(expected) > expected / 100
+            {
+                return Err(format!(
+                    "{name} saw {counted} {what} on {}, of {expected}",
+                    workload.name
+                )
+                .into());
+            }
         }
     }
     Ok(())
