@@ -2,6 +2,9 @@
 
 use std::env;
 use std::error::Error;
+use std::path::PathBuf;
+
+use crate::document;
 
 pub const HELP: &str = "\
 Measures what tracing costs: workloads of real crates under several contestants.
@@ -13,6 +16,7 @@ Measures what tracing costs: workloads of real crates under several contestants.
   --small               tiny inputs: shows that everything runs, measures nothing
   --cores A,B           the core to run on, and another for two threads (default: the last two)
   --markdown            print a section for a document
+  --into FILE           put the section between its marks in that document
 ";
 
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Arguments {
     pub is_small: bool,
     pub cores: Option<Vec<usize>>,
     pub is_markdown: bool,
+    /// None: print.
+    pub into: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -40,6 +46,7 @@ impl Arguments {
             is_small: false,
             cores: None,
             is_markdown: false,
+            into: None,
         };
         let mut given = env::args().skip(1);
         while let Some(argument) = given.next() {
@@ -53,6 +60,10 @@ impl Arguments {
                 "--peers" => arguments.with_peers = true,
                 "--small" => arguments.is_small = true,
                 "--markdown" => arguments.is_markdown = true,
+                "--into" => {
+                    arguments.into = Some(value()?.into());
+                    arguments.is_markdown = true;
+                }
                 "--rounds" => arguments.rounds = Some(value()?.parse()?),
                 "--workloads" => arguments.workloads = Some(names(&value()?)),
                 "--contestants" => arguments.contestants = Some(names(&value()?)),
@@ -67,6 +78,17 @@ impl Arguments {
             return Err("--rounds must be at least 1".into());
         }
         Ok(Some(arguments))
+    }
+
+    /// Prints what was measured, or puts it between the marks of that name in the document.
+    pub fn publish(&self, name: &str, text: &str) -> Result<(), Box<dyn Error>> {
+        match &self.into {
+            Some(file) => document::put(file, name, text),
+            None => {
+                print!("{text}");
+                Ok(())
+            }
+        }
     }
 
     /// As the contestants take it.

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 use crate::contestants::{Contestant, Program};
 
@@ -47,14 +48,32 @@ pub fn command(contestant: &Contestant) -> Result<Command, Box<dyn Error>> {
         }
         Program::UnderHeaptrack => {
             let mut command = Command::new("heaptrack");
-            let file = env::temp_dir().join("compare.heaptrack");
-            command.args(["--raw", "--output"]).arg(file);
+            command.args(["--raw", "--output"]).arg(recording());
             command.arg(folder.join("untraced"));
             command
         }
     };
     command.envs(contestant.environment.iter().copied());
     Ok(command)
+}
+
+/// Removes what a contestant has written.
+pub fn remove_output(contestant: &Contestant) -> Result<(), Box<dyn Error>> {
+    if contestant.program == Program::UnderHeaptrack {
+        // It chooses the ending by the compressor that it finds.
+        for ending in ["raw.zst", "raw.gz"] {
+            let file = recording().with_extension(ending);
+            if file.exists() {
+                fs::remove_file(file)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What heaptrack writes, without the ending.
+fn recording() -> PathBuf {
+    env::temp_dir().join(format!("compare-{}", process::id()))
 }
 
 /// The packages of this workspace that could be built.

@@ -111,3 +111,76 @@ impl Figures<'_> {
         (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Figures, Of};
+    use crate::contestants::{UNTRACED, named};
+    use crate::rounds::{Results, Run};
+    use crate::workload::Workload;
+
+    fn runs(times: &[u64]) -> Vec<Run> {
+        let run = |&processor: &u64| Run {
+            processor,
+            wall: 10 * processor,
+            ..Run::default()
+        };
+        times.iter().map(run).collect()
+    }
+
+    fn results(threads: usize, untraced: &[u64], off: &[u64]) -> Results {
+        let workload = Workload {
+            name: "json".to_owned(),
+            threads,
+            about: String::new(),
+        };
+        Results {
+            workload,
+            allocations: 10,
+            runs: vec![runs(untraced), runs(off)],
+        }
+    }
+
+    #[test]
+    fn the_fastest_the_median_and_the_slowest() {
+        let times = runs(&[30, 10, 20, 40]);
+        let of = |of: Of| of.of(&times, Clock::Processor);
+        assert_eq!(of(Of::Fastest), Some(10.0));
+        assert_eq!(of(Of::Median), Some(20.0));
+        assert_eq!(of(Of::Slowest), Some(40.0));
+        assert_eq!(Of::Median.of(&times, Clock::Wall), Some(200.0));
+        assert_eq!(Of::Median.of(&[], Clock::Wall), None);
+    }
+
+    #[test]
+    fn ratios_are_those_of_the_fastest_and_means_those_of_one_thread() {
+        let contestants = named(&[UNTRACED, "off"]);
+        let all = [
+            results(1, &[110, 100], &[200, 210]),
+            results(1, &[100], &[800]),
+            results(2, &[100], &[900]),
+        ];
+        let figures = Figures {
+            contestants: &contestants,
+            results: &all,
+        };
+        let off = figures.named("off");
+        assert_eq!(figures.ratio(&all[0], off, Of::Fastest), Some(2.0));
+        assert_eq!(figures.added(&all[0], off), Some(10.0));
+        // By the wall clock, and five allocations on each thread.
+        assert_eq!(figures.added(&all[2], off), Some(1600.0));
+        let mean = figures.mean(off, Of::Fastest).expect("all ran");
+        assert!((mean - 4.0).abs() < 1e-9, "{mean}");
+    }
+
+    #[test]
+    fn without_a_run_there_is_no_mean() {
+        let contestants = named(&[UNTRACED, "off"]);
+        let all = [results(1, &[100], &[200]), results(1, &[100], &[])];
+        let figures = Figures {
+            contestants: &contestants,
+            results: &all,
+        };
+        assert_eq!(figures.mean(figures.named("off"), Of::Fastest), None);
+    }
+}

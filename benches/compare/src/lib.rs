@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod building;
 pub mod contestants;
+pub mod document;
 pub mod figures;
 pub mod machine;
 pub mod report;

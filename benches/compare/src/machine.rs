@@ -15,6 +15,8 @@ pub struct Machine {
     pub date: String,
     /// Processes that wanted to run, on average over a minute.
     pub load: String,
+    /// Programs that some contestants need.
+    pub tools: Vec<String>,
 }
 
 impl Machine {
@@ -39,6 +41,7 @@ impl Machine {
                 .next()
                 .unwrap_or_default()
                 .to_owned(),
+            tools: tools(),
         })
     }
 
@@ -72,7 +75,26 @@ fn list(ranges: &str) -> Result<Vec<usize>, Box<dyn Error>> {
     Ok(cores)
 }
 
+fn tools() -> Vec<String> {
+    let nightly = said_by("rustc", &["+nightly", "--version"]);
+    let heaptrack = said_by("heaptrack", &["--version"]);
+    let tools = [nightly, heaptrack].into_iter().flatten();
+    tools.filter(|tool| !tool.is_empty()).collect()
+}
+
 fn said_by(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     let output = Command::new(program).args(arguments).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list;
+
+    #[test]
+    fn cores_are_listed() {
+        assert_eq!(list("0-2,5\n").ok(), Some(vec![0, 1, 2, 5]));
+        assert_eq!(list("3").ok(), Some(vec![3]));
+        assert!(list("").is_err());
+    }
 }

@@ -25,6 +25,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         results: &results,
         left_out: &left_out,
     };
-    print!("{}", report.text());
-    Ok(())
+    arguments.publish("workloads", &report.text())
 }

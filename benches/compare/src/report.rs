@@ -181,12 +181,16 @@ impl Report<'_> {
         }
         writeln!(
             out,
-            "\nTimes are those of the processor on one thread, which other processes do not add \
-             to,\nand those of the wall clock on two. Every process is pinned. A contestant that \
-             took more than\n{} s on a workload was not run on it again. Every contestant had the \
-             same result, and those\nthat count live bytes saw the same peak, those that count\nallocations the same number.",
+            "\nOn one thread times are those of the processor, which other processes do not add \
+             to; on two, those\nof the wall clock. Every process is pinned. A contestant that took \
+             more than {} s on a workload was\nnot run on it again. All had the same results; those \
+             that count live bytes saw the same peak, and\nthose that count allocations the same \
+             number.",
             PATIENCE.as_secs()
         )?;
+        if self.columns().any(|(_, contestant)| contestant.is_peer) {
+            writeln!(out, "\nVersions: {}.", self.machine.tools.join(", "))?;
+        }
         if !self.left_out.is_empty() {
             writeln!(out, "\nNot compared:\n")?;
             for line in self.left_out {

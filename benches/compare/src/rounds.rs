@@ -123,6 +123,7 @@ fn run_once(
     let output = building::command(contestant)?
         .args([&workload.name[..], size, cores])
         .output()?;
+    building::remove_output(contestant)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let result = text.lines().find_map(|line| line.strip_prefix("result "));
     match result {
@@ -192,4 +193,53 @@ fn check(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Run, check, read};
+    use crate::contestants::{COUNT, UNTRACED, named};
+    use crate::workload::Workload;
+
+    fn workload(threads: usize) -> Workload {
+        Workload {
+            name: "json".to_owned(),
+            threads,
+            about: String::new(),
+        }
+    }
+
+    fn run(checksum: u64, peak: Option<u64>) -> Vec<Run> {
+        vec![Run {
+            checksum,
+            peak,
+            ..Run::default()
+        }]
+    }
+
+    #[test]
+    fn what_a_contestant_says_is_read() {
+        let run = read("checksum=1 wall=2 processor=3 resident=4 peak=5").expect("all is known");
+        assert_eq!((run.checksum, run.wall, run.processor), (1, 2, 3));
+        assert_eq!(
+            (run.resident, run.peak, run.allocations),
+            (4, Some(5), None)
+        );
+        assert!(read("checksum=1 other=2").is_err());
+        assert!(read("checksum").is_err());
+    }
+
+    #[test]
+    fn another_result_or_count_is_found() {
+        let both = named(&[COUNT, UNTRACED]);
+        let is_same =
+            |threads, runs: [Vec<Run>; 2]| check(&workload(threads), &both, &runs).is_ok();
+        assert!(is_same(1, [run(1, None), run(1, None)]));
+        assert!(!is_same(1, [run(1, None), run(2, None)]));
+        assert!(is_same(1, [run(1, Some(1000)), run(1, Some(1010))]));
+        assert!(!is_same(1, [run(1, Some(1000)), run(1, Some(1011))]));
+        assert!(!is_same(1, [run(1, Some(1000)), run(1, Some(0))]));
+        assert!(is_same(2, [run(1, Some(1000)), run(1, Some(1500))]));
+        assert!(!is_same(1, [Vec::new(), Vec::new()]));
+    }
 }

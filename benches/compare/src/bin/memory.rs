@@ -1,6 +1,7 @@
 //! How much memory the tracer takes: after its start, per stack, per live block.
 //!
-//! `cargo run --release --manifest-path benches/compare/Cargo.toml --bin memory -- [--small]`
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml --bin memory -- [--small]
+//! [--into FILE]`
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,12 +15,11 @@ use compare::table::Table;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(arguments) = Arguments::from_command_line()? else {
-        println!("--small, --cores A,B");
+        println!("--small, --cores A,B, --into FILE");
         return Ok(());
     };
     let machine = Machine::this()?;
     building::build(contestants::named(&[UNTRACED, "traced"]), &mut Vec::new())?;
-    println!("{}.\n", machine.text());
     let cores = arguments.cores.as_ref().unwrap_or(&machine.cores);
     let core = cores.last().ok_or("no core")?.to_string();
     let untraced = moments(UNTRACED, arguments.size(), &core)?;
@@ -46,13 +46,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             ],
         );
     }
-    println!("{}", table.text());
-    println!(
-        "Resident: how much more a traced process has than an untraced one that does the same.\n\
-         Small program: 500 blocks. Stacks: all ways of 18 calls, each left or right, so that a \
-         stack\nshares all but two frames with others. Live blocks: 2 million `Box<u64>`."
+    let text = format!(
+        "{}.\n\n{}\nResident: how much more a traced process has than an untraced one that does \
+         the same. Small\nprogram: 500 blocks. Stacks: all ways of 18 calls, each left or right, so \
+         that a stack shares all\nbut two frames with others. Live blocks: 2 million `Box<u64>`.\n",
+        machine.text(),
+        table.text()
     );
-    Ok(())
+    arguments.publish("memory", &text)
 }
 
 /// Bytes.

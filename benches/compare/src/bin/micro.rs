@@ -1,7 +1,7 @@
 //! What a pair of allocation and free costs, in loops that do nothing else.
 //!
 //! `cargo run --release --manifest-path benches/compare/Cargo.toml --bin micro -- [--small]
-//! [--rounds N] [--cores A,B]`
+//! [--rounds N] [--cores A,B] [--into FILE]`
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -18,13 +18,14 @@ const NAMES: [&str; 3] = [UNTRACED, "off", "traced"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(arguments) = Arguments::from_command_line()? else {
-        println!("--small, --rounds N, --cores A,B; --workloads names cases");
+        println!(
+            "--small, --rounds N, --cores A,B, --into FILE; --workloads A,B: only these cases"
+        );
         return Ok(());
     };
     let machine = Machine::this()?;
     let own = contestants::named(&NAMES);
     building::build(own, &mut Vec::new())?;
-    println!("{}.\n", machine.text());
     let cases = workload::listed("--list-cases", &arguments)?;
     let cores = arguments.cores.as_ref().unwrap_or(&machine.cores);
     let mut table = Table::new([
@@ -34,13 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         "off",
         "traced, added",
         "traced",
-        "spread",
+        "medians, ns",
     ]);
+    let mut not_run = String::new();
     for case in &cases {
         if case.threads > cores.len() {
-            println!("{}: not run, it needs {} cores", case.name, case.threads);
+            not_run += &format!("Not run: {}, needs {} cores.\n", case.name, case.threads);
             continue;
         }
+        eprintln!("{}", case.name);
         let best = measure(case, &arguments, cores)?;
         let [untraced, off, traced] = best.map(|times| times.fastest);
         table.row(
@@ -55,12 +58,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             ],
         );
     }
-    println!("{}", table.text());
-    println!("Nanoseconds per pair, the fastest of all pieces; spread: the medians.\n");
-    for case in &cases {
-        println!("- {}: {}", case.name, case.about);
-    }
-    Ok(())
+    let about = |case: &Workload| format!("- {}: {}\n", case.name, case.about);
+    let text = format!(
+        "{}; {} pieces each, in turn.\n\n{}\nNanoseconds per pair of allocation and free, the \
+         fastest of all pieces; beside them the medians of\nuntraced, off and traced. By the \
+         processor's time on one thread, by the wall clock on two.\n\n{}{not_run}",
+        machine.text(),
+        pieces(&arguments),
+        table.text(),
+        cases.iter().map(about).collect::<String>(),
+    );
+    arguments.publish("pairs", &text)
+}
+
+fn pieces(arguments: &Arguments) -> usize {
+    arguments.rounds.unwrap_or(25)
 }
 
 /// Nanoseconds per pair.
@@ -89,7 +101,7 @@ fn measure(
         servers.push(server);
     }
     let mut times = [const { Vec::new() }; NAMES.len()];
-    for round in 0..arguments.rounds.unwrap_or(25) {
+    for round in 0..pieces(arguments) {
         for at in 0..servers.len() {
             let at = (at + round) % servers.len();
             times[at].push(servers[at].ask(&order, case.threads)?);

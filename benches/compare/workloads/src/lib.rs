@@ -112,3 +112,25 @@ pub const WORKLOADS: [Workload; 9] = [
 pub fn by_name(name: &str) -> Option<Workload> {
     WORKLOADS.into_iter().find(|workload| workload.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Size, WORKLOADS};
+    use crate::micro::CASES;
+
+    #[test]
+    fn every_workload_gives_the_same_again() {
+        for workload in WORKLOADS {
+            let [first, second] = [0; 2].map(|_| (workload.prepare)(Size::Small)());
+            assert_eq!(first, second, "{}", workload.name);
+        }
+    }
+
+    #[test]
+    fn every_case_runs() {
+        for case in CASES {
+            let mut piece = (case.prepare)(Size::Small);
+            assert_eq!(piece.run(), 100, "{}", case.name);
+        }
+    }
+}
