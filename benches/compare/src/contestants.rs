@@ -72,6 +72,12 @@ const ALL: [Contestant; 10] = [
         ..PLAIN
     },
     Contestant {
+        name: "sampled",
+        about: "tracemalloc, a record per 512 KiB allocated, 32 frames",
+        program: Program::Here("contestants", "sampled"),
+        ..PLAIN
+    },
+    Contestant {
         name: "dhat",
         about: "dhat 0.3.3, every allocation, 32 frames; no file written",
         program: Program::Here("peer-dhat", "peer-dhat"),
