@@ -102,6 +102,8 @@ impl Tracker {
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NoMemory)?;
         self.unwinder.prepare(&self.arena);
+        #[cfg(tracemalloc_check)]
+        super::check::prepare();
         let session = self.switch.start(settings);
         self.sweep_if_due(session);
         Ok(session)
@@ -177,6 +179,8 @@ impl Tracker {
             Some(stack) => stack,
             None => self.capture(session, caller, caller.mark()),
         };
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, caller.mark(), most);
         self.note(session, Some(&mine), address, old, size, stack);
     }
 
@@ -192,6 +196,8 @@ impl Tracker {
         caller: Caller,
     ) {
         let stack = self.capture(session, caller, caller.mark());
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, caller.mark(), frames_of(session));
         self.note(session, None, address, old, size, stack);
     }
 
@@ -312,7 +318,10 @@ impl Tracker {
     /// The number of this thread's stack from here on, beyond `mark`.
     pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
         let _alone = guard;
-        self.capture(session, super::unwind::here(), mark)
+        let stack = self.capture(session, super::unwind::here(), mark);
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, mark, frames_of(session));
+        stack
     }
 
     /// Reads the stack as a whole.
