@@ -3,6 +3,8 @@
 
 mod callbacks;
 mod deep;
+#[cfg(target_arch = "x86_64")]
+mod frame_register;
 mod ordinary;
 mod signals;
 mod switched;
@@ -64,6 +66,8 @@ fn everything(round: usize) {
         switched::grown(round);
         signals::handled(round);
         unwinding::caught(round);
+        #[cfg(target_arch = "x86_64")]
+        frame_register::moving(round);
         deep::recursion(300, 3);
     });
 }
