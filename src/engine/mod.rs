@@ -28,6 +28,9 @@ mod arena;
     reason = "lends out exclusive references to shared memory"
 )]
 mod buffers;
+#[cfg(tracemalloc_check)]
+#[expect(unsafe_code, reason = "prints by the C library's functions")]
+mod check;
 mod counters;
 mod errno;
 mod guard;

@@ -114,6 +114,8 @@ impl Tracker {
         if let Some(bytes) = settings.sample_every {
             self.sample_every.store(bytes.get(), Ordering::Relaxed);
         }
+        #[cfg(tracemalloc_check)]
+        super::check::prepare();
         let session = self.switch.start(settings);
         self.sweep_if_due(session);
         Ok(session)
@@ -228,6 +230,8 @@ impl Tracker {
             Some(stack) => stack,
             None => self.capture(session, caller, caller.mark()),
         };
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, caller.mark(), most);
         self.note(session, Some(&mine), address, old, size, stack);
     }
 
@@ -243,6 +247,8 @@ impl Tracker {
         caller: Caller,
     ) {
         let stack = self.capture(session, caller, caller.mark());
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, caller.mark(), frames_of(session));
         self.note(session, None, address, old, size, stack);
     }
 
@@ -376,7 +382,10 @@ impl Tracker {
     /// The number of this thread's stack from here on, beyond `mark`.
     pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
         let _alone = guard;
-        self.capture(session, super::unwind::here(), mark)
+        let stack = self.capture(session, super::unwind::here(), mark);
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, mark, frames_of(session));
+        stack
     }
 
     /// Reads the stack as a whole.

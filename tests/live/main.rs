@@ -136,6 +136,15 @@ fn run_child(case: Case) -> Result<(), Failed> {
             .unwrap_or_default()
     };
     let text = format!("{}{}", output(), output());
+    if cfg!(tracemalloc_check) {
+        // What a build that compares stacks has counted, for whoever adds it up.
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with("tracemalloc check:"))
+        {
+            eprintln!("{line}");
+        }
+    }
     match status {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(format!("{status}\n{text}").into()),

@@ -68,6 +68,9 @@ without_cfi! {
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod portable;
+/// What stacks are compared with, whatever back-end has captured them.
+#[cfg(tracemalloc_check)]
+pub(crate) use portable::Unwinder as Platform;
 
 /// Frames of the deepest stack that can be asked for, and room for those that are left out later.
 pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;

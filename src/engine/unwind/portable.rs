@@ -33,6 +33,12 @@ impl Unwinder {
     ) -> Captured {
         capture(mark, buffer)
     }
+
+    /// The same, which needs nothing else.
+    #[cfg(tracemalloc_check)]
+    pub(crate) fn capture_beyond(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
+        capture(mark, buffer)
+    }
 }
 
 fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {

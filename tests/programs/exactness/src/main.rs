@@ -1,0 +1,80 @@
+//! Allocates on stacks of every kind, traced with several limits. The build compares them; this
+//! program only has to come to its end.
+
+mod callbacks;
+mod deep;
+#[cfg(target_arch = "x86_64")]
+mod frame_register;
+mod ordinary;
+mod signals;
+mod switched;
+mod unwinding;
+
+use std::hint::black_box;
+use std::thread;
+
+use tracemalloc::TraceAlloc;
+
+#[global_allocator]
+static ALLOC: TraceAlloc = TraceAlloc::system();
+
+/// Frames that a session keeps, and how often everything is done then. One more than the engine
+/// remembers walks for is among them.
+const SESSIONS: [(usize, usize); 5] = [(1, 20), (25, 60), (150, 20), (1000, 6), (2000, 2)];
+/// Stack enough for a hundred thousand frames without optimisation.
+const DEEP_STACK: usize = 512 << 20;
+
+fn main() {
+    for (limit, rounds) in SESSIONS {
+        tracemalloc::start(limit).expect("the limit is in range");
+        for round in 0..rounds {
+            everything(round);
+        }
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..rounds / 2 {
+                        everything(thread + round);
+                    }
+                });
+            }
+        });
+        tracemalloc::stop();
+    }
+    for (limit, every) in [(25, 20), (60_000, 10_000)] {
+        tracemalloc::start(limit).expect("the limit is in range");
+        thread::Builder::new()
+            .stack_size(DEEP_STACK)
+            .spawn(move || deep::recursion(100_000, every))
+            .expect("a thread")
+            .join()
+            .expect("it ends well");
+        tracemalloc::stop();
+    }
+    println!("done");
+}
+
+/// The same calls from changing depths, so that what is remembered of one is met by another.
+fn everything(round: usize) {
+    deep::below(round % 13, &mut || {
+        ordinary::json(round);
+        ordinary::growth(round);
+        ordinary::alternating(round);
+        ordinary::source(round);
+        callbacks::sorting(round);
+        callbacks::formatting(round);
+        switched::grown(round);
+        signals::handled(round);
+        unwinding::caught(round);
+        #[cfg(target_arch = "x86_64")]
+        frame_register::moving(round);
+        deep::recursion(300, 3);
+    });
+}
+
+/// A block that the compiler cannot do without.
+#[inline(never)]
+fn block(size: usize) {
+    drop(black_box(Vec::<u8>::with_capacity(size)));
+    black_box(());
+}

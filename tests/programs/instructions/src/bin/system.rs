@@ -1,0 +1,5 @@
+//! Without the tracer.
+
+fn main() {
+    instructions::run();
+}
