@@ -74,6 +74,9 @@ impl Arguments {
                 _ => return Err(format!("not known: {argument}; try --help").into()),
             }
         }
+        if arguments.is_small && arguments.into.is_some() {
+            return Err("figures of --small mean nothing, so no document takes them".into());
+        }
         if arguments.rounds == Some(0) {
             return Err("--rounds must be at least 1".into());
         }
@@ -82,6 +85,9 @@ impl Arguments {
 
     /// Prints what was measured, or puts it between the marks of that name in the document.
     pub fn publish(&self, name: &str, text: &str) -> Result<(), Box<dyn Error>> {
+        if self.is_small {
+            println!("Tiny inputs: everything ran; the figures mean nothing.\n");
+        }
         match &self.into {
             Some(file) => document::put(file, name, text),
             None => {

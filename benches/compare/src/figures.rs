@@ -79,21 +79,28 @@ impl Figures<'_> {
     }
 
     /// The times of a contestant and of its baseline, by one clock.
-    fn both(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<(f64, f64)> {
-        let clock = Clock::of(&results.workload, contestant);
+    fn both(
+        &self,
+        results: &Results,
+        contestant: &Contestant,
+        clock: Clock,
+        of: Of,
+    ) -> Option<(f64, f64)> {
         let time = self.time(results, contestant, clock, of)?;
         let baseline = self.named(contestant.baseline);
         Some((time, self.time(results, baseline, clock, of)?))
     }
 
     pub fn ratio(&self, results: &Results, contestant: &Contestant, of: Of) -> Option<f64> {
-        let (time, baseline) = self.both(results, contestant, of)?;
+        let clock = Clock::of(&results.workload, contestant);
+        let (time, baseline) = self.both(results, contestant, clock, of)?;
         Some(time / baseline)
     }
 
     /// Nanoseconds per allocation or reallocation, of the fastest runs.
     pub fn added(&self, results: &Results, contestant: &Contestant) -> Option<f64> {
-        let (time, baseline) = self.both(results, contestant, Of::Fastest)?;
+        let clock = Clock::of(&results.workload, contestant);
+        let (time, baseline) = self.both(results, contestant, clock, Of::Fastest)?;
         // Threads that run at once share the time.
         let per_thread = results.allocations as f64 / results.workload.threads as f64;
         Some((time - baseline) / per_thread)
@@ -101,11 +108,23 @@ impl Figures<'_> {
 
     /// The geometric mean of the ratios over the workloads of one thread, none of them missing.
     pub fn mean(&self, contestant: &Contestant, of: Of) -> Option<f64> {
+        self.mean_of(|results| self.ratio(results, contestant, of))
+    }
+
+    /// The same by the processor's time, whatever the contestant waits for.
+    pub fn processor_mean(&self, contestant: &Contestant) -> Option<f64> {
+        self.mean_of(|results| {
+            let times = self.both(results, contestant, Clock::Processor, Of::Fastest);
+            times.map(|(time, baseline)| time / baseline)
+        })
+    }
+
+    fn mean_of(&self, ratio: impl Fn(&Results) -> Option<f64>) -> Option<f64> {
         let ratios = self
             .results
             .iter()
             .filter(|results| results.workload.threads == 1)
-            .map(|results| self.ratio(results, contestant, of));
+            .map(ratio);
         let ratios: Vec<f64> = ratios.collect::<Option<_>>()?;
         let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
         (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())

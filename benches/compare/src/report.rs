@@ -25,12 +25,6 @@ impl Report<'_> {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        if self.arguments.is_small {
-            writeln!(
-                out,
-                "Tiny inputs: everything ran; the figures mean nothing.\n"
-            )?;
-        }
         writeln!(
             out,
             "{}; {} rounds, the fastest counts.\n",
@@ -168,10 +162,12 @@ impl Report<'_> {
                 baseline if baseline == contestant.name => "; a baseline".to_owned(),
                 baseline => format!("; compared with {baseline}"),
             };
-            let clock = if contestant.waits {
-                "; by the wall clock"
-            } else {
-                ""
+            let clock = match self.figures().processor_mean(contestant) {
+                Some(mean) if contestant.waits => format!(
+                    "; by the wall clock (by the time of its own process on a processor the mean \
+                     is {mean:.2}x)"
+                ),
+                _ => String::new(),
             };
             writeln!(
                 out,
