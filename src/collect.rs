@@ -3,6 +3,9 @@
 //! Records are copied first, without holding anything up. Then every address is named once, and
 //! every stack put together once, however many blocks came from it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,7 +44,11 @@ impl Collector<'_> {
                 runs.push(traceback, Domain(block.domain), block.size, 1);
             }
         });
-        Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording)
+        let snapshot = Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
+        match self.tracker.sample_every(session) {
+            Some(bytes) => snapshot.with_sample_every(bytes),
+            None => snapshot,
+        }
     }
 
     /// The traceback of one stack.

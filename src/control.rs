@@ -38,14 +38,15 @@ impl Config {
     /// first settings stay and so do the recorded blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFrameCount`] also while tracing; [`ErrorKind::NotInstalled`] if
-    /// [`TraceAlloc`](crate::TraceAlloc) is not the program's global allocator, which a probe
-    /// allocation shows; [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    /// [`ErrorKind::InvalidFrameCount`] and [`ErrorKind::InvalidSamplingPeriod`], also while
+    /// tracing; [`ErrorKind::NotInstalled`] if [`TraceAlloc`](crate::TraceAlloc) is not the
+    /// program's global allocator, which a probe allocation shows; [`ErrorKind::OutOfMemory`] if
+    /// the tables cannot be made.
     pub fn start(&self) -> Result<(), Error> {
         let settings = Settings {
             limit: self.valid_frames()?,
             runtime_frames: self.runtime_frames(),
-            sampled: false,
+            sample_every: self.valid_sample_every()?,
         };
         let started = TRACKER
             .start(settings, self.memory_limit_bytes())
@@ -137,8 +138,14 @@ pub struct TracedMemory {
 
 /// Bytes live now and at most, in all domains; both 0 when tracing is off.
 ///
-/// Exact for any number of threads: a block counts from before its allocation returns until its
-/// return begins. A block that is being moved counts once. Sums stop at 2^48 - 1 bytes.
+/// A block counts from before its allocation returns until its return begins. A block that is being
+/// moved counts once.
+///
+/// Current is exact whenever no allocation is under way. The peak is exact as long as one thread
+/// allocates. With several, each thread looks at the others' part after every 64 KiB that its own
+/// has moved: the peak may then be off by up to 128 KiB for each thread but one, in either direction.
+/// In a session that samples both are estimates
+/// ([`Config::sample_every`](crate::Config::sample_every)).
 ///
 /// ```standalone_crate
 /// #[global_allocator]

@@ -18,7 +18,7 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 /// | --- | --- |
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
-/// | `TRACEMALLOC_SAMPLE` | an error unless unset, empty or 0: this version cannot sample |
+/// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`]; unset, empty or 0: record them all |
 ///
 /// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
 /// process is killed; an error then goes to standard error. The last two variables are read only if
@@ -46,9 +46,13 @@ pub fn start_from_env() -> Result<(), Error> {
     let Some(frames) = frames(env::var_os(FRAMES))? else {
         return Ok(());
     };
-    refuse_sampling(env::var_os(SAMPLE))?;
+    let sample_every = sample_every(env::var_os(SAMPLE))?;
     let out = env::var_os(OUT).filter(|path| !path.is_empty());
-    Config::new().frames(frames).start()?;
+    let config = Config::new().frames(frames);
+    match sample_every {
+        Some(bytes) => config.sample_every(bytes).start()?,
+        None => config.start()?,
+    }
     match out {
         Some(path) => at_exit::dump(out_path(path)),
         None => Ok(()),
@@ -71,18 +75,22 @@ fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
     }
 }
 
-/// Sampling is not there yet. Whoever asks for it must not get, and pay for, an exact trace
-/// instead.
-fn refuse_sampling(value: Option<OsString>) -> Result<(), Error> {
-    match value {
-        Some(value) if !value.is_empty() && value != "0" => Err(Error::new(
+/// The sampling period in bytes that a value of `TRACEMALLOC_SAMPLE` asks for. Leading blanks are
+/// allowed as above.
+fn sample_every(value: Option<OsString>) -> Result<Option<u64>, Error> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.to_string_lossy();
+    match text.trim_start().parse() {
+        _ if text.is_empty() => Ok(None),
+        Ok(0) => Ok(None),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(_) => Err(Error::new(
             ErrorKind::InvalidVariable,
             format!(
-                "{SAMPLE}={}: this version records every allocation and cannot sample",
-                value.to_string_lossy()
+                "{SAMPLE}={text}: invalid number of bytes, expected 0 to {}",
+                u64::MAX
             ),
         )),
-        _ => Ok(()),
     }
 }
 
@@ -225,16 +233,40 @@ mod tests {
     }
 
     #[test]
-    fn sampling_is_refused_by_name() {
-        for fine in [None, Some(""), Some("0")] {
-            assert!(refuse_sampling(fine.map(OsString::from)).is_ok());
+    fn values_of_the_sampling_variable() {
+        let check = |value: &str, expect: Option<u64>| {
+            assert_eq!(
+                sample_every(Some(value.into())).unwrap(),
+                expect,
+                "{value:?}"
+            );
+        };
+        assert_eq!(sample_every(None).unwrap(), None);
+        check("", None);
+        check("0", None);
+        check("1", Some(1));
+        check(" 524288", Some(524_288));
+        check("18446744073709551615", Some(u64::MAX));
+        for bad in [
+            "18446744073709551616",
+            "-1",
+            "512k",
+            "512 KiB",
+            "0x1000",
+            "5e5",
+            "1 ",
+            " ",
+        ] {
+            let error = sample_every(Some(bad.into())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "TRACEMALLOC_SAMPLE={bad}: invalid number of bytes, \
+                     expected 0 to 18446744073709551615"
+                )
+            );
         }
-        let error = refuse_sampling(Some("524288".into())).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidVariable);
-        assert!(
-            error.to_string().starts_with("TRACEMALLOC_SAMPLE=524288:"),
-            "{error}"
-        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub enum ErrorKind {
     /// The number of frames is not in 1..=65535.
     InvalidFrameCount,
+    /// The sampling period is 0 bytes.
+    InvalidSamplingPeriod,
     /// [`TraceAlloc`](crate::TraceAlloc) is not this program's global allocator.
     NotInstalled,
     /// The call needs tracing to be on.

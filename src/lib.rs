@@ -9,6 +9,7 @@ mod error;
 mod external;
 mod object;
 pub mod report;
+mod sampling;
 mod snapshot;
 mod symbols;
 

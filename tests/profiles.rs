@@ -5,6 +5,8 @@
 //! `tests/programs/frames` allocates in known places. Comments in its source mark the lines that
 //! its tracebacks must show, so that no line number is written down here.
 
+mod runner;
+
 mod programs {
     pub(crate) mod output;
     pub(crate) mod run;

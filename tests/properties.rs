@@ -1,5 +1,8 @@
 //! What holds of every snapshot, put to generated ones.
 
+#[path = "properties/sampled.rs"]
+mod sampled;
+
 use std::collections::HashMap;
 
 use proptest::collection::vec;

@@ -3,6 +3,7 @@
 #![cfg(feature = "file")]
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -176,6 +177,42 @@ fn changes() {
     check_golden("diff-top-2.txt", &diff(Text::new().limit(2), &less, &old));
 }
 
+fn every_512_kib(snapshot: Snapshot) -> Snapshot {
+    snapshot.with_sample_every(NonZeroU64::new(512 << 10).unwrap())
+}
+
+#[test]
+fn samples() {
+    let old = every_512_kib(shop(3));
+    check_golden("sampled.txt", &table(Text::new(), &old));
+    let new = with_losses(&every_512_kib(shop(5)));
+    check_golden("diff-sampled.txt", &diff(Text::new(), &new, &old));
+    let found = diff(Text::new(), &shop(30_000), &old);
+    assert!(found.starts_with("Estimated change by line\n"), "{found}");
+    assert!(found.contains("allocated on average (old snapshot)\n"));
+    assert!(!found.contains("(new snapshot)"), "{found}");
+}
+
+#[test]
+fn a_sample_of_nothing_does_not_say_that_there_is_nothing() {
+    let none = every_512_kib(Snapshot::from_traces([], 25));
+    assert_eq!(
+        table(Text::new(), &none),
+        "No live block was sampled.\n\
+         Sampled: one record per 512 KiB allocated on average\n\
+         Sizes and counts are estimates from 0 records\n"
+    );
+    // What the program tracks itself is no sample.
+    let mut region = blocks(1, 64, &[main_frame()]);
+    region[0].domain = Domain(1);
+    let region = table(
+        Text::new(),
+        &every_512_kib(Snapshot::from_traces(region, 1)),
+    );
+    assert!(region.contains("Total: 64 B in 1 block\n"), "{region}");
+    assert!(region.contains("estimates from 0 records\n"), "{region}");
+}
+
 #[test]
 fn nothing_is_said_clearly() {
     let none = Snapshot::from_traces([], 25);
@@ -214,6 +251,13 @@ fn the_greatest_numbers_fit() {
     let none = Snapshot::from_traces([], 1);
     check_fits(&diff(Text::new(), &huge, &none));
     check_fits(&diff(Text::new(), &none, &huge));
+    let one = Snapshot::from_traces(blocks(1, 1, &[main_frame()]), 1);
+    check_fits(&table(
+        Text::new(),
+        &one.clone().with_sample_every(NonZeroU64::MAX),
+    ));
+    let rare = one.with_sample_every(NonZeroU64::new(1 << 40).unwrap());
+    check_fits(&diff(Text::new(), &rare, &none));
 }
 
 /// A name may hold anything that a symbol table or a foreign file holds.

@@ -16,6 +16,9 @@ use sections::SECTIONS;
 
 /// Rows with these tags ask for what this crate leaves out on purpose: `.pyc` names are Python's.
 const SKIPPED_TAGS: [&str; 1] = ["pyc"];
+/// Sections whose answers were made on Unix. Windows spells a file name in many ways, and a filter
+/// there takes them for one, as CPython's does; `src/snapshot/filter.rs` tests that.
+const UNIX_SECTIONS: [&str; 2] = ["filters", "match"];
 const KNOWN_TAGS: [&str; 5] = ["pyc", "class", "negative_limit", "sources", "random"];
 
 #[derive(Debug, Default)]
@@ -43,7 +46,7 @@ fn answers_are_those_of_cpython() {
     }
     println!("{} files, {} sections", tally.files, tally.sections);
     println!("rows checked: {:?}", tally.checked);
-    println!("rows skipped by tag: {:?}", tally.skipped);
+    println!("rows skipped: {:?}", tally.skipped);
 
     let shown = tally.failures.iter().take(20).cloned();
     let shown = shown.collect::<Vec<_>>().join("\n");
@@ -101,6 +104,10 @@ fn judge(place: &str, section: &'static str, outcome: &Outcome, tally: &mut Tall
     let skipped = |tag: &&String| SKIPPED_TAGS.contains(&tag.as_str());
     if let Some(tag) = outcome.tags.iter().find(skipped) {
         *tally.skipped.entry(tag.clone()).or_default() += 1;
+        return;
+    }
+    if cfg!(windows) && UNIX_SECTIONS.contains(&section) {
+        *tally.skipped.entry("on Windows".to_owned()).or_default() += 1;
         return;
     }
     *tally.checked.entry(section).or_default() += 1;

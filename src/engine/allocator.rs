@@ -151,17 +151,73 @@ struct Resize {
 
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the block.
-    enter_alloc => record_alloc
+    enter_alloc => pass_alloc, record_alloc
 }
 
 entry! {
     /// The same, zeroed.
-    enter_alloc_zeroed => record_alloc_zeroed
+    enter_alloc_zeroed => pass_alloc_zeroed, record_alloc_zeroed
 }
 
 entry! {
     /// Calls the inner allocator for another size of a block, and records the change.
-    enter_realloc => record_realloc
+    enter_realloc => pass_realloc, record_realloc
+}
+
+/// The block, if it is not to be recorded because the session samples.
+///
+/// # Safety
+/// Those of [`record_alloc`].
+#[inline(always)]
+unsafe fn pass_alloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+) -> Option<*mut u8> {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    let passes = wrapper.tracker.passes_by(session, size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.inner.alloc(layout) })
+}
+
+/// The same, zeroed.
+///
+/// # Safety
+/// Those of [`record_alloc_zeroed`].
+#[inline(always)]
+unsafe fn pass_alloc_zeroed<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    size: usize,
+    align: usize,
+) -> Option<*mut u8> {
+    // SAFETY: the caller's promise: they are a layout's parts.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    let passes = wrapper.tracker.passes_by(session, size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.inner.alloc_zeroed(layout) })
+}
+
+/// The resized block, if it is not to be recorded at its new size because the session samples.
+///
+/// # Safety
+/// Those of [`record_realloc`].
+#[inline(always)]
+unsafe fn pass_realloc<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: usize,
+    resize: usize,
+) -> Option<*mut u8> {
+    let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
+    // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
+    let Resize { layout, new_size } =
+        unsafe { std::ptr::with_exposed_provenance::<Resize>(resize).read() };
+    let passes = wrapper.tracker.passes_by(session, new_size);
+    // SAFETY: passed on from the caller.
+    passes.then(|| unsafe { wrapper.realloc_passed_by(session, block, layout, new_size) })
 }
 
 /// # Safety
@@ -229,7 +285,7 @@ unsafe fn record_realloc<A: GlobalAlloc>(
             .tracker
             .finish_move(session, guard, moving, moved.addr(), new_size, caller);
     } else {
-        wrapper.tracker.drop_move(session, moving);
+        wrapper.tracker.drop_move(session, None, moving);
     }
     moved
 }
@@ -256,6 +312,47 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
                 .learn(session, guard, block.addr(), size, caller);
         }
         block
+    }
+
+    /// Resizes a block that will not be recorded at its new size.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::realloc`].
+    #[inline(never)]
+    unsafe fn realloc_passed_by(
+        &self,
+        session: Session,
+        block: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> *mut u8 {
+        let mut guard = Guard::enter();
+        let moving = self
+            .tracker
+            .begin_move(session, block.addr(), layout.size());
+        // SAFETY: passed on from the caller.
+        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
+        if moved.is_null() {
+            self.tracker.cancel_move(moving);
+        } else {
+            self.tracker.drop_move(session, guard.as_mut(), moving);
+        }
+        moved
+    }
+
+    /// In a session that samples most blocks have no record.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn sampled_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        if self.tracker.knows_nothing_of(block.addr(), layout.size()) {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.dealloc(block, layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { self.traced_dealloc(session, block, layout) }
+        }
     }
 
     /// # Safety
@@ -317,6 +414,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) if session.is_sampled() => unsafe {
+                self.sampled_dealloc(session, block, layout)
+            },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe { self.traced_dealloc(session, block, layout) },
         }

@@ -3,7 +3,9 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 
+use super::sampler::Sampler;
 use super::threads::Thread;
 
 /// What a thread is doing, as the tracer sees it.
@@ -23,6 +25,9 @@ struct Local {
     /// The thread's place, and the address of the list that it is in: tests have several.
     place: Cell<Option<&'static Thread>>,
     home: Cell<usize>,
+    /// Which allocations are recorded in a session that samples, and which session that is.
+    sampler: Cell<Sampler>,
+    sampled: Cell<u64>,
 }
 
 thread_local! {
@@ -34,6 +39,8 @@ thread_local! {
             activity: Cell::new(Activity::Program),
             place: Cell::new(None),
             home: Cell::new(0),
+            sampler: Cell::new(Sampler::NONE),
+            sampled: Cell::new(0),
         }
     };
 }
@@ -94,10 +101,52 @@ impl Drop for Guard {
     }
 }
 
+/// True if an allocation of `size` bytes is not to be recorded in the session `key`, which samples
+/// every `period` bytes.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn passes_by(
+    key: u64,
+    size: usize,
+    period: impl FnOnce() -> Option<NonZeroU64>,
+) -> bool {
+    let passes = LOCAL.try_with(|local| {
+        if local.sampled.get() != key && !begin_sampling(local, key, period()) {
+            return false;
+        }
+        let mut sampler = local.sampler.get();
+        let passes = sampler.skip(size as u64);
+        local.sampler.set(sampler);
+        passes
+    });
+    passes.unwrap_or(false)
+}
+
+/// Draws this thread's first point of a session. False if the allocation is a probe, which must
+/// arrive, or there is no period.
+#[cold]
+#[inline(never)]
+fn begin_sampling(local: &Local, key: u64, period: Option<NonZeroU64>) -> bool {
+    if local.activity.get() == Activity::Probe {
+        return false;
+    }
+    let Some(period) = period else {
+        return false;
+    };
+    // Different for every thread and session, and with randomised addresses for every run.
+    let seed = std::ptr::from_ref(local).addr() as u64 ^ key.rotate_left(32);
+    local.sampler.set(Sampler::new(period, seed));
+    local.sampled.set(key);
+    true
+}
+
 /// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
 /// tracer.
 pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
-    let armed = LOCAL.try_with(|local| local.activity.replace(Activity::Probe));
+    let armed = LOCAL.try_with(|local| {
+        // So that the probe is not passed by.
+        local.sampled.set(0);
+        local.activity.replace(Activity::Probe)
+    });
     allocate();
     let after = LOCAL.try_with(|local| local.activity.get());
     if let Ok(before) = armed {

@@ -36,9 +36,17 @@ mod errno;
 mod guard;
 mod ledger;
 mod live;
-#[expect(unsafe_code, reason = "the instruction takes a pointer")]
+#[cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(unsafe_code, reason = "the instruction takes a pointer")
+)]
 mod prefetch;
+mod sampler;
 mod session;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "prefetches what is only remembered on Linux")
+)]
 mod stacks;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "calls the allocator's methods directly")]
@@ -53,6 +61,8 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 pub(crate) use guard::{Guard, probe};
+#[cfg(test)]
+pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;

@@ -7,11 +7,12 @@
 //! `clear_traces` in the middle of an allocation still writes its record, which is then dead on
 //! sight.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const ON: u64 = 1;
 const RUNTIME_FRAMES: u64 = 2;
-const SAMPLED: u64 = 4;
+const SAMPLED: u64 = 1 << Session::SAMPLED_BIT;
 const LIMIT_SHIFT: u32 = 3;
 const RESETS_SHIFT: u32 = 19;
 const EPOCH_SHIFT: u32 = 35;
@@ -28,8 +29,25 @@ pub(crate) struct Settings {
     pub(crate) limit: u16,
     /// Frames of the standard library stay in tracebacks.
     pub(crate) runtime_frames: bool,
-    /// Only some allocations are recorded.
-    pub(crate) sampled: bool,
+    /// Only some allocations are recorded: one in so many bytes, on average.
+    pub(crate) sample_every: Option<NonZeroU64>,
+}
+
+impl Settings {
+    /// All but the number of bytes, which has no room in the switch.
+    fn bits(self) -> u64 {
+        let frames = if self.runtime_frames {
+            RUNTIME_FRAMES
+        } else {
+            0
+        };
+        let sampled = if self.sample_every.is_some() {
+            SAMPLED
+        } else {
+            0
+        };
+        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled
+    }
 }
 
 /// A session as one allocation sees it from beginning to end.
@@ -43,15 +61,11 @@ pub(crate) struct Settings {
 pub(crate) struct Session(u64);
 
 impl Session {
-    fn new(epoch: Epoch, settings: Settings) -> Self {
-        let frames = if settings.runtime_frames {
-            RUNTIME_FRAMES
-        } else {
-            0
-        };
-        let sampled = if settings.sampled { SAMPLED } else { 0 };
-        let limit = u64::from(settings.limit) << LIMIT_SHIFT;
-        Self(epoch.0 << EPOCH_SHIFT | limit | frames | sampled)
+    /// The number of the bit that says that only some allocations are recorded.
+    pub(crate) const SAMPLED_BIT: u32 = 2;
+
+    fn new(epoch: Epoch, settings: u64) -> Self {
+        Self(epoch.0 << EPOCH_SHIFT | settings)
     }
 
     /// Different for every session and for every reset of its peak; never 0 while tracing.
@@ -92,12 +106,9 @@ impl Session {
         self.0 & SAMPLED != 0
     }
 
-    fn settings(self) -> Settings {
-        Settings {
-            limit: self.limit(),
-            runtime_frames: self.runtime_frames(),
-            sampled: self.is_sampled(),
-        }
+    /// What stays when the program clears its traces.
+    fn settings(self) -> u64 {
+        self.0 & ((1 << RESETS_SHIFT) - 1) & !ON
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -142,7 +153,9 @@ impl Switch {
 
     /// Begins a session. `None` if one is on already, which then goes on unchanged.
     pub(crate) fn start(&self, settings: Settings) -> Option<Session> {
-        self.advance(|now| (!now.is_on()).then(|| Session::new(now.next_epoch(), settings).on()))
+        self.advance(|now| {
+            (!now.is_on()).then(|| Session::new(now.next_epoch(), settings.bits()).on())
+        })
     }
 
     /// Ends the session that is on, and returns the number after it. `None` if none was on.
@@ -158,7 +171,7 @@ impl Switch {
     }
 
     fn off_after(session: Session) -> Session {
-        Session::new(session.next_epoch(), Settings::default())
+        Session::new(session.next_epoch(), 0)
     }
 
     /// Goes on in a new session with the same settings. `None` if none was on.
@@ -199,7 +212,7 @@ mod tests {
         Settings {
             limit,
             runtime_frames,
-            sampled: false,
+            sample_every: None,
         }
     }
 
@@ -213,7 +226,7 @@ mod tests {
         let first = switch.start(settings(7, false)).expect("was off");
         assert_eq!(
             (first.settings(), first.epoch()),
-            (settings(7, false), Epoch(1))
+            (settings(7, false).bits(), Epoch(1))
         );
         assert_eq!(switch.start(settings(3, true)), None);
         assert_eq!(switch.session(), Some(first));
@@ -224,12 +237,15 @@ mod tests {
         assert_eq!(switch.stop().expect("was on").epoch(), Epoch(3));
         assert_eq!(switch.session(), None);
         let third = Settings {
-            sampled: true,
+            sample_every: NonZeroU64::new(5),
             ..settings(u16::MAX, true)
         };
         let begun = switch.start(third).expect("was off");
-        assert_eq!((begun.settings(), begun.epoch()), (third, Epoch(4)));
-        assert_eq!(switch.clear().expect("was on").settings(), third);
+        assert_eq!((begun.limit(), begun.runtime_frames()), (u16::MAX, true));
+        assert_eq!((begun.is_sampled(), begun.epoch()), (true, Epoch(4)));
+        let cleared = switch.clear().expect("was on");
+        assert_eq!(cleared.settings(), begun.settings());
+        assert!(cleared.is_sampled() && !first.is_sampled());
     }
 
     #[test]

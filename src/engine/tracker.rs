@@ -5,16 +5,21 @@
 //! is marked first and settled afterwards, and stays as it was when `realloc` fails. Done the other
 //! way round, another thread may be given the address in between and lose its record.
 
+use std::num::NonZeroU64;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::arena::Arena;
 use super::buffers::Buffers;
 use super::counters::{Counter, Shared};
 use super::errno::KeepErrno;
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
 use super::threads::{Mine, Threads};
 use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
+use crate::sampling::Sampling;
 
 /// Frames read beyond the limit, because those of the allocator and the standard library are
 /// trimmed later: many, where nothing is inlined.
@@ -26,6 +31,9 @@ const ON_STACK: usize = if cfg!(debug_assertions) { 1 } else { 96 };
 /// The tracer's state.
 pub(crate) struct Tracker {
     switch: Switch,
+    /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
+    /// switch: of two starts at the same moment the one that loses may still set it.
+    sample_every: AtomicU64,
     arena: Arena,
     stacks: Stacks,
     live: Live,
@@ -62,6 +70,7 @@ impl Tracker {
     pub(crate) const fn new() -> Self {
         Self {
             switch: Switch::new(),
+            sample_every: AtomicU64::new(0),
             arena: Arena::new(),
             stacks: Stacks::new(),
             live: Live::new(),
@@ -104,6 +113,9 @@ impl Tracker {
         self.unwinder.prepare(&self.arena);
         #[cfg(tracemalloc_check)]
         super::check::prepare();
+        if let Some(bytes) = settings.sample_every {
+            self.sample_every.store(bytes.get(), Ordering::Relaxed);
+        }
         let session = self.switch.start(settings);
         self.sweep_if_due(session);
         Ok(session)
@@ -136,6 +148,45 @@ impl Tracker {
                 counter.refresh(epoch);
             }
         }
+    }
+
+    /// Bytes per record of a session that samples.
+    pub(crate) fn sample_every(&self, session: Session) -> Option<NonZeroU64> {
+        let bytes = NonZeroU64::new(self.sample_every.load(Ordering::Relaxed));
+        bytes.filter(|_| session.is_sampled())
+    }
+
+    /// True if an allocation of `size` bytes is not to be recorded. Always false in a session that
+    /// does not sample.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn passes_by(&self, session: Session, size: usize) -> bool {
+        // Tests have several trackers, whose sessions have the same numbers.
+        let key = || session.epoch().0 ^ (ptr::from_ref(self).addr() as u64).rotate_left(16);
+        session.is_sampled() && guard::passes_by(key(), size, || self.sample_every(session))
+    }
+
+    /// True if there is no record of the block at `address`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn knows_nothing_of(&self, address: usize, size: usize) -> bool {
+        !self.live.is_noted(address, size)
+    }
+
+    /// What `size` bytes of a recorded block stand for.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn bytes_for(&self, session: Session, size: u64) -> u64 {
+        if session.is_sampled() {
+            self.estimate(session, size)
+        } else {
+            size
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn estimate(&self, session: Session, size: u64) -> u64 {
+        self.sample_every(session).map_or(size, |every| {
+            Sampling { every }.weight(size).times(size).rounded()
+        })
     }
 
     /// Asks, before the first block is noted, how close the inner allocator puts blocks.
@@ -218,10 +269,14 @@ impl Tracker {
             stack,
         };
         let (old, new) = match self.live.insert(&self.arena, address, record, epoch) {
-            Ok(None) => (old, record.size),
+            Ok(None) => (old, self.bytes_for(session, record.size)),
             Ok(Some(stale)) => {
                 self.lost.replaced.add(epoch, 1);
-                (old.saturating_add(stale.size), record.size)
+                let stale = self.bytes_for(session, stale.size);
+                (
+                    old.saturating_add(stale),
+                    self.bytes_for(session, record.size),
+                )
             }
             Err(_) => {
                 self.lost.blocks.add(epoch, 1);
@@ -263,7 +318,8 @@ impl Tracker {
     ) {
         if let Some(record) = self.live.take(address, size, session.epoch()) {
             let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
-            self.change(session, mine.as_ref(), record.size, 0);
+            let bytes = self.bytes_for(session, record.size);
+            self.change(session, mine.as_ref(), bytes, 0);
         }
     }
 
@@ -296,22 +352,30 @@ impl Tracker {
         size: usize,
         caller: Caller,
     ) {
-        let old = self.settle(moving);
+        let old = self.settle(session, moving);
         self.record(session, guard, address, old, size, caller);
     }
 
     /// `realloc` has moved the block but the new one is not to be recorded.
-    pub(crate) fn drop_move(&self, session: Session, moving: Option<Moving>) {
-        let old = self.settle(moving);
-        self.change_shared(session, old, 0);
+    pub(crate) fn drop_move(
+        &self,
+        session: Session,
+        guard: Option<&mut Guard>,
+        moving: Option<Moving>,
+    ) {
+        if moving.is_some() {
+            let old = self.settle(session, moving);
+            let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
+            self.change(session, mine.as_ref(), old, 0);
+        }
     }
 
     /// Clears the old place of a moved block and returns its bytes.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn settle(&self, moving: Option<Moving>) -> u64 {
+    fn settle(&self, session: Session, moving: Option<Moving>) -> u64 {
         moving.map_or(0, |moving| {
             self.live.finish_move(&moving);
-            moving.record.size
+            self.bytes_for(session, moving.record.size)
         })
     }
 

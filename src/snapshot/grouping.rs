@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use super::frame::{Frame, Traceback};
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
-use super::trace::Snapshot;
+use super::total::{Estimate, Sum, Total};
+use super::trace::{Run, Snapshot};
 
 /// Which frames of a block's stack the block is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +22,6 @@ pub(super) enum Counting {
     EveryFrame,
     /// Every frame, but once per group however often recursion repeats it.
     OncePerGroup,
-}
-
-/// Bytes and blocks of a group. Sums stop at the greatest number instead of wrapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Total {
-    pub(super) size: u64,
-    pub(super) count: u64,
-}
-
-impl Total {
-    fn add(&mut self, other: Self) {
-        self.size = self.size.saturating_add(other.size);
-        self.count = self.count.saturating_add(other.count);
-    }
 }
 
 /// What the blocks of a group share.
@@ -82,29 +69,40 @@ impl<'a> Grouping<'a> {
         }
     }
 
-    /// Bytes and blocks of each group in `snapshot`, at the group's number. Groups that only other
-    /// snapshots have are zero, or past the end.
+    /// Bytes and blocks of each group in `snapshot`, at the group's number, estimated if it is
+    /// sampled. Groups that only other snapshots have are zero, or past the end.
     pub(super) fn totals(&mut self, snapshot: &'a Snapshot) -> Vec<Total> {
+        match snapshot.sampling {
+            None => self.sums(snapshot, Total::of),
+            Some(sampling) => {
+                let estimate = |run: &Run, count| Estimate::of(sampling, run, count);
+                let sums = self.sums(snapshot, estimate).into_iter();
+                sums.map(Estimate::rounded).collect()
+            }
+        }
+    }
+
+    fn sums<S: Sum>(&mut self, snapshot: &'a Snapshot, amount: impl Fn(&Run, u64) -> S) -> Vec<S> {
         if self.group_by == GroupBy::Traceback {
             self.stacks.expect(snapshot.stacks().len());
         }
-        let mut totals: Vec<Total> = Vec::new();
+        let mut sums: Vec<S> = Vec::new();
         let mut groups = Vec::new();
-        for (stack, blocks) in snapshot.stacks().iter().zip(stack_totals(snapshot)) {
-            if blocks.count == 0 {
+        for (stack, blocks) in snapshot.stacks().iter().zip(stack_sums(snapshot, amount)) {
+            if blocks.is_of_nothing() {
                 continue;
             }
             groups.clear();
             self.find_groups(stack, &mut groups);
             for &group in &groups {
                 let group = group as usize;
-                if totals.len() <= group {
-                    totals.resize(group + 1, Total::default());
+                if sums.len() <= group {
+                    sums.resize(group + 1, S::default());
                 }
-                totals[group].add(blocks);
+                sums[group].add(blocks);
             }
         }
-        totals
+        sums
     }
 
     /// The groups, at their numbers.
@@ -134,16 +132,15 @@ impl<'a> Grouping<'a> {
     }
 }
 
-/// Bytes and blocks of each stack, at the stack's index.
-fn stack_totals(snapshot: &Snapshot) -> Vec<Total> {
-    let mut totals = vec![Total::default(); snapshot.stacks().len()];
+/// The blocks of each stack, at the stack's index.
+fn stack_sums<S: Sum>(snapshot: &Snapshot, amount: impl Fn(&Run, u64) -> S) -> Vec<S> {
+    let mut sums = vec![S::default(); snapshot.stacks().len()];
     for (run, count) in snapshot.counted_runs() {
-        if let Some(total) = totals.get_mut(run.stack as usize) {
-            let size = run.size.saturating_mul(count);
-            total.add(Total { size, count });
+        if let Some(sum) = sums.get_mut(run.stack as usize) {
+            sum.add(amount(run, count));
         }
     }
-    totals
+    sums
 }
 
 /// Numbers the groups of frames.

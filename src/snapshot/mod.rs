@@ -12,6 +12,7 @@ mod identity;
 mod size;
 mod source;
 mod statistics;
+mod total;
 mod trace;
 
 pub use filter::Filter;

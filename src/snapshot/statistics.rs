@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::frame::Traceback;
 use super::group_by::GroupBy;
-use super::grouping::{Counting, Group, Grouping, Total};
+use super::grouping::{Counting, Group, Grouping};
 use super::size::{Bytes, Size, SizeDiff};
+use super::total::Total;
 use super::trace::Snapshot;
 use crate::error::{Error, ErrorKind};
 
@@ -192,7 +193,7 @@ impl Snapshot {
     /// made the allocation, or of its whole stack ([`GroupBy::Traceback`]).
     ///
     /// Largest first: by size in bytes, then number of blocks, then traceback, all descending. Sums
-    /// stop at `u64::MAX`.
+    /// stop at `u64::MAX`. They are estimates if the snapshot is [sampled](Self::sample_every).
     ///
     /// ```
     /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
@@ -255,6 +256,10 @@ impl Snapshot {
     /// Largest change first: by absolute difference in bytes, then size, then absolute difference
     /// in blocks, then number of blocks, then traceback, all descending. Differences stop at the
     /// limits of `i64`.
+    ///
+    /// A [sampled](Self::sample_every) snapshot may be compared with one of another period and with
+    /// an exact one, since each side estimates the whole. A difference is as far off as both sides
+    /// together: of a group with few records it can be chance alone.
     ///
     /// # Errors
     ///

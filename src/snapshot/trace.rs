@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::frame::Traceback;
 use super::size::Size;
+use crate::sampling::Sampling;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own
 /// choice, given to [`track`](crate::track).
@@ -65,6 +66,9 @@ impl fmt::Display for Trace {
 }
 
 /// What a recording could not hold. All zero in a complete one; shown in every report otherwise.
+///
+/// Of a [sampled](Snapshot::sample_every) recording these are numbers of records, not estimates:
+/// blocks that sampling left out are no losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
@@ -88,7 +92,8 @@ pub struct Recording {
     pub taken_at: Option<u64>,
     /// The process that was traced.
     pub process_id: Option<u32>,
-    /// Traced bytes live when the snapshot was taken.
+    /// Traced bytes live when the snapshot was taken; an estimate of a
+    /// [sampled](Snapshot::sample_every) recording, as `peak` is.
     pub current: u64,
     /// Most traced bytes live at one time since tracing started, or since the last reset.
     pub peak: u64,
@@ -132,13 +137,16 @@ pub struct Snapshot {
     pub(super) stacks: Arc<[Traceback]>,
     pub(super) runs: Vec<Run>,
     pub(super) traceback_limit: u16,
+    /// `None`: every allocation was recorded.
+    pub(super) sampling: Option<Sampling>,
     pub(super) recording: Recording,
     pub(super) attributes: BTreeMap<String, String>,
 }
 
 impl Snapshot {
     /// A snapshot of the given blocks, in their order. `traceback_limit` is the number of frames
-    /// kept per block; the given stacks are not cut to it.
+    /// kept per block; the given stacks are not cut to it. The blocks are taken for all there are,
+    /// unless [`with_sample_every`](Self::with_sample_every) says otherwise.
     pub fn from_traces(traces: impl IntoIterator<Item = Trace>, traceback_limit: u16) -> Self {
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
@@ -164,35 +172,25 @@ impl Snapshot {
             stacks: stacks.into(),
             runs: runs.0,
             traceback_limit,
+            sampling: None,
             recording,
             attributes: BTreeMap::new(),
         }
     }
 
     /// The blocks, in the order in which they were given, or in none that is specified if they were
-    /// recorded. Filtering keeps the order, and a file too.
+    /// recorded. Filtering keeps the order, and a file too. Of a [sampled](Self::sample_every)
+    /// snapshot these are the blocks of the sample, with their true sizes.
     pub fn traces(&self) -> Traces<'_> {
         Traces {
             snapshot: self,
-            range: 0..self.blocks(),
+            range: 0..self.recorded(),
         }
     }
 
     /// Most frames that were kept per block.
     pub fn traceback_limit(&self) -> u16 {
         self.traceback_limit
-    }
-
-    /// Bytes in all blocks together; stops at `u64::MAX`.
-    pub fn total_size(&self) -> u64 {
-        self.counted_runs().fold(0, |sum, (run, count)| {
-            sum.saturating_add(run.size.saturating_mul(count))
-        })
-    }
-
-    /// Number of blocks.
-    pub fn blocks(&self) -> u64 {
-        self.runs.last().map_or(0, |run| run.end)
     }
 
     /// How the snapshot was recorded, and what it could not hold.
@@ -216,9 +214,15 @@ impl Snapshot {
             stacks: self.stacks.clone(),
             runs: runs.0,
             traceback_limit: self.traceback_limit,
+            sampling: self.sampling,
             recording: self.recording.clone(),
             attributes: self.attributes.clone(),
         }
+    }
+
+    /// Number of recorded blocks.
+    pub(super) fn recorded(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.end)
     }
 
     /// The distinct stacks.

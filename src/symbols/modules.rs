@@ -178,8 +178,9 @@ mod loader {
         })
     }
 
-    /// The file of a module. The program itself, first in the list, has no name there; other
-    /// modules without a name are made by the kernel and have no file.
+    /// The file of a module. The program itself, first in the list, has no name there, or in a
+    /// program that musl is linked into that of a link to it; other modules without a name are made
+    /// by the kernel and have no file.
     fn path(info: &libc::dl_phdr_info, first: bool) -> Option<String> {
         let name = if info.dlpi_name.is_null() {
             c""
@@ -187,10 +188,10 @@ mod loader {
             // SAFETY: a name that is not null is a C string of the loader's, valid during the call.
             unsafe { CStr::from_ptr(info.dlpi_name) }
         };
-        match name.to_string_lossy() {
-            name if !name.is_empty() => Some(name.into_owned()),
-            _ if first => Some(crate::symbols::resolve::executable()),
-            _ => None,
+        match name.to_bytes() {
+            b"" if !first => None,
+            b"" | b"/proc/self/exe" => Some(crate::symbols::resolve::executable()),
+            _ => Some(name.to_string_lossy().into_owned()),
         }
     }
 

@@ -45,7 +45,7 @@ const ALLOCATION_SHIMS: [&str; 12] = [
 ];
 
 /// Code of the system, in C, that starts the program or a thread, or ends it and runs destructors.
-const C_STARTUP: [&str; 31] = [
+const C_STARTUP: [&str; 34] = [
     "_start",
     "_start_c",
     "__libc_start_main",
@@ -71,6 +71,9 @@ const C_STARTUP: [&str; 31] = [
     "__GI___call_tls_dtors",
     "__nptl_deallocate_tsd",
     "__run_exit_handlers",
+    "__funcs_on_exit",
+    "__libc_exit_fini",
+    "__pthread_tsd_run_dtors",
     "mainCRTStartup",
     "__scrt_common_main_seh",
     "__tmainCRTStartup",
@@ -82,6 +85,8 @@ const C_STARTUP: [&str; 31] = [
 /// Start-up code whose name anybody's function may have: it has no line, as in a system's own files
 /// or in the `main` that the compiler makes.
 const C_STARTUP_WITHOUT_LINES: [&str; 2] = ["main", "start"];
+/// Or it has, in this file of musl's.
+const MUSL_THREADS: (&str, &str) = ("start", "src/thread/pthread_create.c");
 
 /// Where the standard library hands over to the program's `main` or a thread's function.
 const RUST_STARTUP: [&str; 4] = [
@@ -180,7 +185,8 @@ fn is_c_startup(frame: &Frame) -> bool {
     let function = frame.function().unwrap_or_default();
     let foreign = frame.crate_name().is_none() && !frame.filename().ends_with(".rs");
     let lineless = frame.is_named() && C_STARTUP_WITHOUT_LINES.contains(&function);
-    foreign && (lineless || C_STARTUP.contains(&function))
+    let of_musl = function == MUSL_THREADS.0 && frame.filename().ends_with(MUSL_THREADS.1);
+    foreign && (lineless || of_musl || C_STARTUP.contains(&function))
 }
 
 fn is_startup(frame: &Frame) -> bool {

@@ -1,5 +1,7 @@
 //! Intact files with fields that lie.
 
+use std::num::NonZeroU64;
+
 use serde_json::{Value, json};
 use tracemalloc::{ErrorKind, Snapshot};
 
@@ -79,6 +81,30 @@ fn forms_are_checked() {
             &format!("{offset:?} is not an offset"),
         );
     }
+}
+
+#[test]
+fn the_sampling_period_is_checked() {
+    let meta = |period: Value| json!({"meta": {"traceback_limit": 25, "sample_every": period}});
+    let read = |period: Value| read_json(&document(meta(period))).unwrap();
+    for bytes in [1, 512 << 10, u64::MAX] {
+        assert_eq!(read(json!(bytes)).sample_every(), NonZeroU64::new(bytes));
+    }
+    // No period is too long to be counted with: one block of 1 byte stands for 2^64.
+    let mut rare = meta(json!(u64::MAX));
+    rare["runs"] = json!([[0, 0, 1, 1]]);
+    let rare = read_json(&document(rare)).unwrap();
+    assert_eq!((rare.blocks(), rare.total_size()), (u64::MAX, u64::MAX));
+    assert_eq!(read(Value::Null).sample_every(), None);
+
+    let zero = "invalid value: integer `0`, expected a nonzero u64";
+    check(meta(json!(0)), zero);
+    check(meta(json!(-1)), "invalid value: integer `-1`");
+    check(meta(json!(0.5)), "invalid type: floating point");
+    check(meta(json!(2e19)), "invalid type: floating point");
+    check(meta(json!("512 KiB")), "invalid type: string");
+    let huge = document(meta(json!(77))).replace("77", "18446744073709551616");
+    check_bytes(&gzip(huge.as_bytes()), "invalid type: floating point");
 }
 
 #[test]

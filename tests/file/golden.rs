@@ -3,16 +3,43 @@
 use std::fs;
 
 use serde_json::Value;
-use tracemalloc::{Frame, Snapshot};
+use tracemalloc::{Frame, GroupBy, Snapshot};
 
-use crate::sample::{GOLDEN, all_fields, assert_same, bytes_of, gunzip, read_json};
+use crate::sample::{
+    GOLDEN, SAMPLED_GOLDEN, all_fields, assert_same, bytes_of, gunzip, read_json, sampled,
+};
 
+#[track_caller]
+fn check_golden(path: &str, expected: &Snapshot) {
+    if std::env::var_os("TRACEMALLOC_BLESS").is_some() {
+        fs::write(path, bytes_of(expected)).unwrap();
+    }
+    assert_same(&Snapshot::load(path).unwrap(), expected);
+}
+
+/// It is older than sampling and says nothing of it: every allocation was recorded.
 #[test]
 fn the_golden_file_loads() {
-    if std::env::var_os("TRACEMALLOC_BLESS").is_some() {
-        fs::write(GOLDEN, bytes_of(&all_fields())).unwrap();
-    }
-    assert_same(&Snapshot::load(GOLDEN).unwrap(), &all_fields());
+    check_golden(GOLDEN, &all_fields());
+    assert_eq!(Snapshot::load(GOLDEN).unwrap().sample_every(), None);
+}
+
+/// The numbers, and not only the blocks, are the same for ever and on every machine.
+#[test]
+fn the_golden_file_of_a_sample_loads() {
+    check_golden(SAMPLED_GOLDEN, &sampled());
+    let lines = Snapshot::load(SAMPLED_GOLDEN)
+        .unwrap()
+        .statistics(GroupBy::Line);
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "src/main.rs:4: size=1024 MiB, count=1, average=1024 MiB",
+            "src/main.rs:3: size=1024 KiB, count=21846, average=48 B",
+            "src/main.rs:5: size=4096 B, count=1, average=4096 B",
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Files are replaced as a whole or not at all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tracemalloc::{Error, ErrorKind, Snapshot};
@@ -106,7 +106,7 @@ fn a_failed_dump_leaves_the_target_and_no_other_file() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {
-    let mut full = File::options().write(true).open("/dev/full").unwrap();
+    let mut full = fs::File::options().write(true).open("/dev/full").unwrap();
     let error = all_fields().write_to(&mut full).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     // A device is written to and stays a device.

@@ -1,5 +1,6 @@
 //! What is written comes back.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -163,29 +164,35 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         proptest::collection::vec(stack, 1..6),
         proptest::collection::vec(block, 0..40),
         any::<u16>(),
+        proptest::option::of(any::<NonZeroU64>()),
         proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3),
     )
-        .prop_map(|(frames, stacks, blocks, limit, attributes)| {
-            let stacks: Vec<Traceback> = stacks
-                .into_iter()
-                .map(|(indices, total, cut)| {
-                    let frames = indices.iter().map(|index| index.get(&frames).clone());
-                    let mut stack = Traceback::from_oldest_first(frames).unwrap();
-                    if let Some(total) = total {
-                        stack = stack.with_total_nframe(total);
-                    }
-                    if cut { stack.truncated() } else { stack }
-                })
-                .collect();
-            let traces = blocks.into_iter().map(|(stack, domain, size)| {
-                Trace::new(Domain(domain), size, stack.get(&stacks).clone())
-            });
-            let mut snapshot = Snapshot::from_traces(traces, limit);
-            for (name, value) in attributes {
-                snapshot.set_attribute(name, value);
-            }
-            snapshot
-        })
+        .prop_map(
+            |(frames, stacks, blocks, limit, sample_every, attributes)| {
+                let stacks: Vec<Traceback> = stacks
+                    .into_iter()
+                    .map(|(indices, total, cut)| {
+                        let frames = indices.iter().map(|index| index.get(&frames).clone());
+                        let mut stack = Traceback::from_oldest_first(frames).unwrap();
+                        if let Some(total) = total {
+                            stack = stack.with_total_nframe(total);
+                        }
+                        if cut { stack.truncated() } else { stack }
+                    })
+                    .collect();
+                let traces = blocks.into_iter().map(|(stack, domain, size)| {
+                    Trace::new(Domain(domain), size, stack.get(&stacks).clone())
+                });
+                let mut snapshot = Snapshot::from_traces(traces, limit);
+                if let Some(bytes) = sample_every {
+                    snapshot = snapshot.with_sample_every(bytes);
+                }
+                for (name, value) in attributes {
+                    snapshot.set_attribute(name, value);
+                }
+                snapshot
+            },
+        )
 }
 
 proptest! {

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::num::NonZeroU64;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tracemalloc::{Error, ErrorKind, Frame, Module, Snapshot};
+use tracemalloc::{Domain, Error, ErrorKind, Frame, Module, Snapshot, Trace, Traceback};
 
 pub(crate) const GOLDEN: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/data/v1-all-fields.tmsnap.json.gz"
+);
+
+pub(crate) const SAMPLED_GOLDEN: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/v1-sampled.tmsnap.json.gz"
 );
 
 pub(crate) type FrameParts<'a> = (
@@ -44,6 +50,7 @@ pub(crate) fn assert_same(found: &Snapshot, expected: &Snapshot) {
         assert_eq!(found, expected);
     }
     assert_eq!(found.traceback_limit(), expected.traceback_limit());
+    assert_eq!(found.sample_every(), expected.sample_every());
     assert_eq!(found.recording(), expected.recording());
     assert_eq!(found.attributes(), expected.attributes());
 }
@@ -128,6 +135,20 @@ pub(crate) fn all_fields() -> Snapshot {
     .unwrap();
     recorded.set_attribute("empty", "");
     recorded
+}
+
+/// A sample of one record per 512 KiB.
+pub(crate) fn sampled() -> Snapshot {
+    let at = |line| Traceback::of(Frame::new("src/main.rs", line).with_function("app::main"));
+    let blocks = [
+        (Domain::HEAP, 48, 3),
+        (Domain::HEAP, 48, 3),
+        (Domain::HEAP, 1 << 30, 4),
+        (Domain(7), 4_096, 5),
+    ];
+    let traces = blocks.map(|(domain, size, line)| Trace::new(domain, size, at(line)));
+    let period = NonZeroU64::new(512 << 10).unwrap();
+    Snapshot::from_traces(traces, 25).with_sample_every(period)
 }
 
 #[track_caller]

@@ -14,6 +14,11 @@ cases![
     an_explicit_start_wins with &[("TRACEMALLOC", "13")],
     a_bad_value_is_an_error with &[("TRACEMALLOC", "-1")],
     too_many_frames_are_an_error with &[("TRACEMALLOC", "65536")],
+    a_bad_sampling_period_is_an_error
+        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "512k")],
+    a_sampling_period_alone_starts_nothing with &[("TRACEMALLOC_SAMPLE", "512k")],
+    a_sampling_period_of_0_records_everything
+        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "0")],
     nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
     a_snapshot_is_written_at_exit,
 ];
@@ -44,24 +49,37 @@ fn an_explicit_start_wins() {
     assert_eq!(tracemalloc::get_traceback_limit(), Some(4));
 }
 
-fn refused(value: &str) {
+fn refused(variable: &str, value: &str) {
     let error = tracemalloc::start_from_env().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidVariable);
     assert!(
         error
             .to_string()
-            .starts_with(&format!("TRACEMALLOC={value}:")),
+            .starts_with(&format!("{variable}={value}:")),
         "{error}"
     );
     assert!(!tracemalloc::is_tracing());
 }
 
 fn a_bad_value_is_an_error() {
-    refused("-1");
+    refused("TRACEMALLOC", "-1");
 }
 
 fn too_many_frames_are_an_error() {
-    refused("65536");
+    refused("TRACEMALLOC", "65536");
+}
+
+fn a_bad_sampling_period_is_an_error() {
+    refused("TRACEMALLOC_SAMPLE", "512k");
+}
+
+fn a_sampling_period_alone_starts_nothing() {
+    off_unless_asked_for();
+}
+
+fn a_sampling_period_of_0_records_everything() {
+    starts_with_the_number_of_frames();
+    assert_eq!(tracemalloc::take_snapshot().unwrap().sample_every(), None);
 }
 
 fn nothing_happens_without_the_call() {
@@ -72,8 +90,6 @@ fn nothing_happens_without_the_call() {
 /// Runs itself again with an output file, and reads what the child leaves behind.
 #[cfg(feature = "file")]
 fn a_snapshot_is_written_at_exit() {
-    use std::process::Command;
-
     const CHILD: &str = "TRACEMALLOC_TEST_AT_EXIT";
     if std::env::var_os(CHILD).is_some() {
         tracemalloc::start_from_env().unwrap();
@@ -83,7 +99,7 @@ fn a_snapshot_is_written_at_exit() {
     let folder = std::env::temp_dir().join(format!("tracemalloc-at-exit-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let run = |out: &str| {
-        Command::new(std::env::current_exe().unwrap())
+        crate::runner::command(&std::env::current_exe().unwrap())
             .env(CHILD, "1")
             .env("TRACEMALLOC", "25")
             .env("TRACEMALLOC_OUT", folder.join(out))

@@ -11,13 +11,16 @@ mod environment;
 mod hostile;
 mod program;
 mod recording;
+#[path = "../runner/mod.rs"]
+mod runner;
+mod sampling;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
 
 use std::env;
 use std::io::Read;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +67,7 @@ fn all() -> impl Iterator<Item = Case> {
         hostile::CASES,
         program::CASES,
         recording::CASES,
+        sampling::CASES,
         teardown::CASES,
         threads::CASES,
     ]
@@ -94,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn run_child(case: Case) -> Result<(), Failed> {
-    let mut child = Command::new(env::current_exe()?)
+    let mut child = runner::command(&env::current_exe()?)
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
         .envs(case.variables.iter().copied())

@@ -24,6 +24,14 @@ cases![
     millions_of_blocks_share_their_stacks,
 ];
 
+/// What the tables may grow by without anything being wrong. Where it is not known which of their
+/// pages are in use, those that are not count too, and a table may have millions of bytes.
+const SLACK: u64 = if cfg!(target_os = "linux") {
+    1 << 20
+} else {
+    4 << 20
+};
+
 fn sizes(snapshot: &Snapshot) -> Vec<u64> {
     let mut sizes: Vec<u64> = snapshot.traces().map(|trace| trace.size).collect();
     sizes.sort_unstable();
@@ -324,16 +332,19 @@ fn snapshots_in_a_loop_agree() {
     }
     // Names are found once and shared.
     let after = tracemalloc::get_tracemalloc_memory();
-    assert!(after < names + (1 << 20), "{names} {after}");
+    assert!(after < names + SLACK, "{names} {after}");
     drop(kept);
 }
 
 fn millions_of_blocks_share_their_stacks() {
+    // The platform's unwinder takes up to half a millisecond for each.
+    let own_unwinder = cfg!(target_os = "linux");
+    let blocks: u64 = if own_unwinder { 1_000_000 } else { 20_000 };
     tracemalloc::start(25).unwrap();
-    let kept: Vec<Box<u64>> = (0..1_000_000).map(Box::new).collect();
+    let kept: Vec<Box<u64>> = (0..blocks).map(Box::new).collect();
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    assert_eq!(snapshot.blocks(), 1_000_001);
+    assert_eq!(snapshot.blocks(), blocks + 1);
     let top = &snapshot.statistics(GroupBy::Traceback)[0];
-    assert_eq!((top.count, top.size), (1_000_001, 16_000_000));
+    assert_eq!((top.count, top.size), (blocks + 1, blocks * 16));
     drop(kept);
 }

@@ -57,7 +57,6 @@ fn allocations_in_thread_local_destructors_are_traced() {
     assert!(after < before + 10_000, "{before} {after}");
 }
 
-#[cfg(unix)]
 extern "C" fn at_exit() {
     let block = black_box(vec![1_u8; 5000]);
     assert!(tracemalloc::is_tracing());
@@ -68,7 +67,6 @@ extern "C" fn at_exit() {
 }
 
 fn allocations_at_exit_are_harmless() {
-    #[cfg(unix)]
     // SAFETY: the function may be called at any time.
     assert_eq!(unsafe { libc::atexit(at_exit) }, 0);
     tracemalloc::start(25).unwrap();
@@ -100,10 +98,11 @@ extern "C" fn allocate_in_handler(_: libc::c_int) {
     std::mem::forget(block);
 }
 
-/// 8 KiB is what systems recommend for such a stack; a walk must not need more, nor leave it.
+/// On as much as the system recommends for such a stack, 8 KiB on x86_64; a walk must not need more,
+/// nor leave it.
 #[cfg(unix)]
 fn a_signal_handler_on_a_small_stack_of_its_own_may_allocate() {
-    let mut memory = vec![0_u8; 8 << 10];
+    let mut memory = vec![0_u8; libc::SIGSTKSZ];
     let stack = libc::stack_t {
         ss_sp: memory.as_mut_ptr().cast(),
         ss_flags: 0,

@@ -15,6 +15,13 @@ pub(crate) struct Frame {
     /// Empty if not known, as the crate.
     pub(crate) function: String,
     pub(crate) crate_name: String,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(
+            dead_code,
+            reason = "no list of modules on other platforms, or no test of it"
+        )
+    )]
     pub(crate) code: Option<(String, u64)>,
 }
 

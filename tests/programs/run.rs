@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::runner;
+
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The executable of the program in the folder `name`, built in a profile of its manifest.
@@ -13,29 +15,33 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn build(name: &str, profile: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
-    let output = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args(["build", "--profile", profile, "--manifest-path"])
         .arg(source.join(name).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         // With it the executable would be in another folder.
-        .env_remove("CARGO_BUILD_TARGET")
-        .output()
-        .expect("cargo runs");
+        .env_remove("CARGO_BUILD_TARGET");
+    if let Some(triple) = runner::target() {
+        command.args(["--target", triple]);
+    }
+    let output = command.output().expect("cargo runs");
     assert!(
         output.status.success(),
         "{name} in profile {profile}:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     let folder = if profile == "dev" { "debug" } else { profile };
-    let program = target.join(folder).join(name);
+    let output = target.join(runner::target().unwrap_or_default());
+    let program = output.join(folder).join(name);
     program.with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// What the program prints. It has to end well, and in time.
 #[track_caller]
 pub(crate) fn run(program: &Path) -> String {
-    let mut child = Command::new(program)
+    let mut child = runner::command(program)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));

@@ -8,10 +8,11 @@ use crate::{assert_none, repository};
 const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("object", &[]),
+    ("sampling", &[]),
     ("config", &["error"]),
-    ("engine", &["error"]),
+    ("engine", &["error", "sampling"]),
     ("external", &["engine"]),
-    ("snapshot", &["error"]),
+    ("snapshot", &["error", "sampling"]),
     ("symbols", &["snapshot"]),
     ("report", &["error", "snapshot"]),
     ("collect", &["engine", "external", "snapshot", "symbols"]),

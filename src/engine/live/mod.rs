@@ -186,6 +186,14 @@ impl Live {
         }
     }
 
+    /// True if there is an entry for a block of `size` bytes at `address`, of any session.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_noted(&self, address: usize, size: usize) -> bool {
+        self.shadow
+            .find(self.class(size as u64), address as u64)
+            .is_some()
+    }
+
     /// Marks the block at `address`, which this thread owns, as moving.
     pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
         let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;

@@ -158,12 +158,15 @@ fn tiny_blocks_that_are_wide_apart_need_no_dense_table() {
             );
         }
         assert_eq!(all(&live).len(), blocks);
-        // 32 bytes of heap are a word of the small table or four of the dense one.
+        // 32 bytes of heap are a word of the small table or four of the dense one. Elsewhere it is
+        // not known which pages are in use.
         let pages = arena.resident();
         let table = blocks * 8 * resident_words;
-        assert!(
-            (table..table + (512 << 10)).contains(&pages) || cfg!(miri),
-            "{spacing:?} {pages}"
-        );
+        if cfg!(all(target_os = "linux", not(miri))) {
+            assert!(
+                (table..table + (512 << 10)).contains(&pages),
+                "{spacing:?} {pages}"
+            );
+        }
     }
 }

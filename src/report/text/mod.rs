@@ -57,8 +57,8 @@ pub fn text(
 ///
 /// One row per group, largest first: its rank, bytes, share of all bytes, blocks, average bytes per
 /// block and place; below it the function and the source line, where they are known. Below the
-/// table: the groups left out, the totals, the tracer's own memory, and what the snapshot does not
-/// hold.
+/// table: the groups left out, the totals, whether they are estimates, the tracer's own memory, and
+/// what the snapshot does not hold.
 ///
 /// Long places are shortened with `…`. Control characters are shown as escapes. A character counts
 /// as one column, so lines with east Asian or combining characters may look longer or shorter.
@@ -137,11 +137,19 @@ impl Text {
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let statistics = snapshot.statistics(self.group_by);
         if statistics.is_empty() {
-            writeln!(out, "No live blocks.")?;
+            let nothing = match snapshot.sample_every() {
+                None => "No live blocks.",
+                Some(_) => "No live block was sampled.",
+            };
+            writeln!(out, "{nothing}")?;
         } else {
             let (shown, others) = statistics.split_at(self.limit.min(statistics.len()));
             let table = rows::of_statistics(self, shown, snapshot.total_size());
-            self.write_table("Live memory", &table, statistics.len(), out)?;
+            let what = match snapshot.sample_every() {
+                None => "Live memory",
+                Some(_) => "Estimated live memory",
+            };
+            self.write_table(what, &table, statistics.len(), out)?;
             self.write_others(others, out)?;
             writeln!(out, "{}", notes::total(snapshot))?;
         }
@@ -193,7 +201,11 @@ impl Text {
             writeln!(out, "No change.")?;
         } else {
             let (shown, others) = changed.split_at(self.limit.min(changed.len()));
-            self.write_table("Change", &rows::of_diffs(self, shown), changed.len(), out)?;
+            let what = match new.sample_every().or(old.sample_every()) {
+                None => "Change",
+                Some(_) => "Estimated change",
+            };
+            self.write_table(what, &rows::of_diffs(self, shown), changed.len(), out)?;
             if !others.is_empty() {
                 let size = others
                     .iter()

@@ -51,12 +51,14 @@ fn difference(new: u64, old: u64) -> i64 {
     i64::try_from(difference).unwrap_or(if new < old { i64::MIN } else { i64::MAX })
 }
 
-/// The tracer's own memory and all that the recording does not hold.
+/// That the numbers are estimates, the tracer's own memory and all that the recording does not
+/// hold.
 pub(super) fn write_recording(
     snapshot: &Snapshot,
     whose: Whose,
     out: &mut impl Write,
 ) -> io::Result<()> {
+    write_sampling(snapshot, whose, out)?;
     let recording = snapshot.recording();
     if recording.tracer_memory > 0 {
         let memory = Size(recording.tracer_memory);
@@ -68,19 +70,41 @@ pub(super) fn write_recording(
         replaced,
         ..
     } = recording.losses;
+    // Losses of a sample are numbers of its records, not estimates.
+    let block = match snapshot.sample_every() {
+        None => "block",
+        Some(_) => "sampled block",
+    };
     if blocks > 0 {
-        let blocks = counted(blocks, "block");
+        let blocks = counted(blocks, block);
         writeln!(out, "Not recorded: {blocks}{whose}")?;
     }
     if stacks > 0 {
-        let blocks = counted(stacks, "block");
+        let blocks = counted(stacks, block);
         writeln!(out, "Recorded without a stack: {blocks}{whose}")?;
     }
     if replaced > 0 {
-        let blocks = counted(replaced, "block");
+        let blocks = counted(replaced, block);
         writeln!(out, "Freed unseen and replaced later: {blocks}{whose}")?;
     }
     write_cut_stacks(snapshot, whose, out)
+}
+
+fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {
+    let Some(period) = snapshot.sample_every() else {
+        return Ok(());
+    };
+    let sampled = snapshot
+        .counted_runs()
+        .filter(|(run, _)| run.domain == Domain::HEAP)
+        .map(|(_, count)| count)
+        .sum();
+    let (period, records) = (Size(period.get()), counted(sampled, "record"));
+    writeln!(
+        out,
+        "Sampled: one record per {period} allocated on average{whose}\n\
+         Sizes and counts are estimates from {records}{whose}"
+    )
 }
 
 fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {

@@ -80,7 +80,8 @@ impl Frames {
     }
 }
 
-/// Adds up the runs, so that no sum over blocks can overflow later.
+/// Adds up the runs, so that no sum over blocks can overflow later. What the blocks of a sample
+/// stand for may be beyond that: estimates stop at the greatest number.
 #[derive(Default)]
 pub(super) struct Totals {
     blocks: u64,

@@ -32,6 +32,9 @@ pub(super) fn snapshot(input: impl Read) -> Result<Snapshot, Error> {
     let runs = runs(&body.runs, stacks.len())?;
     let limit = body.meta.traceback_limit;
     let mut snapshot = Snapshot::from_parts(stacks, runs, limit, recording(&body.meta));
+    if let Some(bytes) = body.meta.sample_every {
+        snapshot = snapshot.with_sample_every(bytes);
+    }
     for (name, value) in body.meta.attributes {
         limits::check_text("an attribute's name", &name)?;
         limits::check_text("an attribute", &value)?;

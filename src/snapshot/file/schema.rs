@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub(super) struct Meta<'a> {
     #[serde(default)]
     pub(super) writer: Cow<'a, str>,
     pub(super) traceback_limit: u16,
+    /// The runs are a sample of one record per so many bytes; every block if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sample_every: Option<NonZeroU64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) taken_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

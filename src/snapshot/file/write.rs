@@ -219,6 +219,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
     Ok(Meta {
         writer: Cow::Borrowed(concat!("tracemalloc ", env!("CARGO_PKG_VERSION"))),
         traceback_limit: snapshot.traceback_limit(),
+        sample_every: snapshot.sample_every(),
         taken_at: recording.taken_at,
         process_id: recording.process_id,
         current: recording.current,

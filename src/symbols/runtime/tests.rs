@@ -181,6 +181,22 @@ fn a_thread_of_a_c_library() {
     ]);
 }
 
+/// Which has line tables of its own.
+#[test]
+fn a_thread_of_musl() {
+    check(&[
+        "src_musl/src/thread/pthread_create.c:207 start",
+        "<std>/std/src/sys/thread/unix.rs:118 <std::sys::thread::unix::Thread>::new::thread_start",
+        "*src/main.rs:60 myapp::main::{{closure}}",
+    ]);
+    check(&[
+        "src_musl/src/thread/pthread_key_create.c:82 __pthread_tsd_run_dtors",
+        "<std>/std/src/sys/thread_local/guard/key.rs:29 std::sys::thread_local::guard::key::enable::run",
+        "*src/main.rs:12 <myapp::Last as core::ops::drop::Drop>::drop",
+    ]);
+    check(&["*src/start.c:20 start", "*src/lib.rs:4 embedded::run"]);
+}
+
 #[test]
 fn a_test() {
     check(&[

@@ -1,7 +1,7 @@
 //! Where the call-frame information of the program is.
 //!
-//! Only modules that stay until the process ends: the program itself and the C library's parts that
-//! it was linked with. A library that the program loads and unloads may give its place in memory to
+//! Only modules that stay until the process ends: the program itself, the C library's parts that it
+//! was linked with, and the kernel's, to which signal handlers may return. A library that the program loads and unloads may give its place in memory to
 //! another one, and what is known of its code would then be wrong; stacks that lead through it are
 //! left to the platform's unwinder.
 
@@ -19,19 +19,23 @@ pub(super) struct Module {
     /// The readable segment that holds it, and as linkers lay it out the frames too.
     segment: usize,
     segment_end: usize,
+    /// The first segment of code that may be read; empty if there is none.
+    code: usize,
+    code_end: usize,
 }
 
 const MOST: usize = 8;
-const WORDS: usize = 5;
+const WORDS: usize = 7;
 
 /// How the names of the files begin whose code stays.
-const PERMANENT: [&[u8]; 6] = [
+const PERMANENT: [&[u8]; 7] = [
     b"libc.so",
     b"libgcc_s.so",
     b"libm.so",
     b"libpthread.so",
     b"ld-linux",
     b"ld-musl",
+    b"linux-vdso",
 ];
 
 /// The modules, found once.
@@ -88,16 +92,30 @@ impl Module {
             self.header,
             self.segment,
             self.segment_end,
+            self.code,
+            self.code_end,
         ]
     }
 
-    fn from_words([start, end, header, segment, segment_end]: [usize; WORDS]) -> Self {
+    fn from_words(
+        [
+            start,
+            end,
+            header,
+            segment,
+            segment_end,
+            code,
+            code_end,
+        ]: [usize; WORDS],
+    ) -> Self {
         Self {
             start,
             end,
             header,
             segment,
             segment_end,
+            code,
+            code_end,
         }
     }
 
@@ -114,6 +132,17 @@ impl Module {
         // SAFETY: the range lies in a readable segment of a module that stays loaded. Nobody writes
         // there: it holds constants.
         Some(unsafe { std::slice::from_raw_parts(start, self.segment_end - address) })
+    }
+
+    /// The machine code from `address` to the end of the segment.
+    pub(super) fn code_from(&self, address: usize) -> Option<&'static [u8]> {
+        if !(self.code..self.code_end).contains(&address) {
+            return None;
+        }
+        let start = std::ptr::with_exposed_provenance(address);
+        // SAFETY: the range lies in a readable segment of a module that stays loaded, and that may
+        // not be written to.
+        Some(unsafe { std::slice::from_raw_parts(start, self.code_end - address) })
     }
 }
 
@@ -178,15 +207,22 @@ fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
         .iter()
         .find(|header| header.p_type == libc::PT_GNU_EH_FRAME)?;
     let (header, _) = range(frames);
-    let (segment, segment_end) = loaded()
-        .filter(|header| header.p_flags & libc::PF_R != 0 && header.p_flags & libc::PF_W == 0)
+    let constant = || {
+        loaded().filter(|header| header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R)
+    };
+    let (segment, segment_end) = constant()
         .map(range)
         .find(|(start, end)| (*start..*end).contains(&header))?;
+    let (code, code_end) = constant()
+        .find(|header| header.p_flags & libc::PF_X != 0)
+        .map_or((0, 0), range);
     Some(Module {
         start: loaded().map(|header| range(header).0).min()?,
         end: loaded().map(|header| range(header).1).max()?,
         header,
         segment,
         segment_end,
+        code,
+        code_end,
     })
 }

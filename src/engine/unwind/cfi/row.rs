@@ -153,9 +153,11 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
     frames.set_vendor(PROCESSOR.vendor);
     let table = header.table()?;
-    let entry = table
-        .fde_for_address(&frames, &bases, pc, EhFrame::cie_from_offset)
-        .ok()?;
+    let entry = match table.fde_for_address(&frames, &bases, pc, EhFrame::cie_from_offset) {
+        Ok(entry) => entry,
+        Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
+        Err(_) => return None,
+    };
     if entry.is_signal_trampoline() {
         return Some(Row(SIGNAL));
     }
@@ -191,6 +193,15 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
         _ => return None,
     };
     encode(kind, cfa_offset, return_slot, saved_at)
+}
+
+/// The row for code without call-frame information, in a module that has such information: the
+/// platform's unwinder, too, takes such a frame for the oldest unless a signal handler returns to
+/// it.
+fn unknown(module: &Module, return_address: usize) -> Option<Row> {
+    let code = module.code_from(return_address)?;
+    let returns_from_signal = code.starts_with(PROCESSOR.signal_return);
+    Some(Row(if returns_from_signal { SIGNAL } else { OLDEST }))
 }
 
 /// The offset in an expression that says "the address frame register + offset", or, if `load`, "the

@@ -4,9 +4,9 @@
 //! Reading call-frame information takes some kilobytes of stack, in a build without optimisation
 //! more than ten, and an allocation may come from a thread or a signal handler that has 8 or 16.
 
-use std::arch::naked_asm;
 use std::ffi::c_void;
 
+use super::arch::call_on;
 use crate::engine::arena::Arena;
 use crate::engine::buffers::Buffers;
 
@@ -55,37 +55,6 @@ unsafe extern "C" fn perform<F: FnOnce() -> R, R>(work: *mut c_void) {
     // SAFETY: the caller's promise.
     let work = unsafe { &mut *work.cast::<Work<F, R>>() };
     work.result = work.task.take().map(|task| task());
-}
-
-/// Calls `function(data)` with the stack pointer at `top`.
-///
-/// The frame register leads back, and the call-frame information says so: debuggers and profilers
-/// that interrupt the work see the whole stack.
-///
-/// # Safety
-/// `top` is the upper end of enough unused memory, aligned to 16 bytes; `function` may be called
-/// with `data` and does not unwind.
-#[unsafe(naked)]
-unsafe extern "C" fn call_on(
-    data: *mut c_void,
-    function: unsafe extern "C" fn(*mut c_void),
-    top: *mut u8,
-) {
-    naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "mov rsp, rdx",
-        "call rsi",
-        "mov rsp, rbp",
-        "pop rbp",
-        ".cfi_def_cfa rsp, 8",
-        "ret",
-        ".cfi_endproc",
-    )
 }
 
 #[cfg(test)]

@@ -64,4 +64,27 @@ impl MainStack {
         let start = self.start.load(Ordering::Relaxed);
         (start..end).contains(&stack_pointer).then_some(end)
     }
+
+    /// The same, on the stack too that the thread has set aside for signal handlers: asks the
+    /// system.
+    pub(super) fn end_of_any(&self, stack_pointer: usize) -> Option<usize> {
+        self.end_of(stack_pointer)
+            .or_else(|| end_of_signal_stack(stack_pointer))
+    }
+}
+
+/// The end of the stack that the thread has set aside for signal handlers, if it is on it.
+#[cold]
+#[inline(never)]
+fn end_of_signal_stack(stack_pointer: usize) -> Option<usize> {
+    let mut stack = libc::stack_t {
+        ss_sp: std::ptr::null_mut(),
+        ss_flags: 0,
+        ss_size: 0,
+    };
+    // SAFETY: the call changes nothing and fills the structure.
+    let asked = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    let start = stack.ss_sp.addr();
+    let end = start.checked_add(stack.ss_size)?;
+    (asked == 0 && (start..end).contains(&stack_pointer)).then_some(end)
 }

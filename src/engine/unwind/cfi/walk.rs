@@ -84,7 +84,7 @@ impl Unwinder {
         mark: Mark,
         buffer: &mut [usize],
     ) -> Option<Captured> {
-        let mut end = self.main_stack.end_of(frame.sp)?;
+        let mut end = self.main_stack.end_of_any(frame.sp)?;
         let mut stacks = 1;
         // An interrupted function has not called anything: its row is that of the address itself,
         // and rows are asked for by the address after the one that counts.
@@ -111,7 +111,7 @@ impl Unwinder {
                     let beyond = self.unusual_step(frame, row, end)?;
                     if beyond.sp <= frame.sp || beyond.sp > end {
                         stacks += 1;
-                        end = self.main_stack.end_of(beyond.sp)?;
+                        end = self.main_stack.end_of_any(beyond.sp)?;
                     }
                     if stacks > MOST_STACKS {
                         return None;
@@ -128,7 +128,7 @@ impl Unwinder {
     #[cold]
     fn unusual_step(&self, frame: Caller, row: Row, end: usize) -> Option<Caller> {
         let word = |at: usize| {
-            let mapped = (frame.sp..end).contains(&at) || self.main_stack.end_of(at).is_some();
+            let mapped = (frame.sp..end).contains(&at) || self.main_stack.end_of_any(at).is_some();
             // SAFETY: aligned, and on a stack: `read` says what that rests on.
             (mapped && at.is_multiple_of(8)).then(|| unsafe { read(at) })
         };
@@ -177,12 +177,12 @@ impl Unwinder {
     #[cold]
     #[inline(never)]
     fn compile(&self, arena: &Arena, return_address: usize) -> Option<Row> {
-        match self.modules.find(return_address.wrapping_sub(1)) {
-            Some(module) => self
-                .scratch
-                .run(arena, || Row::compile(&module, return_address)),
-            None => Some(Row::OTHER),
-        }
+        self.scratch.run(arena, || {
+            match self.modules.find(return_address.wrapping_sub(1)) {
+                Some(module) => Row::compile(&module, return_address),
+                None => Row::OTHER,
+            }
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! aarch64: a call leaves its return address in the link register, and every function saves it where
 //! it likes; it may carry an authentication code in its upper bits.
 
-use std::arch::asm;
+use std::arch::{asm, naked_asm};
+use std::ffi::c_void;
 
 use gimli::{AArch64, Vendor};
 
@@ -14,6 +15,8 @@ pub(crate) const PROCESSOR: Processor = Processor {
     return_address: AArch64::X30,
     return_slot: None,
     vendor: Vendor::AArch64,
+    // `mov x8, 139` and `svc 0`.
+    signal_return: &[0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4],
     // `siginfo` of 128 bytes where `sp` points, then `ucontext`, in which the machine's registers
     // begin at 176 with the fault's address: 31 general ones, `sp`, `pc`.
     interrupted: Interrupted {
@@ -63,14 +66,49 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
+/// Calls `function(data)` with the stack pointer at `top`.
+///
+/// The frame register leads back, and the call-frame information says so: debuggers and profilers
+/// that interrupt the work see the whole stack.
+///
+/// # Safety
+/// `top` is the upper end of enough unused memory, aligned to 16 bytes; `function` may be called
+/// with `data` and does not unwind.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on(
+    data: *mut c_void,
+    function: unsafe extern "C" fn(*mut c_void),
+    top: *mut u8,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        "stp x29, x30, [sp, #-16]!",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset x29, -16",
+        ".cfi_offset x30, -8",
+        "mov x29, sp",
+        ".cfi_def_cfa x29, 16",
+        "mov sp, x2",
+        "blr x1",
+        "mov sp, x29",
+        ".cfi_def_cfa sp, 16",
+        "ldp x29, x30, [sp], #16",
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore x29",
+        ".cfi_restore x30",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
 /// Defines `$enter`, which calls `$record` with its own arguments and the registers of the function
-/// that called it.
+/// that called it; in a session that samples it asks `$pass` first.
 ///
 /// Registers are read before the first instruction that a compiler could put in front, so the
 /// caller's are known without call-frame information of the tracer's own functions. It leaves by a
 /// jump: there is one frame of the tracer's, and none once that is gone.
 macro_rules! entry {
-    ($(#[$doc:meta])* $enter:ident => $record:ident) => {
+    ($(#[$doc:meta])* $enter:ident => $pass:ident, $record:ident) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -96,13 +134,36 @@ macro_rules! entry {
                 // SAFETY: passed on from the caller.
                 unsafe { $record(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
             }
+            /// # Safety
+            /// As above.
+            unsafe extern "C" fn sampling<A: GlobalAlloc>(
+                wrapper: &TraceAlloc<A>,
+                session: Session,
+                first: usize,
+                second: usize,
+                sp: usize,
+                fp: usize,
+                pc: usize,
+            ) -> *mut u8 {
+                // SAFETY: passed on from the caller.
+                match unsafe { $pass(wrapper, session, first, second) } {
+                    Some(block) => block,
+                    // SAFETY: passed on from the caller.
+                    None => unsafe { landing(wrapper, session, first, second, sp, fp, pc) },
+                }
+            }
             std::arch::naked_asm!(
                 ".cfi_startproc",
                 "mov x4, sp",
                 "mov x5, x29",
                 "mov x6, x30",
+                "tbz x1, #{sampled}, 2f",
+                "b {sampling}",
+                "2:",
                 "b {landing}",
                 ".cfi_endproc",
+                sampled = const Session::SAMPLED_BIT,
+                sampling = sym sampling::<A>,
                 landing = sym landing::<A>,
             )
         }

@@ -22,6 +22,8 @@ pub(crate) struct Processor {
     /// itself.
     pub(crate) return_slot: Option<isize>,
     pub(crate) vendor: gimli::Vendor,
+    /// The instructions that a signal handler returns to: the system call that ends it.
+    pub(crate) signal_return: &'static [u8],
     /// What the kernel saved before it called a signal handler, in bytes from the stack pointer
     /// with which the handler returns. Part of the kernel's interface.
     pub(crate) interrupted: Interrupted,

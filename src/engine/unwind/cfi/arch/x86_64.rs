@@ -1,6 +1,7 @@
 //! x86_64: a call pushes its return address, so it lies right below the CFA.
 
-use std::arch::asm;
+use std::arch::{asm, naked_asm};
+use std::ffi::c_void;
 
 use gimli::{Vendor, X86_64};
 
@@ -13,6 +14,8 @@ pub(crate) const PROCESSOR: Processor = Processor {
     return_address: X86_64::RA,
     return_slot: Some(-8),
     vendor: Vendor::Default,
+    // `mov rax, 15` and `syscall`.
+    signal_return: &[0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05],
     // `ucontext`, where `rsp` points: `uc_mcontext` is at 40, and `rbp`, `rsp` and `rip` are its
     // 11th, 16th and 17th registers.
     interrupted: Interrupted {
@@ -59,14 +62,45 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
+/// Calls `function(data)` with the stack pointer at `top`.
+///
+/// The frame register leads back, and the call-frame information says so: debuggers and profilers
+/// that interrupt the work see the whole stack.
+///
+/// # Safety
+/// `top` is the upper end of enough unused memory, aligned to 16 bytes; `function` may be called
+/// with `data` and does not unwind.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on(
+    data: *mut c_void,
+    function: unsafe extern "C" fn(*mut c_void),
+    top: *mut u8,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "mov rsp, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
 /// Defines `$enter`, which calls `$record` with its own arguments and the registers of the function
-/// that called it.
+/// that called it; in a session that samples it asks `$pass` first.
 ///
 /// Registers are read before the first instruction that a compiler could put in front, so the
 /// caller's are known without call-frame information of the tracer's own functions. It leaves by a
 /// jump: there is one frame of the tracer's, and none once that is gone.
 macro_rules! entry {
-    ($(#[$doc:meta])* $enter:ident => $record:ident) => {
+    ($(#[$doc:meta])* $enter:ident => $pass:ident, $record:ident) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -93,12 +127,33 @@ macro_rules! entry {
                 // SAFETY: passed on from the caller.
                 unsafe { $record(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
             }
+            /// # Safety
+            /// As above.
+            unsafe extern "sysv64" fn sampling<A: GlobalAlloc>(
+                wrapper: &TraceAlloc<A>,
+                session: Session,
+                first: usize,
+                second: usize,
+                sp: usize,
+                fp: usize,
+            ) -> *mut u8 {
+                // SAFETY: passed on from the caller.
+                match unsafe { $pass(wrapper, session, first, second) } {
+                    Some(block) => block,
+                    // SAFETY: passed on from the caller.
+                    None => unsafe { landing(wrapper, session, first, second, sp, fp) },
+                }
+            }
             std::arch::naked_asm!(
                 ".cfi_startproc",
                 "lea r8, [rsp + 8]",
                 "mov r9, rbp",
+                "bt esi, {sampled}",
+                "jc {sampling}",
                 "jmp {landing}",
                 ".cfi_endproc",
+                sampled = const Session::SAMPLED_BIT,
+                sampling = sym sampling::<A>,
                 landing = sym landing::<A>,
             )
         }

@@ -1,0 +1,23 @@
+//! How much memory the process has resident.
+
+use std::error::Error;
+use std::fs;
+
+/// The most so far, in KiB.
+pub(super) fn most() -> Result<u64, Box<dyn Error>> {
+    kib("/proc/self/status", "VmHWM:")
+}
+
+/// Now, in KiB, to the page.
+pub(super) fn now() -> Result<u64, Box<dyn Error>> {
+    kib("/proc/self/smaps_rollup", "Rss:")
+}
+
+fn kib(path: &str, name: &str) -> Result<u64, Box<dyn Error>> {
+    let text = fs::read_to_string(path)?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+        .ok_or_else(|| format!("no {name} in {path}"))?;
+    Ok(value.parse()?)
+}
