@@ -7,6 +7,7 @@
 //! - `cfi`, on Linux: call-frame information, compiled once per return address, and what is known of
 //!   the last stacks of each thread; what has no such form is left to `portable`, the whole stack
 //!   at a time
+//! - `frame_pointers`, on macOS with aarch64: the chain of frame records
 //! - `portable`: the platform's own unwinder
 //! - `noop`: reads nothing
 
@@ -59,7 +60,13 @@ without_cfi! {
     mod noop;
     #[cfg(any(miri, all(windows, target_arch = "x86")))]
     use noop as backend;
-    #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
+    #[cfg(all(target_os = "macos", target_arch = "aarch64", not(miri)))]
+    use frame_pointers as backend;
+    #[cfg(not(any(
+        miri,
+        all(windows, target_arch = "x86"),
+        all(target_os = "macos", target_arch = "aarch64")
+    )))]
     use portable as backend;
     pub(crate) use backend::Unwinder;
     pub(crate) use forgetful::{Memo, entry, here};
@@ -71,6 +78,14 @@ mod portable;
 /// What stacks are compared with, whatever back-end has captured them.
 #[cfg(tracemalloc_check)]
 pub(crate) use portable::Unwinder as Platform;
+
+// Its walk is a function of the words read, which is tested everywhere.
+#[cfg(any(test, all(target_os = "macos", target_arch = "aarch64", not(miri))))]
+#[cfg_attr(
+    all(target_os = "macos", target_arch = "aarch64", not(miri)),
+    expect(unsafe_code, reason = "reads the frame register and the stack")
+)]
+mod frame_pointers;
 
 /// Frames of the deepest stack that can be asked for, and room for those that are left out later.
 pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
