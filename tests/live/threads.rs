@@ -7,7 +7,7 @@ use std::thread;
 
 use tracemalloc::GroupBy;
 
-use crate::cases;
+use crate::{PAGES_ARE_KNOWN, cases};
 
 cases![
     two_hundred_threads_end_and_leave_nothing,
@@ -32,7 +32,8 @@ fn two_hundred_threads_end_and_leave_nothing() {
             .for_each(|thread| thread.join().unwrap());
     }
     assert_eq!(tracemalloc::get_traced_memory().current, before);
-    assert!(tracemalloc::get_tracemalloc_memory() < own + (8 << 20));
+    let after = tracemalloc::get_tracemalloc_memory();
+    assert!(after < own + (8 << 20) || !PAGES_ARE_KNOWN, "{own} {after}");
 }
 
 fn blocks_may_be_freed_by_other_threads() {
