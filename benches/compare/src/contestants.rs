@@ -51,7 +51,7 @@ const PEER: Contestant = Contestant {
     ..PLAIN
 };
 
-const ALL: [Contestant; 10] = [
+const ALL: [Contestant; 11] = [
     Contestant {
         name: COUNT,
         about: "counts allocations",

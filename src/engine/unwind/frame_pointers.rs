@@ -160,7 +160,10 @@ mod tests {
         let reads = Cell::new(0);
         let read = |address: usize| {
             reads.set(reads.get() + 1);
-            assert!(STACK.contains(&address) && address.is_multiple_of(8), "{address:#x}");
+            assert!(
+                STACK.contains(&address) && address.is_multiple_of(8),
+                "{address:#x}"
+            );
             assert!(reads.get() <= STACK.len() / 8, "the walk does not end");
             words[&address]
         };

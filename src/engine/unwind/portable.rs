@@ -44,11 +44,13 @@ impl Unwinder {
 fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     let mut frames = 0;
     let mut truncated = false;
+    let mut passed = false;
     let visit = |frame: &backtrace::Frame| {
-        // The stack grows down: a frame whose stack pointer is not beyond the mark belongs to the
-        // tracer.
+        // The stack grows down: frames before the first whose stack pointer is beyond the mark
+        // belong to the tracer. Their callers may be on another stack, which may lie below it.
         let stack_pointer = frame.sp().addr();
-        if stack_pointer != 0 && stack_pointer < mark.0 {
+        passed |= stack_pointer == 0 || stack_pointer >= mark.0;
+        if !passed {
             return true;
         }
         let address = frame.ip().addr();

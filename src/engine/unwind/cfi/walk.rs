@@ -89,12 +89,15 @@ impl Unwinder {
         // An interrupted function has not called anything: its row is that of the address itself,
         // and rows are asked for by the address after the one that counts.
         let mut interrupted = 0;
+        let mut passed = false;
         let mut captured = Captured {
             frames: 0,
             truncated: false,
         };
         loop {
-            if frame.sp >= mark.0 {
+            // Once beyond the mark, so are all callers; another stack may lie below it.
+            passed |= frame.sp >= mark.0;
+            if passed {
                 let Some(slot) = buffer.get_mut(captured.frames) else {
                     captured.truncated = true;
                     return Some(captured);
@@ -108,16 +111,16 @@ impl Unwinder {
                 Beyond::Caller(step) => step.caller,
                 Beyond::Nothing(_) => return Some(captured),
                 Beyond::Unknown => {
-                    let beyond = self.unusual_step(frame, row, end)?;
-                    if beyond.sp <= frame.sp || beyond.sp > end {
+                    let caller = self.unusual_step(frame, row, end)?;
+                    if caller.sp <= frame.sp || caller.sp > end {
                         stacks += 1;
-                        end = self.main_stack.end_of_any(beyond.sp)?;
+                        end = self.main_stack.end_of_any(caller.sp)?;
                     }
                     if stacks > MOST_STACKS {
                         return None;
                     }
                     interrupted = usize::from(row.kind() == Kind::Signal);
-                    beyond
+                    caller
                 }
             };
         }
