@@ -253,7 +253,9 @@ mod tests {
         let switch = Switch::new();
         let first = switch.start(settings(u16::MAX, true)).expect("was off");
         let mut seen = vec![first.bits()];
-        for _ in 0..u16::MAX {
+        // All that there are, but for Miri.
+        let resets = if cfg!(miri) { 300 } else { u16::MAX };
+        for _ in 0..resets {
             let now = switch.reset_peak(first).expect("was on");
             assert!(first.is_of_epoch(now.bits()));
             assert_eq!(now.settings(), first.settings());
@@ -261,7 +263,7 @@ mod tests {
         }
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 1 << 16);
+        assert_eq!(seen.len(), usize::from(resets) + 1);
         switch.abandon(first);
         assert_eq!(switch.session(), None);
         assert_eq!(switch.reset_peak(first), None);
