@@ -11,66 +11,73 @@
 //! - `portable`: the platform's own unwinder
 //! - `noop`: reads nothing
 
-/// Items for the systems that the back-end `cfi` is for.
-macro_rules! with_cfi {
-    ($($item:item)*) => {
-        $(
-            #[cfg(all(
-                target_os = "linux",
-                any(target_env = "gnu", target_env = "musl"),
-                any(target_arch = "x86_64", target_arch = "aarch64"),
-                target_pointer_width = "64",
-                target_endian = "little",
-                not(miri)
-            ))]
-            $item
-        )*
-    };
-}
+// The modules are declared here and not behind a macro, which would hide their files from rustfmt.
+#[cfg(all(
+    target_os = "linux",
+    any(target_env = "gnu", target_env = "musl"),
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(miri)
+))]
+#[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
+mod cfi;
+#[cfg(all(
+    target_os = "linux",
+    any(target_env = "gnu", target_env = "musl"),
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(miri)
+))]
+pub(crate) use cfi::{Memo, Unwinder, entry, here};
 
-/// Items for all other systems.
-macro_rules! without_cfi {
-    ($($item:item)*) => {
-        $(
-            #[cfg(not(all(
-                target_os = "linux",
-                any(target_env = "gnu", target_env = "musl"),
-                any(target_arch = "x86_64", target_arch = "aarch64"),
-                target_pointer_width = "64",
-                target_endian = "little",
-                not(miri)
-            )))]
-            $item
-        )*
-    };
-}
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_env = "gnu", target_env = "musl"),
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(miri)
+)))]
+#[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
+mod forgetful;
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_env = "gnu", target_env = "musl"),
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(miri)
+)))]
+pub(crate) use self::{
+    backend::Unwinder,
+    forgetful::{Memo, entry, here},
+};
 
-with_cfi! {
-    #[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
-    mod cfi;
-    pub(crate) use cfi::{Memo, Unwinder, entry, here};
-}
+// Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
+// lock.
+#[cfg(any(miri, all(windows, target_arch = "x86")))]
+#[path = "noop.rs"]
+mod backend;
 
-without_cfi! {
-    #[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
-    mod forgetful;
-    // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a
-    // process-wide lock.
-    #[cfg(any(miri, all(windows, target_arch = "x86")))]
-    mod noop;
-    #[cfg(any(miri, all(windows, target_arch = "x86")))]
-    use noop as backend;
-    #[cfg(all(target_os = "macos", target_arch = "aarch64", not(miri)))]
-    use frame_pointers as backend;
-    #[cfg(not(any(
-        miri,
-        all(windows, target_arch = "x86"),
-        all(target_os = "macos", target_arch = "aarch64")
-    )))]
-    use portable as backend;
-    pub(crate) use backend::Unwinder;
-    pub(crate) use forgetful::{Memo, entry, here};
-}
+#[cfg(all(target_os = "macos", target_arch = "aarch64", not(miri)))]
+use frame_pointers as backend;
+
+#[cfg(not(any(
+    all(
+        target_os = "linux",
+        any(target_env = "gnu", target_env = "musl"),
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        target_endian = "little",
+        not(miri)
+    ),
+    miri,
+    all(windows, target_arch = "x86"),
+    all(target_os = "macos", target_arch = "aarch64")
+)))]
+use portable as backend;
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]

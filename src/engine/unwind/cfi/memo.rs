@@ -132,12 +132,7 @@ impl Memo {
     /// The stack of `start` and its callers, of which the `most` most recent count. `None` if a
     /// step is not plain, or there is no room for a new stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn stack(
-        &mut self,
-        tables: Tables,
-        start: Caller,
-        most: usize,
-    ) -> Option<StackId> {
+    pub(super) fn stack(&mut self, tables: Tables, start: Caller, most: usize) -> Option<StackId> {
         match self.recall(start, most) {
             Some(stack) => Some(stack),
             None => self.walk(tables, start, most),

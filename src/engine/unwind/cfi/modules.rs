@@ -1,9 +1,9 @@
 //! Where the call-frame information of the program is.
 //!
 //! Only modules that stay until the process ends: the program itself, the C library's parts that it
-//! was linked with, and the kernel's, to which signal handlers may return. A library that the program loads and unloads may give its place in memory to
-//! another one, and what is known of its code would then be wrong; stacks that lead through it are
-//! left to the platform's unwinder.
+//! was linked with, and the kernel's, to which signal handlers may return. A library that the
+//! program loads and unloads may give its place in memory to another one, and what is known of its
+//! code would then be wrong; stacks that lead through it are left to the platform's unwinder.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,15 +98,7 @@ impl Module {
     }
 
     fn from_words(
-        [
-            start,
-            end,
-            header,
-            segment,
-            segment_end,
-            code,
-            code_end,
-        ]: [usize; WORDS],
+        [start, end, header, segment, segment_end, code, code_end]: [usize; WORDS],
     ) -> Self {
         Self {
             start,
@@ -207,9 +199,8 @@ fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
         .iter()
         .find(|header| header.p_type == libc::PT_GNU_EH_FRAME)?;
     let (header, _) = range(frames);
-    let constant = || {
-        loaded().filter(|header| header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R)
-    };
+    let constant =
+        || loaded().filter(|header| header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R);
     let (segment, segment_end) = constant()
         .map(range)
         .find(|(start, end)| (*start..*end).contains(&header))?;

@@ -172,8 +172,9 @@ impl Unwinder {
     /// The row for the code that `return_address` returns to.
     #[inline]
     pub(super) fn row(&self, arena: &Arena, return_address: usize) -> Row {
-        self.rows
-            .get(arena, return_address, || self.compile(arena, return_address))
+        self.rows.get(arena, return_address, || {
+            self.compile(arena, return_address)
+        })
     }
 
     /// Works a row out on a stack with room for that. `None` if there is none to be had.

@@ -1,8 +1,6 @@
 //! The walk that remembers what it reads.
 
-use super::{
-    BEYOND, BRANCH_FRAMES, Frame, Memo, Tables, TRUNK, Walked, Word,
-};
+use super::{BEYOND, BRANCH_FRAMES, Frame, Memo, TRUNK, Tables, Walked, Word};
 use crate::engine::stacks::{Path, StackId};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Kind;
