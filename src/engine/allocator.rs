@@ -151,79 +151,24 @@ struct Resize {
 
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the block.
-    enter_alloc => pass_alloc, record_alloc
+    enter_alloc => record_block::<_, false>
 }
 
 entry! {
     /// The same, zeroed.
-    enter_alloc_zeroed => pass_alloc_zeroed, record_alloc_zeroed
+    enter_alloc_zeroed => record_block::<_, true>
 }
 
 entry! {
     /// Calls the inner allocator for another size of a block, and records the change.
-    enter_realloc => pass_realloc, record_realloc
-}
-
-/// The block, if it is not to be recorded because the session samples.
-///
-/// # Safety
-/// Those of [`record_alloc`].
-#[inline(always)]
-unsafe fn pass_alloc<A: GlobalAlloc>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    size: usize,
-    align: usize,
-) -> Option<*mut u8> {
-    // SAFETY: the caller's promise: they are a layout's parts.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    let passes = wrapper.tracker.passes_by(session, size);
-    // SAFETY: passed on from the caller.
-    passes.then(|| unsafe { wrapper.inner.alloc(layout) })
-}
-
-/// The same, zeroed.
-///
-/// # Safety
-/// Those of [`record_alloc_zeroed`].
-#[inline(always)]
-unsafe fn pass_alloc_zeroed<A: GlobalAlloc>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    size: usize,
-    align: usize,
-) -> Option<*mut u8> {
-    // SAFETY: the caller's promise: they are a layout's parts.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    let passes = wrapper.tracker.passes_by(session, size);
-    // SAFETY: passed on from the caller.
-    passes.then(|| unsafe { wrapper.inner.alloc_zeroed(layout) })
-}
-
-/// The resized block, if it is not to be recorded at its new size because the session samples.
-///
-/// # Safety
-/// Those of [`record_realloc`].
-#[inline(always)]
-unsafe fn pass_realloc<A: GlobalAlloc>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    block: usize,
-    resize: usize,
-) -> Option<*mut u8> {
-    let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
-    // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
-    let Resize { layout, new_size } =
-        unsafe { std::ptr::with_exposed_provenance::<Resize>(resize).read() };
-    let passes = wrapper.tracker.passes_by(session, new_size);
-    // SAFETY: passed on from the caller.
-    passes.then(|| unsafe { wrapper.realloc_passed_by(session, block, layout, new_size) })
+    enter_realloc => record_resize
 }
 
 /// # Safety
-/// Those of [`GlobalAlloc::alloc`], with the parts of a layout.
+/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`], with the parts of
+/// a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn record_alloc<A: GlobalAlloc>(
+unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     size: usize,
@@ -232,35 +177,37 @@ unsafe fn record_alloc<A: GlobalAlloc>(
 ) -> *mut u8 {
     // SAFETY: the caller's promise: they are a layout's parts.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    // SAFETY: passed on from the caller.
-    wrapper.record(session, size, caller, |inner| unsafe {
-        inner.alloc(layout)
-    })
-}
-
-/// # Safety
-/// Those of [`GlobalAlloc::alloc_zeroed`], with the parts of a layout.
-#[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn record_alloc_zeroed<A: GlobalAlloc>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    size: usize,
-    align: usize,
-    caller: Caller,
-) -> *mut u8 {
-    // SAFETY: the caller's promise: they are a layout's parts.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    // SAFETY: passed on from the caller.
-    wrapper.record(session, size, caller, |inner| unsafe {
-        inner.alloc_zeroed(layout)
-    })
+    let allocate = || {
+        if ZEROED {
+            // SAFETY: passed on from the caller.
+            unsafe { wrapper.inner.alloc_zeroed(layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { wrapper.inner.alloc(layout) }
+        }
+    };
+    if wrapper.tracker.passes_by(session, size) {
+        return allocate();
+    }
+    // The guard is held across the inner call: what the inner allocator allocates is its own affair.
+    let mut guard = Guard::enter();
+    let block = allocate();
+    if let Some(guard) = &mut guard
+        && !block.is_null()
+    {
+        wrapper.tracker.settle_spacing(|| wrapper.spacing());
+        wrapper
+            .tracker
+            .learn(session, guard, block.addr(), size, caller);
+    }
+    block
 }
 
 /// # Safety
 /// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
 /// rest.
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn record_realloc<A: GlobalAlloc>(
+unsafe fn record_resize<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     block: usize,
@@ -268,78 +215,30 @@ unsafe fn record_realloc<A: GlobalAlloc>(
     caller: Caller,
 ) -> *mut u8 {
     let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
+    let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
-    let Resize { layout, new_size } =
-        unsafe { std::ptr::with_exposed_provenance::<Resize>(resize).read() };
+    let Resize { layout, new_size } = unsafe { resize.read() };
+    let passes = wrapper.tracker.passes_by(session, new_size);
     let mut guard = Guard::enter();
     let moving = wrapper
         .tracker
         .begin_move(session, block.addr(), layout.size());
     // SAFETY: passed on from the caller.
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
-    if moved.is_null() {
-        wrapper.tracker.cancel_move(moving);
-    } else if let Some(guard) = &mut guard {
-        wrapper.tracker.settle_spacing(|| wrapper.spacing());
-        wrapper
-            .tracker
-            .finish_move(session, guard, moving, moved.addr(), new_size, caller);
-    } else {
-        wrapper.tracker.drop_move(session, None, moving);
+    match &mut guard {
+        _ if moved.is_null() => wrapper.tracker.cancel_move(moving),
+        Some(guard) if !passes => {
+            wrapper.tracker.settle_spacing(|| wrapper.spacing());
+            wrapper
+                .tracker
+                .finish_move(session, guard, moving, moved.addr(), new_size, caller);
+        }
+        guard => wrapper.tracker.drop_move(session, guard.as_mut(), moving),
     }
     moved
 }
 
 impl<A: GlobalAlloc> TraceAlloc<A> {
-    /// Notes what `allocate` returns as a block of `size` bytes.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn record(
-        &self,
-        session: Session,
-        size: usize,
-        caller: Caller,
-        allocate: impl FnOnce(&A) -> *mut u8,
-    ) -> *mut u8 {
-        // The guard is held across the inner call: what the inner allocator allocates is its own
-        // affair.
-        let mut guard = Guard::enter();
-        let block = allocate(&self.inner);
-        if let Some(guard) = &mut guard
-            && !block.is_null()
-        {
-            self.tracker.settle_spacing(|| self.spacing());
-            self.tracker
-                .learn(session, guard, block.addr(), size, caller);
-        }
-        block
-    }
-
-    /// Resizes a block that will not be recorded at its new size.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::realloc`].
-    #[inline(never)]
-    unsafe fn realloc_passed_by(
-        &self,
-        session: Session,
-        block: *mut u8,
-        layout: Layout,
-        new_size: usize,
-    ) -> *mut u8 {
-        let mut guard = Guard::enter();
-        let moving = self
-            .tracker
-            .begin_move(session, block.addr(), layout.size());
-        // SAFETY: passed on from the caller.
-        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
-        if moved.is_null() {
-            self.tracker.cancel_move(moving);
-        } else {
-            self.tracker.drop_move(session, guard.as_mut(), moving);
-        }
-        moved
-    }
-
     /// In a session that samples most blocks have no record.
     ///
     /// # Safety

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ON: u64 = 1;
 const RUNTIME_FRAMES: u64 = 2;
-const SAMPLED: u64 = 1 << Session::SAMPLED_BIT;
+const SAMPLED: u64 = 4;
 const LIMIT_SHIFT: u32 = 3;
 const RESETS_SHIFT: u32 = 19;
 const EPOCH_SHIFT: u32 = 35;
@@ -61,9 +61,6 @@ impl Settings {
 pub(crate) struct Session(u64);
 
 impl Session {
-    /// The number of the bit that says that only some allocations are recorded.
-    pub(crate) const SAMPLED_BIT: u32 = 2;
-
     fn new(epoch: Epoch, settings: u64) -> Self {
         Self(epoch.0 << EPOCH_SHIFT | settings)
     }

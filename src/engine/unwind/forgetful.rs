@@ -34,9 +34,9 @@ pub(crate) fn here() -> Caller {
 }
 
 /// Defines `$enter`, which calls `$record` with its own arguments and a place on the stack below
-/// which frames are the tracer's; in a session that samples it asks `$pass` first.
+/// which frames are the tracer's.
 macro_rules! entry {
-    ($(#[$doc:meta])* $enter:ident => $pass:ident, $record:ident) => {
+    ($(#[$doc:meta])* $enter:ident => $record:expr) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -48,15 +48,11 @@ macro_rules! entry {
             first: usize,
             second: usize,
         ) -> *mut u8 {
-            // SAFETY: passed on from the caller.
-            if session.is_sampled() && let Some(block) = unsafe { $pass(wrapper, session, first, second) } {
-                return block;
-            }
             let frame = 0_u8;
             let sp = std::ptr::from_ref(std::hint::black_box(&frame)).addr() + 1;
             let caller = $crate::engine::unwind::Caller { pc: 0, sp, fp: 0 };
             // SAFETY: passed on from the caller.
-            unsafe { $record(wrapper, session, first, second, caller) }
+            unsafe { ($record)(wrapper, session, first, second, caller) }
         }
     };
 }

@@ -94,13 +94,13 @@ pub(crate) unsafe extern "C" fn call_on(
 }
 
 /// Defines `$enter`, which calls `$record` with its own arguments and the registers of the function
-/// that called it; in a session that samples it asks `$pass` first.
+/// that called it.
 ///
 /// Registers are read before the first instruction that a compiler could put in front, so the
 /// caller's are known without call-frame information of the tracer's own functions. It leaves by a
 /// jump: there is one frame of the tracer's, and none once that is gone.
 macro_rules! entry {
-    ($(#[$doc:meta])* $enter:ident => $pass:ident, $record:ident) => {
+    ($(#[$doc:meta])* $enter:ident => $record:expr) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -125,35 +125,14 @@ macro_rules! entry {
                 // SAFETY: the call has put its return address there.
                 let pc = unsafe { *std::ptr::with_exposed_provenance::<usize>(sp - 8) };
                 // SAFETY: passed on from the caller.
-                unsafe { $record(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
-            }
-            /// # Safety
-            /// As above.
-            unsafe extern "sysv64" fn sampling<A: GlobalAlloc>(
-                wrapper: &TraceAlloc<A>,
-                session: Session,
-                first: usize,
-                second: usize,
-                sp: usize,
-                fp: usize,
-            ) -> *mut u8 {
-                // SAFETY: passed on from the caller.
-                match unsafe { $pass(wrapper, session, first, second) } {
-                    Some(block) => block,
-                    // SAFETY: passed on from the caller.
-                    None => unsafe { landing(wrapper, session, first, second, sp, fp) },
-                }
+                unsafe { ($record)(wrapper, session, first, second, $crate::engine::unwind::Caller { pc, sp, fp }) }
             }
             std::arch::naked_asm!(
                 ".cfi_startproc",
                 "lea r8, [rsp + 8]",
                 "mov r9, rbp",
-                "bt esi, {sampled}",
-                "jc {sampling}",
                 "jmp {landing}",
                 ".cfi_endproc",
-                sampled = const Session::SAMPLED_BIT,
-                sampling = sym sampling::<A>,
                 landing = sym landing::<A>,
             )
         }
