@@ -190,15 +190,14 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
         return allocate();
     }
     // The guard is held across the inner call: what the inner allocator allocates is its own affair.
-    let mut guard = Guard::enter();
+    let Some(mut guard) = Guard::enter() else {
+        return allocate();
+    };
+    let origin = wrapper.tracker.origin(session, &mut guard, caller);
     let block = allocate();
-    if let Some(guard) = &mut guard
-        && !block.is_null()
-    {
+    if !block.is_null() {
         wrapper.tracker.settle_spacing(|| wrapper.spacing());
-        wrapper
-            .tracker
-            .learn(session, guard, block.addr(), size, caller);
+        wrapper.tracker.learn(session, &origin, block.addr(), size);
     }
     block
 }
@@ -220,20 +219,24 @@ unsafe fn record_resize<A: GlobalAlloc>(
     let Resize { layout, new_size } = unsafe { resize.read() };
     let passes = wrapper.tracker.passes_by(session, new_size);
     let mut guard = Guard::enter();
+    let origin = match &mut guard {
+        Some(guard) if !passes => Some(wrapper.tracker.origin(session, guard, caller)),
+        _ => None,
+    };
     let moving = wrapper
         .tracker
         .begin_move(session, block.addr(), layout.size());
     // SAFETY: passed on from the caller.
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
-    match &mut guard {
+    match origin {
         _ if moved.is_null() => wrapper.tracker.cancel_move(moving),
-        Some(guard) if !passes => {
+        Some(origin) => {
             wrapper.tracker.settle_spacing(|| wrapper.spacing());
             wrapper
                 .tracker
-                .finish_move(session, guard, moving, moved.addr(), new_size, caller);
+                .finish_move(session, &origin, moving, moved.addr(), new_size);
         }
-        guard => wrapper.tracker.drop_move(session, guard.as_mut(), moving),
+        None => wrapper.tracker.drop_move(session, guard.as_mut(), moving),
     }
     moved
 }

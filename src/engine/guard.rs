@@ -78,9 +78,9 @@ impl Guard {
     pub(crate) fn place(&self, home: usize) -> Option<&'static Thread> {
         LOCAL
             .try_with(|local| {
-                (local.home.get() == home)
-                    .then(|| local.place.get())
-                    .flatten()
+                // A program has one tracker.
+                let at_home = !cfg!(test) || local.home.get() == home;
+                at_home.then(|| local.place.get()).flatten()
             })
             .unwrap_or(None)
     }

@@ -25,6 +25,9 @@ pub(crate) struct Ledger {
     /// The session that the rest belongs to; 0 for none.
     session: AtomicU64,
     net: AtomicI64,
+    /// Between these two `net` is neither a new peak nor far enough away for another look.
+    high: AtomicI64,
+    low: AtomicI64,
     peak: AtomicI64,
     /// What the others' parts were at the last look, and what this one was then.
     others: AtomicI64,
@@ -34,15 +37,32 @@ pub(crate) struct Ledger {
 zeroed_struct!(Ledger {
     session,
     net,
+    high,
+    low,
     peak,
     others,
     looked_at
 });
 
 impl Ledger {
+    /// One step from `old` to `new` bytes, by the thread that owns this ledger, if that is all there
+    /// is to it. False if nothing was done: then it takes [`change`](Self::change).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn change_within(&self, session: Session, old: u64, new: u64) -> bool {
+        if self.session.load(Ordering::Relaxed) != session.bits() {
+            return false;
+        }
+        let net = self.net_after(old, new);
+        let within =
+            net <= self.high.load(Ordering::Relaxed) && net >= self.low.load(Ordering::Relaxed);
+        if within {
+            self.net.store(net, Ordering::Relaxed);
+        }
+        within
+    }
+
     /// One step from `old` to `new` bytes, by the thread that owns this ledger. `others` sums up
     /// all other parts.
-    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn change(
         &self,
         session: Session,
@@ -53,25 +73,40 @@ impl Ledger {
         if self.session.load(Ordering::Relaxed) != session.bits() && !self.enter(session, others) {
             return;
         }
-        let before = self.net.load(Ordering::Relaxed);
-        let net = before.wrapping_add_unsigned(new).wrapping_sub_unsigned(old);
+        let net = self.net_after(old, new);
         self.net.store(net, Ordering::Relaxed);
         let moved = net.wrapping_sub(self.looked_at.load(Ordering::Relaxed));
         if moved.unsigned_abs() >= SLACK {
-            self.look(others);
+            self.look(net, others);
         }
         let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
         if total > self.peak.load(Ordering::Relaxed) {
             self.peak.store(total, Ordering::Relaxed);
         }
+        self.set_marks();
     }
 
-    #[cold]
-    #[inline(never)]
-    fn look(&self, others: impl Fn() -> i64) {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn net_after(&self, old: u64, new: u64) -> i64 {
         let net = self.net.load(Ordering::Relaxed);
+        net.wrapping_add_unsigned(new).wrapping_sub_unsigned(old)
+    }
+
+    fn look(&self, net: i64, others: impl Fn() -> i64) {
         self.looked_at.store(net, Ordering::Relaxed);
         self.others.store(others(), Ordering::Relaxed);
+    }
+
+    /// Says how far `net` may go without a new peak or another look.
+    fn set_marks(&self) {
+        let looked_at = self.looked_at.load(Ordering::Relaxed);
+        let others = self.others.load(Ordering::Relaxed);
+        let peak = self.peak.load(Ordering::Relaxed).wrapping_sub(others);
+        let slack = SLACK as i64 - 1;
+        let high = peak.min(looked_at.saturating_add(slack));
+        self.high.store(high, Ordering::Relaxed);
+        let low = looked_at.saturating_sub(slack);
+        self.low.store(low, Ordering::Relaxed);
     }
 
     /// Begins to count for `session`, or for its new peak. False if this thread counts for a later
@@ -89,9 +124,11 @@ impl Ledger {
         if !same {
             self.net.store(0, Ordering::Release);
         }
-        self.look(others);
-        let total = self.net.load(Ordering::Relaxed) + self.others.load(Ordering::Relaxed);
+        let net = self.net.load(Ordering::Relaxed);
+        self.look(net, others);
+        let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
         self.peak.store(total, Ordering::Relaxed);
+        self.set_marks();
         self.session.store(session.bits(), Ordering::Release);
         true
     }
@@ -128,6 +165,8 @@ mod tests {
         Ledger {
             session: AtomicU64::new(0),
             net: AtomicI64::new(0),
+            high: AtomicI64::new(0),
+            low: AtomicI64::new(0),
             peak: AtomicI64::new(0),
             others: AtomicI64::new(0),
             looked_at: AtomicI64::new(0),

@@ -6,6 +6,7 @@
 //! one time, and no destructor that could run too early or too late.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +40,7 @@ pub(crate) struct Threads {
 /// The running thread's place, while it is inside the tracer.
 pub(crate) struct Mine<'a> {
     pub(crate) thread: &'static Thread,
-    guard: &'a mut Guard,
+    guard: PhantomData<&'a mut Guard>,
 }
 
 impl Threads {
@@ -62,7 +63,10 @@ impl Threads {
                 thread
             }
         };
-        Some(Mine { thread, guard })
+        Some(Mine {
+            thread,
+            guard: PhantomData,
+        })
     }
 
     #[cold]
@@ -113,9 +117,8 @@ impl Mine<'_> {
     /// What this thread knows of its last stacks.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn memo(&mut self) -> &mut Memo {
-        let _exclusive: &mut Guard = self.guard;
         // SAFETY: the place belongs to this thread, and the guard, of which there is one at a time
-        // in a thread, is borrowed for as long as the result lives.
+        // in a thread, is borrowed for as long as `self` lives.
         unsafe { &mut *self.thread.memo.get() }
     }
 }

@@ -17,7 +17,7 @@ use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
-use super::threads::{Mine, Threads};
+use super::threads::{Mine, Thread, Threads};
 use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 use crate::sampling::Sampling;
 
@@ -60,6 +60,15 @@ pub(crate) struct Lost {
     pub(crate) stacks: u64,
     /// Records found at the place of a new block.
     pub(crate) replaced: u64,
+}
+
+/// What is known of an allocation before it is made.
+///
+/// The stack is read first and not when the block is there: the program's registers are at hand,
+/// and an allocation that then fails has changed nothing but what the tracer knows of stacks.
+pub(crate) struct Origin<'g> {
+    stack: StackId,
+    mine: Option<Mine<'g>>,
 }
 
 /// There is no memory for the tables that every session needs.
@@ -161,8 +170,13 @@ impl Tracker {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn passes_by(&self, session: Session, size: usize) -> bool {
         // Tests have several trackers, whose sessions have the same numbers.
-        let key = || session.epoch().0 ^ (ptr::from_ref(self).addr() as u64).rotate_left(16);
-        session.is_sampled() && guard::passes_by(key(), size, || self.sample_every(session))
+        let tracker = if cfg!(test) {
+            ptr::from_ref(self).addr() as u64
+        } else {
+            0
+        };
+        let key = session.epoch().0 ^ tracker.rotate_left(16);
+        session.is_sampled() && guard::passes_by(key, size, || self.sample_every(session))
     }
 
     /// True if there is no record of the block at `address`.
@@ -195,108 +209,104 @@ impl Tracker {
         self.live.settle_spacing(find_out);
     }
 
+    /// Where an allocation comes from that the function at `caller` asks for.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn origin<'g>(
+        &self,
+        session: Session,
+        guard: &'g mut Guard,
+        caller: Caller,
+    ) -> Origin<'g> {
+        let mut mine = self.threads.mine(&self.arena, guard);
+        let known = match &mut mine {
+            Some(mine) => mine.memo().recall(caller, frames_of(session)),
+            None => None,
+        };
+        let origin = match known {
+            Some(stack) => Origin { stack, mine },
+            // Registers, since a `Caller` would be put into memory for the other case too.
+            None => self.origin_anew(session, mine, caller.pc, caller.sp, caller.fp),
+        };
+        #[cfg(tracemalloc_check)]
+        super::check::compare(
+            &self.stacks,
+            origin.stack,
+            caller.mark(),
+            frames_of(session),
+        );
+        origin
+    }
+
+    /// The same where the thread remembers nothing that is still good.
+    #[inline(never)]
+    fn origin_anew<'g>(
+        &self,
+        session: Session,
+        mut mine: Option<Mine<'g>>,
+        pc: usize,
+        sp: usize,
+        fp: usize,
+    ) -> Origin<'g> {
+        let caller = Caller { pc, sp, fp };
+        let most = frames_of(session);
+        let walked = mine.as_mut().and_then(|mine| {
+            self.unwinder
+                .remember(&self.arena, &self.stacks, mine.memo(), caller, most)
+        });
+        let stack = walked.unwrap_or_else(|| self.capture(session, caller, caller.mark()));
+        Origin { stack, mine }
+    }
+
     /// Notes the block of `size` bytes that this thread has just received at `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn learn(
-        &self,
-        session: Session,
-        guard: &mut Guard,
-        address: usize,
-        size: usize,
-        caller: Caller,
-    ) {
-        self.record(session, guard, address, 0, size, caller);
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn record(
-        &self,
-        session: Session,
-        guard: &mut Guard,
-        address: usize,
-        old: u64,
-        size: usize,
-        caller: Caller,
-    ) {
-        let Some(mut mine) = self.threads.mine(&self.arena, guard) else {
-            return self.record_without_place(session, address, old, size, caller);
-        };
-        let most = frames_of(session);
-        let memo = mine.memo();
-        let known = self
-            .unwinder
-            .recall(&self.arena, &self.stacks, memo, caller, most);
-        let stack = match known {
-            Some(stack) => stack,
-            None => self.capture(session, caller, caller.mark()),
-        };
-        #[cfg(tracemalloc_check)]
-        super::check::compare(&self.stacks, stack, caller.mark(), most);
-        self.note(session, Some(&mine), address, old, size, stack);
-    }
-
-    /// The same for a thread that the tracer can keep nothing for.
-    #[cold]
-    #[inline(never)]
-    fn record_without_place(
-        &self,
-        session: Session,
-        address: usize,
-        old: u64,
-        size: usize,
-        caller: Caller,
-    ) {
-        let stack = self.capture(session, caller, caller.mark());
-        #[cfg(tracemalloc_check)]
-        super::check::compare(&self.stacks, stack, caller.mark(), frames_of(session));
-        self.note(session, None, address, old, size, stack);
+    pub(crate) fn learn(&self, session: Session, origin: &Origin, address: usize, size: usize) {
+        self.note(session, origin, address, 0, size);
     }
 
     /// Writes the record and counts it: `old` bytes are replaced by its own.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn note(
-        &self,
-        session: Session,
-        mine: Option<&Mine>,
-        address: usize,
-        old: u64,
-        size: usize,
-        stack: StackId,
-    ) {
+    fn note(&self, session: Session, origin: &Origin, address: usize, old: u64, size: usize) {
         let epoch = session.epoch();
+        let size = size as u64;
         let record = Record {
-            size: size as u64,
-            stack,
+            size,
+            stack: origin.stack,
         };
         let (old, new) = match self.live.insert(&self.arena, address, record, epoch) {
-            Ok(None) => (old, self.bytes_for(session, record.size)),
+            Ok(None) => (old, self.bytes_for(session, size)),
             Ok(Some(stale)) => {
                 self.lost.replaced.add(epoch, 1);
-                let stale = self.bytes_for(session, stale.size);
-                (
-                    old.saturating_add(stale),
-                    self.bytes_for(session, record.size),
-                )
+                let stale = self.bytes_for(session, stale);
+                (old.saturating_add(stale), self.bytes_for(session, size))
             }
             Err(_) => {
                 self.lost.blocks.add(epoch, 1);
                 (old, 0)
             }
         };
-        self.change(session, mine, old, new);
+        self.change(session, origin.mine.as_ref(), old, new);
     }
 
     /// Counts that `old` bytes became `new`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn change(&self, session: Session, mine: Option<&Mine>, old: u64, new: u64) {
         match mine {
-            Some(mine) => mine.thread.ledger.change(session, old, new, || {
-                self.shared
-                    .current(session.epoch())
-                    .wrapping_add(self.threads.net(session, Some(mine.thread)))
-            }),
+            Some(Mine { thread, .. }) => {
+                if !thread.ledger.change_within(session, old, new) {
+                    self.change_beyond(session, thread, old, new);
+                }
+            }
             None => self.change_shared(session, old, new),
         }
+    }
+
+    #[inline(never)]
+    fn change_beyond(&self, session: Session, thread: &Thread, old: u64, new: u64) {
+        thread.ledger.change(session, old, new, || {
+            self.shared
+                .current(session.epoch())
+                .wrapping_add(self.threads.net(session, Some(thread)))
+        });
     }
 
     #[inline(never)]
@@ -316,9 +326,9 @@ impl Tracker {
         address: usize,
         size: usize,
     ) {
-        if let Some(record) = self.live.take(address, size, session.epoch()) {
+        if let Some(size) = self.live.take(address, size, session.epoch()) {
             let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
-            let bytes = self.bytes_for(session, record.size);
+            let bytes = self.bytes_for(session, size);
             self.change(session, mine.as_ref(), bytes, 0);
         }
     }
@@ -346,14 +356,13 @@ impl Tracker {
     pub(crate) fn finish_move(
         &self,
         session: Session,
-        guard: &mut Guard,
+        origin: &Origin,
         moving: Option<Moving>,
         address: usize,
         size: usize,
-        caller: Caller,
     ) {
         let old = self.settle(session, moving);
-        self.record(session, guard, address, old, size, caller);
+        self.note(session, origin, address, old, size);
     }
 
     /// `realloc` has moved the block but the new one is not to be recorded.

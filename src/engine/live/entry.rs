@@ -123,7 +123,7 @@ impl Entry {
 
     /// The size that belongs to `word`, or `None` if the entry has changed meanwhile.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn size(self, word: Word) -> Option<u64> {
+    pub(super) fn size(self, word: Word) -> Option<u64> {
         let Some(size) = self.size else {
             return Some(word.0 >> SIZE_SHIFT);
         };

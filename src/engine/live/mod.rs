@@ -104,9 +104,8 @@ impl Live {
         self.shadow.prepare(arena)
     }
 
-    /// Notes a block that this thread has just received. Returns the record of a block that was at
-    /// the same place and whose return the tracer did not see: its bytes are to be taken off the
-    /// counters.
+    /// Notes a block that this thread has just received. Returns the size of a block that was at the
+    /// same place and whose return the tracer did not see: it is to be taken off the counters.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn insert(
         &self,
@@ -114,35 +113,30 @@ impl Live {
         address: usize,
         record: Record,
         epoch: Epoch,
-    ) -> Result<Option<Record>, NoRoom> {
+    ) -> Result<Option<u64>, NoRoom> {
+        let class = self.class(record.size);
         // Most blocks are small: for them the compiler knows the numbers of the class.
-        match self.class(record.size) {
-            Class::Small => self.insert_as(Class::Small, arena, address as u64, record, epoch),
-            class => self.insert_other(class, arena, address as u64, record, epoch),
+        if class == Class::Small
+            && let Some(entry) = self.shadow.entry(Class::Small, address as u64)
+            && entry.load().is_empty()
+        {
+            let tag = Tag::of(epoch);
+            let word = Word::new(Class::Small, address as u64, record.size, record.stack, tag);
+            entry.store(word, record.size);
+            return Ok(None);
         }
+        self.insert_anew(arena, class, address as u64, record, epoch)
     }
 
     #[inline(never)]
-    fn insert_other(
+    fn insert_anew(
         &self,
-        class: Class,
         arena: &Arena,
+        class: Class,
         address: u64,
         record: Record,
         epoch: Epoch,
-    ) -> Result<Option<Record>, NoRoom> {
-        self.insert_as(class, arena, address, record, epoch)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn insert_as(
-        &self,
-        class: Class,
-        arena: &Arena,
-        address: u64,
-        record: Record,
-        epoch: Epoch,
-    ) -> Result<Option<Record>, NoRoom> {
+    ) -> Result<Option<u64>, NoRoom> {
         let entry = self
             .shadow
             .make_entry(arena, class, address)
@@ -151,7 +145,7 @@ impl Live {
         let old = entry.load();
         // A moving entry is settled by the thread that moves the block.
         let stale = !old.is_empty() && old.tag() == tag && !old.is_moving();
-        let replaced = if stale { entry.record(old) } else { None };
+        let replaced = if stale { entry.size(old) } else { None };
         entry.store(
             Word::new(class, address, record.size, record.stack, tag),
             record.size,
@@ -160,9 +154,9 @@ impl Live {
     }
 
     /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
-    /// `None` if it is not of session `epoch`.
+    /// Returns the size on record, or `None` if the block is not of session `epoch`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<Record> {
+    pub(crate) fn take(&self, address: usize, size: usize, epoch: Epoch) -> Option<u64> {
         match self.class(size as u64) {
             Class::Small => self.take_as(Class::Small, address as u64, epoch),
             class => self.take_other(class, address as u64, epoch),
@@ -170,17 +164,17 @@ impl Live {
     }
 
     #[inline(never)]
-    fn take_other(&self, class: Class, address: u64, epoch: Epoch) -> Option<Record> {
+    fn take_other(&self, class: Class, address: u64, epoch: Epoch) -> Option<u64> {
         self.take_as(class, address, epoch)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn take_as(&self, class: Class, address: u64, epoch: Epoch) -> Option<Record> {
+    fn take_as(&self, class: Class, address: u64, epoch: Epoch) -> Option<u64> {
         let (entry, word) = self.shadow.find(class, address)?;
-        let record = entry.record(word);
+        let size = entry.size(word);
         entry.clear();
         if word.tag() == Tag::of(epoch) {
-            record
+            size
         } else {
             None
         }

@@ -114,20 +114,14 @@ fn use_entry(used: &[AtomicU8], index: usize) {
 
 /// Words that share a mark: a page of them.
 const STRETCH: usize = 512;
-const STRETCHES: usize = WORDS / STRETCH;
+const STRETCHES: u32 = (WORDS / STRETCH) as u32;
 /// Most stretches that are given memory at a time.
-const MOST_AHEAD: usize = 16;
+const MOST_AHEAD: u32 = 16;
 /// A leaf with so many written stretches is dense.
-const DENSE: usize = STRETCHES / 4 * 3;
+const DENSE: u32 = STRETCHES / 4 * 3;
 /// Dense leaves after which the next one is put on a large page: so it at most doubles the memory
 /// that the leaves take.
 const MANY: u32 = 8;
-
-/// What the mark of a stretch says.
-const UNTOUCHED: u8 = 0;
-const WRITTEN: u8 = 1;
-/// It has memory, but no entry has been written.
-const READY: u8 = 2;
 
 /// The entries of one class in one part of the address space.
 ///
@@ -135,7 +129,9 @@ const READY: u8 = 2;
 /// entries is told by the marks which stretches hold any.
 struct Leaf {
     words: OnceRef<'static, Words>,
-    marks: [AtomicU8; STRETCHES],
+    /// A bit per stretch: entries of it were written; it was given memory ahead of that.
+    written: AtomicU64,
+    ready: AtomicU64,
 }
 
 #[repr(align(4096))]
@@ -143,7 +139,13 @@ struct Words {
     all: [AtomicU64; WORDS],
 }
 
-zeroed_struct!(Leaf { words, marks });
+const _: () = assert!(STRETCHES == u64::BITS);
+
+zeroed_struct!(Leaf {
+    words,
+    written,
+    ready
+});
 zeroed_struct!(Words { all });
 
 /// The tables of all classes.
@@ -167,19 +169,26 @@ impl Shadow {
             .map(drop)
     }
 
-    /// The entry of `address` in `class` and its word, if they say that a block starts exactly
-    /// there.
+    /// The entry of `address` in `class`, if there is memory for it that has been written.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn find(&self, class: Class, address: u64) -> Option<(Entry, Word)> {
+    pub(super) fn entry(&self, class: Class, address: u64) -> Option<Entry> {
         let (upper, lower) = path(class, address);
         let directory = self.directories.get(class as usize)?.get()?;
         let leaf = directory.lowers.get(upper)?.get()?.leaves.get(lower)?;
         let index = index(class, address);
         // A page that was never written is not to be read: that alone would map it.
-        if leaf.mark(index)?.load(Ordering::Relaxed) != WRITTEN {
-            return None;
+        if leaf.is_written(index) {
+            leaf.entry(class, index)
+        } else {
+            None
         }
-        let entry = leaf.entry(class, index)?;
+    }
+
+    /// The entry of `address` in `class` and its word, if they say that a block starts exactly
+    /// there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn find(&self, class: Class, address: u64) -> Option<(Entry, Word)> {
+        let entry = self.entry(class, address)?;
         let word = entry.load();
         if word.is_at(class, address) {
             Some((entry, word))
@@ -190,22 +199,18 @@ impl Shadow {
 
     /// The entry of `address` in `class`, about to be written. `None` without memory for its table,
     /// or if the address is beyond those that the tables cover.
-    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn make_entry(&self, arena: &Arena, class: Class, address: u64) -> Option<Entry> {
-        if address >> ADDRESS_BITS != 0 {
-            return None;
-        }
         let (upper, lower) = path(class, address);
         let directory = arena.first_use(self.directories.get(class as usize)?)?;
         let lowers = arena.first_use(directory.lowers.get(upper)?)?;
         let leaf = lowers.leaves.get(lower)?;
         let index = index(class, address);
-        if leaf.mark(index)?.load(Ordering::Relaxed) != WRITTEN {
+        if !leaf.is_written(index) {
             let before = lower.checked_sub(1);
             let before = before.and_then(|before| lowers.leaves.get(before));
             use_entry(&directory.used, upper);
             use_entry(&lowers.used, lower);
-            self.touch(arena, leaf, before, index / STRETCH)?;
+            self.touch(arena, leaf, before, (index / STRETCH) as u32)?;
         }
         leaf.entry(class, index)
     }
@@ -223,17 +228,17 @@ impl Shadow {
         arena: &Arena,
         leaf: &'static Leaf,
         before: Option<&Leaf>,
-        stretch: usize,
+        stretch: u32,
     ) -> Option<()> {
         if leaf.words.get().is_none() {
-            let dense = before.is_some_and(|before| before.stretches(WRITTEN) >= DENSE);
+            let dense = before.is_some_and(|before| before.written().count_ones() >= DENSE);
             let dense_leaves = self
                 .dense_leaves
                 .fetch_add(u32::from(dense), Ordering::Relaxed);
             if dense && dense_leaves >= MANY {
                 let words = arena.first_use_among_many(&leaf.words)?;
                 arena.populate(&words.all);
-                leaf.marks.iter().for_each(make_ready);
+                leaf.ready.store(u64::MAX, Ordering::Relaxed);
             } else {
                 arena.first_use(&leaf.words)?;
             }
@@ -274,8 +279,14 @@ fn index(class: Class, address: u64) -> usize {
 
 impl Leaf {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn mark(&self, index: usize) -> Option<&AtomicU8> {
-        self.marks.get(index / STRETCH)
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// True if the stretch of the word at `index` was written.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn is_written(&self, index: usize) -> bool {
+        self.written() >> (index / STRETCH) & 1 != 0
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -292,39 +303,35 @@ impl Leaf {
         })
     }
 
-    fn stretches(&self, what: u8) -> usize {
-        let marks = self.marks.iter();
-        marks
-            .filter(|mark| mark.load(Ordering::Relaxed) == what)
-            .count()
-    }
-
     /// Notes that entries of `stretch` will be written, and has it and some of the next ones given
     /// memory.
-    fn touch(&self, arena: &Arena, stretch: usize) -> Option<()> {
-        if self.marks.get(stretch)?.swap(WRITTEN, Ordering::Relaxed) != UNTOUCHED {
+    fn touch(&self, arena: &Arena, stretch: u32) -> Option<()> {
+        let bit = 1 << stretch;
+        let written = self.written.fetch_or(bit, Ordering::Relaxed);
+        let touched = written | self.ready.load(Ordering::Relaxed);
+        if touched & bit != 0 {
             return Some(());
         }
-        let is = |mark: &AtomicU8, what: u8| mark.load(Ordering::Relaxed) == what;
-        let (before, from) = self.marks.split_at(stretch);
-        let run = before.iter().rev().take_while(|mark| is(mark, WRITTEN));
-        let ahead = run.take(MOST_AHEAD - 1).count();
-        let untouched = from.iter().skip(1).take(ahead);
-        let mut ready = 0;
-        for mark in untouched.take_while(|mark| is(mark, UNTOUCHED)) {
-            make_ready(mark);
-            ready += 1;
-        }
-        let start = stretch * STRETCH;
+        // The lowest stretch has none before it, the highest none behind it.
+        let run = written.unbounded_shl(STRETCHES - stretch).leading_ones();
+        let untouched = touched.unbounded_shr(stretch + 1).trailing_zeros();
+        let ahead = run
+            .min(MOST_AHEAD - 1)
+            .min(untouched)
+            .min(STRETCHES - 1 - stretch);
+        self.ready
+            .fetch_or(((1 << ahead) - 1) << stretch << 1, Ordering::Relaxed);
+        let start = stretch as usize * STRETCH;
         let words = &self.words.get()?.all;
-        arena.populate(words.get(start..start + (1 + ready) * STRETCH)?);
+        arena.populate(words.get(start..start + (1 + ahead as usize) * STRETCH)?);
         Some(())
     }
 
     fn for_each_entry(&self, class: Class, visit: &mut impl FnMut(Entry)) {
         let words = self.words.get().map_or(&[][..], |words| &words.all);
-        for (mark, words) in self.marks.iter().zip(words.chunks(STRETCH)) {
-            if mark.load(Ordering::Relaxed) != WRITTEN {
+        let written = self.written();
+        for (stretch, words) in words.chunks(STRETCH).enumerate() {
+            if written >> stretch & 1 == 0 {
                 continue;
             }
             if class.has_size_word() {
@@ -343,9 +350,4 @@ impl Leaf {
             }
         }
     }
-}
-
-/// Notes that a stretch has memory, unless another thread has written there meanwhile.
-fn make_ready(mark: &AtomicU8) {
-    let _ = mark.compare_exchange(UNTOUCHED, READY, Ordering::Relaxed, Ordering::Relaxed);
 }

@@ -129,19 +129,10 @@ pub(super) struct Tables<'a> {
 }
 
 impl Memo {
-    /// The stack of `start` and its callers, of which the `most` most recent count. `None` if a
-    /// step is not plain, or there is no room for a new stack.
+    /// The stack of `start` and its callers, of which the `most` most recent count, if all that was
+    /// read on a way from there is unchanged.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn stack(&mut self, tables: Tables, start: Caller, most: usize) -> Option<StackId> {
-        match self.recall(start, most) {
-            Some(stack) => Some(stack),
-            None => self.walk(tables, start, most),
-        }
-    }
-
-    /// The stack, if all that was read on a way from here is unchanged.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recall(&self, start: Caller, most: usize) -> Option<StackId> {
+    pub(crate) fn recall(&self, start: Caller, most: usize) -> Option<StackId> {
         for branch in self.branches.ways.get(hash_of(start))? {
             if let Some(stack) = self.recall_branch(branch, start, most) {
                 return Some(stack);
@@ -209,15 +200,17 @@ impl Branches {
 
 /// Compares from the most recent word, the last one, on.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn all_unchanged(mut words: &[Word]) -> bool {
+fn all_unchanged(words: &[Word]) -> bool {
     // Four at a time, one after the other: none is read before the one in front has been compared.
-    while let [older @ .., d, c, b, a] = words {
+    let fours = words.rchunks_exact(4);
+    let oldest = fours.remainder();
+    for four in fours {
+        let [d, c, b, a] = four else { return false };
         if !a.is_unchanged() || !b.is_unchanged() || !c.is_unchanged() || !d.is_unchanged() {
             return false;
         }
-        words = older;
     }
-    words.iter().rev().all(Word::is_unchanged)
+    oldest.iter().rev().all(Word::is_unchanged)
 }
 
 impl Word {

@@ -63,10 +63,10 @@ impl Unwinder {
         self.portable.prepare(arena);
     }
 
-    /// The stack of `caller`, of whose frames the `most` most recent count: if there are more, the
-    /// others are not to be looked at. `None` if it must be captured, or there is no room for it.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn recall(
+    /// The stack of `caller`, which the thread will then remember, of whose frames the `most` most
+    /// recent count: if there are more, the others are not to be looked at. `None` if it must be
+    /// captured, or there is no room for it.
+    pub(crate) fn remember(
         &self,
         arena: &Arena,
         stacks: &Stacks,
@@ -74,15 +74,12 @@ impl Unwinder {
         caller: Caller,
         most: usize,
     ) -> Option<StackId> {
-        if most > memo::MOST {
-            return None;
-        }
         let tables = memo::Tables {
             arena,
             unwinder: self,
             stacks,
         };
-        memo.stack(tables, caller, most)
+        memo.walk(tables, caller, most)
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack from `caller` on, those

@@ -26,8 +26,10 @@ fn prepare() {
 
 /// What a thread remembers, asked as the tracker does: the first `limit` frames of it.
 fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
-    let stack =
-        MEMO.with_borrow_mut(|memo| UNWINDER.recall(&ARENA, &STACKS, memo, caller, limit))?;
+    let stack = MEMO.with_borrow_mut(|memo| match memo.recall(caller, limit) {
+        Some(stack) => Some(stack),
+        None => UNWINDER.remember(&ARENA, &STACKS, memo, caller, limit),
+    })?;
     let mut frames = Vec::new();
     STACKS.read(stack, |address| frames.push(address));
     frames.truncate(limit);

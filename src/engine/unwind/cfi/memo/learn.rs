@@ -1,6 +1,6 @@
 //! The walk that remembers what it reads.
 
-use super::{BEYOND, BRANCH_FRAMES, Frame, Memo, TRUNK, Tables, Walked, Word};
+use super::{BEYOND, BRANCH_FRAMES, Frame, MOST, Memo, TRUNK, Tables, Walked, Word};
 use crate::engine::stacks::{Path, StackId};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Kind;
@@ -16,9 +16,17 @@ enum End {
 }
 
 impl Memo {
-    /// Walks to the trunk, or all the way.
-    #[inline(never)]
-    pub(super) fn walk(&mut self, tables: Tables, start: Caller, most: usize) -> Option<StackId> {
+    /// Walks from `start` to the trunk, or all the way. `None` if `most` frames are more than can be
+    /// remembered, a step is not plain, or there is no room for a new stack.
+    pub(in super::super) fn walk(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        most: usize,
+    ) -> Option<StackId> {
+        if most > MOST {
+            return None;
+        }
         let (count, end) = self.follow(tables, start, most)?;
         let base = match end {
             End::Trunk(at) => at + 1,
