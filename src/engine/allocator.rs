@@ -242,6 +242,20 @@ unsafe fn record_resize<A: GlobalAlloc>(
 }
 
 impl<A: GlobalAlloc> TraceAlloc<A> {
+    /// True if neither the old nor the new size of a block is a matter for the tracer.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn resize_passes_at_once(
+        &self,
+        session: Session,
+        block: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> bool {
+        session.is_sampled()
+            && self.tracker.knows_nothing_of(block.addr(), layout.size())
+            && self.tracker.passes_at_once(session, new_size)
+    }
+
     /// In a session that samples most blocks have no record.
     ///
     /// # Safety
@@ -281,6 +295,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
+            Some(session) if self.tracker.passes_at_once(session, layout.size()) => unsafe {
+                self.inner.alloc(layout)
+            },
+            // SAFETY: passed on from the caller.
             Some(session) => unsafe { enter_alloc(self, session, layout.size(), layout.align()) },
         }
     }
@@ -290,6 +308,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.tracker.passes_at_once(session, layout.size()) => unsafe {
+                self.inner.alloc_zeroed(layout)
+            },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe {
                 enter_alloc_zeroed(self, session, layout.size(), layout.align())
@@ -302,6 +324,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
         match self.session() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.resize_passes_at_once(session, block, layout, new_size) => unsafe {
+                self.inner.realloc(block, layout, new_size)
+            },
             Some(session) => {
                 let resize = Resize { layout, new_size };
                 let resize = std::ptr::from_ref(&resize).expose_provenance();

@@ -101,9 +101,25 @@ impl Drop for Guard {
     }
 }
 
+/// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread
+/// can tell by a subtraction. If not, [`passes_by`] has the answer.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn passes_at_once(key: u64, size: usize) -> bool {
+    let passes = LOCAL.try_with(|local| {
+        if local.sampled.get() != key {
+            return false;
+        }
+        let mut sampler = local.sampler.get();
+        let passes = sampler.skip_within(size as u64);
+        local.sampler.set(sampler);
+        passes
+    });
+    passes.unwrap_or(false)
+}
+
 /// True if an allocation of `size` bytes is not to be recorded in the session `key`, which samples
 /// every `period` bytes.
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline(never)]
 pub(crate) fn passes_by(
     key: u64,
     size: usize,

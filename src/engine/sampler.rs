@@ -37,20 +37,26 @@ impl Sampler {
         sampler
     }
 
-    /// Passes an allocation of `size` bytes. True if it is not to be recorded, as one of no bytes
-    /// never is. One subtraction and one branch, if so.
+    /// Passes an allocation of `size` bytes if there is no point in it, as in one of no bytes. False
+    /// if there is: then nothing has changed. One subtraction and one branch.
     #[inline]
-    pub(crate) fn skip(&mut self, size: u64) -> bool {
+    pub(crate) fn skip_within(&mut self, size: u64) -> bool {
         match self.clear.checked_sub(size) {
             Some(clear) => {
                 self.clear = clear;
                 true
             }
-            None => {
-                self.clear = self.gap();
-                false
-            }
+            None => false,
         }
+    }
+
+    /// Passes an allocation of `size` bytes. True if it is not to be recorded.
+    pub(crate) fn skip(&mut self, size: u64) -> bool {
+        let skipped = self.skip_within(size);
+        if !skipped {
+            self.clear = self.gap();
+        }
+        skipped
     }
 
     /// The whole bytes from here to the next point: an exponential variate, rounded down. For an

@@ -169,14 +169,28 @@ impl Tracker {
     /// does not sample.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn passes_by(&self, session: Session, size: usize) -> bool {
+        session.is_sampled()
+            && guard::passes_by(self.sampling_key(session), size, || {
+                self.sample_every(session)
+            })
+    }
+
+    /// True if that is so and costs no more than a subtraction to tell.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn passes_at_once(&self, session: Session, size: usize) -> bool {
+        session.is_sampled() && guard::passes_at_once(self.sampling_key(session), size)
+    }
+
+    /// Which session a thread's points belong to. Never 0.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sampling_key(&self, session: Session) -> u64 {
         // Tests have several trackers, whose sessions have the same numbers.
         let tracker = if cfg!(test) {
             ptr::from_ref(self).addr() as u64
         } else {
             0
         };
-        let key = session.epoch().0 ^ tracker.rotate_left(16);
-        session.is_sampled() && guard::passes_by(key, size, || self.sample_every(session))
+        session.epoch().0 ^ tracker.rotate_left(16)
     }
 
     /// True if there is no record of the block at `address`.

@@ -183,9 +183,15 @@ impl Live {
     /// True if there is an entry for a block of `size` bytes at `address`, of any session.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_noted(&self, address: usize, size: usize) -> bool {
-        self.shadow
-            .find(self.class(size as u64), address as u64)
-            .is_some()
+        match self.class(size as u64) {
+            Class::Small => self.shadow.find(Class::Small, address as u64).is_some(),
+            class => self.is_noted_in(class, address as u64),
+        }
+    }
+
+    #[inline(never)]
+    fn is_noted_in(&self, class: Class, address: u64) -> bool {
+        self.shadow.find(class, address).is_some()
     }
 
     /// Marks the block at `address`, which this thread owns, as moving.

@@ -73,15 +73,20 @@ struct Branch {
     frames: u8,
     /// How many words count.
     len: u8,
-    /// The frame of the trunk that it leads to: how many are older, where on the stack, which stack
+    /// The frame of the trunk that it leads to: how many are older, how far up the stack, which stack
     /// it is, and the frame register there.
     joint_at: u16,
+    joint_above: u32,
     joint: StackId,
-    joint_sp: usize,
     joint_fp: usize,
+    /// The trunk that was found to have that frame, and which of its words count.
+    joined: Version,
+    trunk_words: (u16, u16),
     /// The words on the way, the most recent last.
     words: [Word; BRANCH_WORDS],
 }
+
+const _: () = assert!(size_of::<Branch>() == 256);
 
 /// The ways from many places.
 struct Branches {
@@ -101,18 +106,35 @@ struct Walked {
     fp_word: Word,
 }
 
+/// Tells a trunk, and how many frames of a stack count, from others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+struct Version(u64);
+
+impl Version {
+    /// That of no trunk: a stack has frames that count.
+    const NONE: Self = Self(0);
+}
+
+/// The last stack that was walked.
+struct Trunk {
+    /// Oldest first; `len` of them.
+    frames: [Frame; TRUNK],
+    len: usize,
+    /// How often it has become another one.
+    changes: u64,
+    /// Where the last walk met it.
+    met: usize,
+    /// The first frame is not the oldest of its stack.
+    truncated: bool,
+    /// Of all frames, those of the oldest first.
+    words: [Word; 2 * TRUNK],
+}
+
 /// One thread's memory.
 pub(crate) struct Memo {
     branches: Branches,
-    /// Oldest first; `len` of them.
-    trunk: [Frame; TRUNK],
-    len: usize,
-    /// Where the last walk met the trunk.
-    met: usize,
-    /// The trunk's first frame is not the oldest of its stack.
-    truncated: bool,
-    /// Of all frames of the trunk, those of the oldest first.
-    words: [Word; 2 * TRUNK],
+    trunk: Trunk,
     walked: [Walked; MOST + BEYOND],
 }
 
@@ -132,27 +154,51 @@ impl Memo {
     /// The stack of `start` and its callers, of which the `most` most recent count, if all that was
     /// read on a way from there is unchanged.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn recall(&self, start: Caller, most: usize) -> Option<StackId> {
-        for branch in self.branches.ways.get(hash_of(start))? {
-            if let Some(stack) = self.recall_branch(branch, start, most) {
-                return Some(stack);
+    pub(crate) fn recall(&mut self, start: Caller, most: usize) -> Option<StackId> {
+        for branch in self.branches.ways.get_mut(hash_of(start))? {
+            if branch.is_unchanged(start) && self.trunk.bears(branch, most) {
+                return Some(branch.stack);
             }
         }
         None
     }
+}
+
+impl Branch {
+    /// True if a walk from `start` would still come to the joint.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn is_unchanged(&self, start: Caller) -> bool {
+        let words = self.words.get(..self.len as usize);
+        self.start.sp == start.sp
+            && self.start.pc == start.pc
+            && (!self.needs_fp || self.start.fp == start.fp)
+            && words.is_some_and(all_unchanged)
+    }
+}
+
+impl Trunk {
+    /// True if a walk that has come to the joint of `branch` would go on along the trunk.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn bears(&self, branch: &mut Branch, most: usize) -> bool {
+        if branch.joined != self.version(most) && self.join(branch, most).is_none() {
+            return false;
+        }
+        let (from, to) = branch.trunk_words;
+        let words = self.words.get(from as usize..to as usize);
+        words.is_some_and(all_unchanged)
+    }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recall_branch(&self, branch: &Branch, start: Caller, most: usize) -> Option<StackId> {
-        if branch.start.sp != start.sp
-            || branch.start.pc != start.pc
-            || (branch.needs_fp && branch.start.fp != start.fp)
-            || !all_unchanged(branch.words.get(..branch.len as usize)?)
-        {
-            return None;
-        }
+    fn version(&self, most: usize) -> Version {
+        Version(self.changes << 16 | most as u64)
+    }
+
+    /// Finds the joint of `branch`. `None` if that frame is not part of the trunk any more.
+    #[inline(never)]
+    fn join(&self, branch: &mut Branch, most: usize) -> Option<()> {
         let at = branch.joint_at as usize;
-        let joint = self.trunk.get(..self.len)?.get(at)?;
-        if joint.caller.sp != branch.joint_sp
+        let joint = self.frames.get(..self.len)?.get(at)?;
+        if joint.caller.sp.wrapping_sub(branch.start.sp) != branch.joint_above as usize
             || joint.path.stack != branch.joint
             || (joint.needs_fp && joint.caller.fp != branch.joint_fp)
         {
@@ -160,21 +206,83 @@ impl Memo {
         }
         let known = at + 1 + branch.frames as usize;
         let (from, to) = self.words_that_count(at, known, most)?;
-        all_unchanged(self.words.get(from..to)?).then_some(branch.stack)
+        branch.trunk_words = (from as u16, to as u16);
+        branch.joined = self.version(most);
+        Some(())
     }
 
     /// Of a stack of `known` frames, that from frame `at` of the trunk on are the trunk's: the words
     /// that tell that `most` of them are as they were, and that there are more if there are. `None`
     /// if the trunk does not know enough of them.
-    #[cfg_attr(not(debug_assertions), inline(always))]
     fn words_that_count(&self, at: usize, known: usize, most: usize) -> Option<(usize, usize)> {
-        let to = self.trunk.get(at)?.words as usize;
+        let to = self.frames.get(at)?.words as usize;
         if known > most {
             // The words of older frames than those need not be compared.
-            let from = self.trunk.get(known - most - 1)?.words as usize;
+            let from = self.frames.get(known - most - 1)?.words as usize;
             return Some((from.min(to), to));
         }
         (!self.truncated).then_some((0, to))
+    }
+
+    /// How many frames have their stack pointer at `sp` or beyond.
+    fn not_below(&self, sp: usize) -> usize {
+        let sp_of = |at: usize| self.frames.get(at).map_or(0, |frame| frame.caller.sp);
+        let mut count = self.met.min(self.len);
+        while count < self.len && sp_of(count) >= sp {
+            count += 1;
+        }
+        while count > 0 && sp_of(count - 1) < sp {
+            count -= 1;
+        }
+        count
+    }
+
+    /// Compares what was read from frame `at` on, of a stack of `known` frames. `None` if nothing
+    /// has changed that counts, else how many frames are older than the most recent one that has a
+    /// changed word.
+    fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
+        let Some((from, to)) = self.words_that_count(at, known, most) else {
+            return Some(0);
+        };
+        let words = self.words.get(from..to).unwrap_or_default();
+        if all_unchanged(words) {
+            return None;
+        }
+        let changed = from + words.iter().rposition(|word| !word.is_unchanged())?;
+        let frames = self.frames.get(..=at).unwrap_or_default();
+        Some(frames.partition_point(|frame| frame.words as usize <= changed))
+    }
+
+    /// Cuts off all but the `len` oldest frames.
+    fn cut(&mut self, len: usize) {
+        self.len = len;
+        self.changes += 1;
+    }
+
+    /// Adds a frame, and the words that were read to get from it to its caller.
+    fn grow(
+        &mut self,
+        caller: Caller,
+        path: Path,
+        words: [Option<Word>; 2],
+        needs_fp: bool,
+    ) -> Option<()> {
+        let mut end = match self.len.checked_sub(1) {
+            Some(last) => self.frames.get(last)?.words as usize,
+            None => 0,
+        };
+        for word in words.into_iter().flatten() {
+            *self.words.get_mut(end)? = word;
+            end += 1;
+        }
+        *self.frames.get_mut(self.len)? = Frame {
+            caller,
+            path,
+            words: end as u32,
+            needs_fp,
+        };
+        self.len += 1;
+        Some(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The walk that remembers what it reads.
 
-use super::{BEYOND, BRANCH_FRAMES, Frame, MOST, Memo, TRUNK, Tables, Walked, Word};
+use super::{BEYOND, BRANCH_FRAMES, Branch, MOST, Memo, TRUNK, Tables, Version, Walked, Word};
 use crate::engine::stacks::{Path, StackId};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Kind;
@@ -33,11 +33,11 @@ impl Memo {
             End::Root(_) => 0,
         };
         if base + count > TRUNK {
-            self.len = 0;
+            self.trunk.cut(0);
             return self.walk(tables, start, most);
         }
         if let End::Trunk(at) = end {
-            self.met = at;
+            self.trunk.met = at;
             if count <= BRANCH_FRAMES
                 && let Some(stack) = self.branch_off(tables, start, count, at)
             {
@@ -56,15 +56,15 @@ impl Memo {
         let mut count = 0;
         // Frames of the trunk that can still be met: those further out than the walk has got, and
         // than the last one that has changed.
-        let mut candidates = self.not_below(frame.sp);
+        let mut candidates = self.trunk.not_below(frame.sp);
         loop {
-            while candidates > 0 && self.trunk.get(candidates - 1)?.caller.sp < frame.sp {
+            while candidates > 0 && self.trunk.frames.get(candidates - 1)?.caller.sp < frame.sp {
                 candidates -= 1;
             }
             if let Some(at) = candidates.checked_sub(1)
-                && self.trunk.get(at)?.is_at(frame)
+                && self.trunk.frames.get(at)?.is_at(frame)
             {
-                match self.first_change(at, at + 1 + count, most) {
+                match self.trunk.first_change(at, at + 1 + count, most) {
                     None => return Some((count, End::Trunk(at))),
                     Some(changed) => candidates = changed,
                 }
@@ -115,34 +115,8 @@ impl Memo {
         }
     }
 
-    /// How many frames of the trunk have their stack pointer at `sp` or beyond.
-    fn not_below(&self, sp: usize) -> usize {
-        let sp_of = |at: usize| self.trunk.get(at).map_or(0, |frame| frame.caller.sp);
-        let mut count = self.met.min(self.len);
-        while count < self.len && sp_of(count) >= sp {
-            count += 1;
-        }
-        while count > 0 && sp_of(count - 1) < sp {
-            count -= 1;
-        }
-        count
-    }
-
-    /// Compares what was read from frame `at` of the trunk on, of a stack of `known` frames. `None`
-    /// if nothing has changed that counts, else how many frames are older than the most recent one
-    /// that has a changed word.
-    fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
-        let Some((from, to)) = self.words_that_count(at, known, most) else {
-            return Some(0);
-        };
-        let words = self.words.get(from..to).unwrap_or_default();
-        let changed = from + words.iter().rposition(|word| !word.is_unchanged())?;
-        let frames = self.trunk.get(..=at).unwrap_or_default();
-        Some(frames.partition_point(|frame| frame.words as usize <= changed))
-    }
-
-    /// Remembers the frames just walked as a branch at frame `at` of the trunk. `None` if they read
-    /// too many words for that; `Some(None)` if there is no room for the stack.
+    /// Remembers the frames just walked as a branch at frame `at` of the trunk. `None` if they take
+    /// too many words for that or are too large; `Some(None)` if there is no room for the stack.
     fn branch_off(
         &mut self,
         tables: Tables,
@@ -150,11 +124,12 @@ impl Memo {
         count: usize,
         at: usize,
     ) -> Option<Option<StackId>> {
-        let joint = *self.trunk.get(at)?;
+        let joint = *self.trunk.frames.get(at)?;
         let joint_fp = match count.checked_sub(1) {
             Some(last) => self.walked.get(last)?.fp_beyond(),
             None => start.fp,
         };
+        let joint_above = joint.caller.sp.checked_sub(start.sp)?.try_into().ok()?;
         let branch = self.branches.replace(start)?;
         let mut needs_fp = joint.needs_fp;
         let mut len = 0;
@@ -177,15 +152,19 @@ impl Memo {
         else {
             return Some(None);
         };
-        branch.start = start;
-        branch.needs_fp = needs_fp;
-        branch.frames = count as u8;
-        branch.len = len as u8;
-        branch.stack = stack;
-        branch.joint = joint.path.stack;
-        branch.joint_sp = joint.caller.sp;
-        branch.joint_fp = joint_fp;
-        branch.joint_at = at as u16;
+        *branch = Branch {
+            start,
+            stack,
+            needs_fp,
+            frames: count as u8,
+            len: len as u8,
+            joint_at: at as u16,
+            joint: joint.path.stack,
+            joint_above,
+            joint_fp,
+            joined: Version::NONE,
+            ..*branch
+        };
         Some(Some(stack))
     }
 
@@ -198,51 +177,40 @@ impl Memo {
         count: usize,
         end: End,
     ) -> Option<StackId> {
-        let (mut path, mut needs_fp, mut words) = match end {
+        let trunk = &mut self.trunk;
+        let (mut path, mut needs_fp, base) = match end {
             End::Trunk(at) => {
-                let joint = self.trunk.get(at)?;
-                (joint.path, joint.needs_fp, joint.words as usize)
+                let joint = trunk.frames.get(at)?;
+                (joint.path, joint.needs_fp, at + 1)
             }
             End::Root(root) => {
-                self.truncated = root == Path::TRUNCATED;
+                trunk.truncated = root == Path::TRUNCATED;
                 (root, false, 0)
             }
         };
-        self.len = match end {
-            End::Trunk(at) => at + 1,
-            End::Root(_) => 0,
-        };
+        trunk.cut(base);
         prefetch(self.walked.get(..count)?, tables, path);
         for walked in self.walked.get(..count)?.iter().rev() {
             path = tables.stacks.then(tables.arena, path, walked.caller.pc)?;
-            if let Some(word) = walked.fp_word(needs_fp) {
-                *self.words.get_mut(words)? = word;
-                words += 1;
-            }
-            if let Some(word) = walked.return_word() {
-                *self.words.get_mut(words)? = word;
-                words += 1;
-            }
+            let words = [walked.fp_word(needs_fp), walked.return_word()];
             needs_fp = walked.needs_fp(needs_fp);
-            *self.trunk.get_mut(self.len)? = Frame {
-                caller: walked.caller,
-                path,
-                words: words as u32,
-                needs_fp,
-            };
-            self.len += 1;
+            trunk.grow(walked.caller, path, words, needs_fp)?;
         }
-        self.met = self.len;
+        trunk.met = trunk.len;
         let branch = self.branches.replace(start)?;
-        branch.start = start;
-        branch.needs_fp = needs_fp;
-        branch.frames = 0;
-        branch.len = 0;
-        branch.stack = path.stack;
-        branch.joint = path.stack;
-        branch.joint_sp = start.sp;
-        branch.joint_fp = start.fp;
-        branch.joint_at = self.len.checked_sub(1)? as u16;
+        *branch = Branch {
+            start,
+            stack: path.stack,
+            needs_fp,
+            frames: 0,
+            len: 0,
+            joint_at: trunk.len.checked_sub(1)? as u16,
+            joint: path.stack,
+            joint_above: 0,
+            joint_fp: start.fp,
+            joined: Version::NONE,
+            ..*branch
+        };
         Some(path.stack)
     }
 }
