@@ -284,6 +284,30 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         // SAFETY: passed on from the caller.
         unsafe { self.inner.dealloc(block, layout) }
     }
+
+    /// The same for the system's allocator, which never comes back to this one: so the thread need
+    /// not be inside the tracer while it works. There is no call on the way of most blocks, and the
+    /// allocator is jumped to.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn traced_system_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        let forgotten = match Guard::enter() {
+            Some(mut guard) => {
+                self.tracker
+                    .forget_at_once(session, &mut guard, block.addr(), layout.size())
+            }
+            None => false,
+        };
+        if forgotten {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.dealloc(block, layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { self.traced_dealloc(session, block, layout) }
+        }
+    }
 }
 
 // SAFETY: every call is answered by exactly one call of the inner allocator with the same
@@ -345,6 +369,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             Some(session) if session.is_sampled() => unsafe {
                 self.sampled_dealloc(session, block, layout)
+            },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.is_system => unsafe {
+                self.traced_system_dealloc(session, block, layout)
             },
             // SAFETY: passed on from the caller.
             Some(session) => unsafe { self.traced_dealloc(session, block, layout) },

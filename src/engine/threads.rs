@@ -50,6 +50,16 @@ impl Threads {
         }
     }
 
+    /// The running thread's place, if it has asked for it before.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn known<'a>(&self, guard: &'a mut Guard) -> Option<Mine<'a>> {
+        let thread = guard.place(ptr::from_ref(self).addr())?;
+        Some(Mine {
+            thread,
+            guard: PhantomData,
+        })
+    }
+
     /// The running thread's place. `None` without memory for it, or on systems where it is not
     /// known whether a thread is still there.
     #[cfg_attr(not(debug_assertions), inline(always))]

@@ -347,6 +347,30 @@ impl Tracker {
         }
     }
 
+    /// The same for a block of the size that most have, in a session that does not sample. False if
+    /// nothing was done, because it takes more than to clear a word and to subtract.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn forget_at_once(
+        &self,
+        session: Session,
+        guard: &mut Guard,
+        address: usize,
+        size: usize,
+    ) -> bool {
+        let Some(mine) = self.threads.known(guard) else {
+            return false;
+        };
+        let Some(block) = self.live.small(address, size, session.epoch()) else {
+            return false;
+        };
+        let forgotten =
+            !session.is_sampled() && mine.thread.ledger.change_within(session, block.size(), 0);
+        if forgotten {
+            block.forget();
+        }
+        forgotten
+    }
+
     /// Marks the block at `address` before `realloc` may move it. `None` if it has no record.
     pub(crate) fn begin_move(
         &self,

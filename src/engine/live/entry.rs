@@ -97,6 +97,12 @@ impl Word {
         self.0 >> PLACE_SHIFT & ((1 << class.window_bits()) - 1)
     }
 
+    /// The size in the word itself, of an entry of one word.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn small_size(self) -> u64 {
+        self.0 >> SIZE_SHIFT
+    }
+
     /// True if this is the entry of the block that starts at `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_at(self, class: Class, address: u64) -> bool {
@@ -125,7 +131,7 @@ impl Entry {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn size(self, word: Word) -> Option<u64> {
         let Some(size) = self.size else {
-            return Some(word.0 >> SIZE_SHIFT);
+            return Some(word.small_size());
         };
         let bytes = size.load(Ordering::Acquire);
         (self.word.load(Ordering::Relaxed) == word.0).then_some(bytes)

@@ -59,6 +59,25 @@ pub(crate) struct Moving {
     pub(crate) record: Record,
 }
 
+/// A small block with a record, which this thread owns.
+pub(crate) struct Small {
+    entry: Entry,
+    word: Word,
+}
+
+impl Small {
+    /// The size on record, in bytes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn size(&self) -> u64 {
+        self.word.small_size()
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn forget(self) {
+        self.entry.clear();
+    }
+}
+
 /// The record could not be made: no memory for the table, or an address beyond the 48 bits that the
 /// tables cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +180,17 @@ impl Live {
             Class::Small => self.take_as(Class::Small, address as u64, epoch),
             class => self.take_other(class, address as u64, epoch),
         }
+    }
+
+    /// The block at `address`, which this thread owns and was asked for with `size` bytes, if it is a
+    /// small one of session `epoch`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn small(&self, address: usize, size: usize, epoch: Epoch) -> Option<Small> {
+        if self.class(size as u64) != Class::Small {
+            return None;
+        }
+        let (entry, word) = self.shadow.find(Class::Small, address as u64)?;
+        (word.tag() == Tag::of(epoch)).then_some(Small { entry, word })
     }
 
     #[inline(never)]
