@@ -10,6 +10,7 @@ mod external;
 mod object;
 pub mod report;
 mod sampling;
+mod sections;
 mod snapshot;
 mod symbols;
 

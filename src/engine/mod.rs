@@ -33,6 +33,9 @@ mod buffers;
 mod check;
 mod counters;
 mod errno;
+#[cfg(all(unix, not(miri)))]
+#[expect(unsafe_code, reason = "registers functions with the C library")]
+mod fork;
 mod guard;
 mod ledger;
 mod live;

@@ -17,6 +17,8 @@ use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
+#[cfg(all(unix, not(miri)))]
+use super::threads::Owner;
 use super::threads::{Mine, Threads};
 use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 use crate::sampling::Sampling;
@@ -111,6 +113,8 @@ impl Tracker {
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NoMemory)?;
         self.unwinder.prepare(&self.arena);
+        #[cfg(all(unix, not(miri)))]
+        super::fork::prepare();
         if let Some(bytes) = settings.sample_every {
             self.sample_every.store(bytes.get(), Ordering::Relaxed);
         }
@@ -134,6 +138,15 @@ impl Tracker {
     /// Forgets what was recorded and goes on.
     pub(crate) fn clear(&self) {
         self.sweep_if_due(self.switch.clear());
+    }
+
+    /// In the child of a fork: gives back what threads had that are not there. `before`: who this
+    /// thread was in the parent.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn forked(&self, before: Option<Owner>) {
+        self.threads.forked(before);
+        self.buffers.forked();
+        self.unwinder.forked();
     }
 
     /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped

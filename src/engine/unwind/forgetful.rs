@@ -10,7 +10,17 @@ pub(crate) struct Memo;
 // SAFETY: there is nothing that could be invalid.
 unsafe impl Zeroed for Memo {}
 
+impl Memo {
+    /// There is nothing to forget.
+    #[cfg_attr(miri, expect(dead_code, reason = "no thread has a place"))]
+    pub(crate) fn forget(&mut self) {}
+}
+
 impl Unwinder {
+    /// Threads have nothing of this one's.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn forked(&self) {}
+
     /// Every stack must be captured.
     pub(crate) fn recall(
         &self,

@@ -129,6 +129,16 @@ pub(super) struct Tables<'a> {
 }
 
 impl Memo {
+    /// Empties it, whatever state it is in: its thread may have been in the middle of a change.
+    #[cold]
+    pub(crate) fn forget(&mut self) {
+        self.len = 0;
+        self.met = 0;
+        for branch in self.branches.ways.as_flattened_mut() {
+            branch.start.sp = 0;
+        }
+    }
+
     /// The stack of `start` and its callers, of which the `most` most recent count. `None` if a
     /// step is not plain, or there is no room for a new stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
