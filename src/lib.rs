@@ -36,4 +36,10 @@ pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Tr
 // The questions that a snapshot answers.
 pub use snapshot::{Filter, GroupBy, Size, SizeDiff, Statistic, StatisticDiff};
 
+#[cfg(tracemalloc_failpoints)]
+#[doc(hidden)]
+pub mod failpoints {
+    pub use crate::engine::{mappings, refuse_mappings};
+}
+
 pub use error::{Error, ErrorKind};

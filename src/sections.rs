@@ -172,7 +172,9 @@ mod at_fork {
 
     extern "C" fn in_child() {
         if open() {
-            SECTIONS.iter().for_each(|section| section.look_after_fork());
+            SECTIONS
+                .iter()
+                .for_each(|section| section.look_after_fork());
         }
     }
 }

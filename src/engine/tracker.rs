@@ -491,6 +491,11 @@ impl Tracker {
         }
     }
 
+    #[cfg(any(test, tracemalloc_failpoints))]
+    pub(crate) fn refusals(&self) -> &super::failpoints::Refusals {
+        self.arena.refusals()
+    }
+
     /// Bytes of physical memory that the tables take.
     pub(crate) fn own_memory(&self) -> usize {
         self.arena.resident()

@@ -177,13 +177,17 @@ impl Live {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_as(&self, class: Class, address: u64, epoch: Epoch) -> Option<Record> {
         let (entry, word) = self.shadow.find(class, address)?;
+        if !word.is_settled_in(Tag::of(epoch)) {
+            // What is moving belongs to the thread that moves it: it has freed the address, and this
+            // thread was then given it without a record.
+            if !word.is_moving() {
+                entry.clear();
+            }
+            return None;
+        }
         let record = entry.record(word);
         entry.clear();
-        if word.tag() == Tag::of(epoch) {
-            record
-        } else {
-            None
-        }
+        record
     }
 
     /// True if there is an entry for a block of `size` bytes at `address`, of any session.
@@ -198,6 +202,9 @@ impl Live {
     pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
         let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
+        if word.is_moving() {
+            return None;
+        }
         if word.tag() != Tag::of(epoch) {
             entry.clear();
             return None;
