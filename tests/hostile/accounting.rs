@@ -213,9 +213,9 @@ fn blocks_of_every_alignment_are_recorded() {
     // SAFETY: the layout has a size.
     let refused = unsafe { std::alloc::alloc(layout) };
     assert!(refused.is_null());
-    for (block, layout) in blocks {
+    for (block, layout) in &blocks {
         // SAFETY: a block of this layout, given above.
-        unsafe { std::alloc::dealloc(block, layout) };
+        unsafe { std::alloc::dealloc(*block, *layout) };
     }
     assert_eq!(current(), before);
 }

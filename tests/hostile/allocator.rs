@@ -36,6 +36,8 @@ static PROTECT: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IN_SCRIPT: Cell<bool> = const { Cell::new(false) };
+    /// The thread is inside the pool or another allocator.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
     /// This thread's next `dealloc` is swallowed: the block was given back already.
     static SWALLOW: Cell<bool> = const { Cell::new(false) };
 }
@@ -110,7 +112,20 @@ fn outer(layout: Layout) -> Option<(Layout, usize)> {
     ))
 }
 
+/// The innermost allocator is at work on this thread. Whoever comes between any two steps of it that
+/// belong together, and does the same, keeps it from coming to an end.
+pub(crate) fn is_at_work() -> bool {
+    AT_WORK.get()
+}
+
 fn place(layout: Layout, zeroed: bool) -> *mut u8 {
+    let before = AT_WORK.replace(true);
+    let block = placed(layout, zeroed);
+    AT_WORK.set(before);
+    block
+}
+
+fn placed(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some((outer, front)) = outer(layout) else {
         return ptr::null_mut();
     };
@@ -146,6 +161,15 @@ fn place(layout: Layout, zeroed: bool) -> *mut u8 {
 /// # Safety
 /// `block` was given by [`place`] for this layout.
 unsafe fn give_back(block: *mut u8, layout: Layout) {
+    let before = AT_WORK.replace(true);
+    // SAFETY: passed on from the caller.
+    unsafe { given_back(block, layout) };
+    AT_WORK.set(before);
+}
+
+/// # Safety
+/// As above.
+unsafe fn given_back(block: *mut u8, layout: Layout) {
     let Some((outer, front)) = outer(layout) else {
         return;
     };
