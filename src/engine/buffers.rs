@@ -112,6 +112,39 @@ mod tests {
         assert_eq!(made, 2);
     }
 
+    /// Seen to fail while all that was lent stayed so.
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn what_threads_have_that_are_not_there_is_taken_back() {
+        use std::sync::Barrier;
+
+        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let (lent, over) = (Barrier::new(4), Barrier::new(4));
+        let taken = || {
+            let made = buffers.0.iter().filter_map(OnceRef::get);
+            made.filter(|buffer| buffer.lent.load(Ordering::Relaxed) != 0)
+                .count()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    buffers.lend(&arena, 1, |_| {
+                        lent.wait();
+                        over.wait();
+                    })
+                });
+            }
+            lent.wait();
+            let mine = buffers.lend(&arena, 1, |_| {
+                assert_eq!(taken(), 4);
+                buffers.forked();
+                assert_eq!(taken(), 1, "what this thread has stays its own");
+            });
+            assert_eq!((mine, taken()), (Some(()), 0));
+            over.wait();
+        });
+    }
+
     #[test]
     fn no_memory_is_no_buffer() {
         let (arena, buffers) = (Arena::new(), Buffers::new());

@@ -269,6 +269,33 @@ mod tests {
         assert!(all.len() < 20, "{}", all.len());
     }
 
+    /// Seen to fail while places of the parent's threads stayed theirs in the child.
+    #[test]
+    fn places_of_threads_that_are_not_there_are_taken_over() {
+        let (arena, threads) = (Arena::new(), Threads::new());
+        let mine = place(&threads, &arena);
+        let (claimed, over) = (Barrier::new(4), Barrier::new(4));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    place(&threads, &arena);
+                    claimed.wait();
+                    over.wait();
+                });
+            }
+            claimed.wait();
+            // As in a child of which this is the only thread; here its number stays the same.
+            threads.forked(Owner::me());
+            let torn = || threads.all().filter(|at| at.torn.load(Ordering::Relaxed));
+            assert_eq!(torn().count(), 3);
+            assert_eq!(place(&threads, &arena), mine);
+            let next = scope.spawn(|| place(&threads, &arena)).join();
+            assert!(torn().count() == 2 && next.expect("no panic") != mine);
+            assert_eq!(threads.all().count(), 4);
+            over.wait();
+        });
+    }
+
     #[test]
     fn a_thread_has_a_place_with_each_tracker() {
         let arena = Arena::new();

@@ -23,9 +23,9 @@ pub(crate) enum Plant {
     Nothing,
     /// A block is forgotten only after it was given back.
     ForgetsLate,
-    /// One block in a hundred gets no record.
+    /// One block in fifty gets no record.
     LosesRecords,
-    /// The return of one block in a hundred is not seen.
+    /// The return of one block in fifty is not seen.
     KeepsRecords,
     /// An allocation that fails is counted all the same.
     CountsFailures,
@@ -41,7 +41,7 @@ pub(crate) enum Plant {
     NeedsMemory,
     /// A block is read after it was given back.
     ReadsFreedBlocks,
-    /// A call needs 12 KiB of stack while tracing is on.
+    /// A call needs 16 KiB of stack while tracing is on.
     NeedsStack,
     /// A call asks the system for something unheard of.
     AsksTheSystem,
@@ -123,7 +123,7 @@ impl Drop for Lock {
 
 #[inline(never)]
 fn need_stack() {
-    let room = [1_u8; 12 << 10];
+    let room = [1_u8; 16 << 10];
     black_box(&room);
 }
 
@@ -145,8 +145,8 @@ fn misbehave(plant: Plant) -> bool {
     true
 }
 
-fn one_in_a_hundred() -> bool {
-    TURN.fetch_add(1, Ordering::Relaxed) % 100 == 99
+fn one_in_fifty() -> bool {
+    TURN.fetch_add(1, Ordering::Relaxed) % 50 == 49
 }
 
 // SAFETY: as far as memory goes, every call is answered by the tracer's allocator or by its inner
@@ -162,7 +162,7 @@ unsafe impl GlobalAlloc for Planted {
         if !misbehave(plant) {
             return ptr::null_mut();
         }
-        if INSIDE.get() || plant == Plant::LosesRecords && one_in_a_hundred() {
+        if INSIDE.get() || plant == Plant::LosesRecords && one_in_fifty() {
             // SAFETY: passed on from the caller.
             return unsafe { Scripted.alloc(layout) };
         }
@@ -170,12 +170,16 @@ unsafe impl GlobalAlloc for Planted {
         let block = unsafe { self.0.alloc(layout) };
         if block.is_null() && plant == Plant::CountsFailures {
             // SAFETY: the layout has a size. The block is left behind.
-            unsafe { self.0.alloc(Layout::new::<u64>()) };
+            unsafe { self.0.alloc(Layout::new::<[u8; 77]>()) };
         }
         block
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if Plant::now() == Plant::LosesRecords && one_in_fifty() {
+            // SAFETY: passed on from the caller.
+            return unsafe { Scripted.alloc_zeroed(layout) };
+        }
         // SAFETY: passed on from the caller.
         unsafe { self.0.alloc_zeroed(layout) }
     }
@@ -185,7 +189,7 @@ unsafe impl GlobalAlloc for Planted {
         let _lock = Lock::of(plant);
         let forgotten = match plant {
             Plant::ForgetsLate => true,
-            Plant::KeepsRecords => one_in_a_hundred(),
+            Plant::KeepsRecords => one_in_fifty(),
             _ => false,
         };
         misbehave(plant);

@@ -196,6 +196,8 @@ fn libraries_that_come_and_go_leave_right_books() {
     std::fs::create_dir_all(&folder).unwrap();
     let libraries = ["first", "other"].map(|name| (name, library(&folder, name)));
     tracemalloc::start(25).unwrap();
+    let mut held = Vec::with_capacity(300);
+    churn(1, 300, &mut held);
     let mut places = [0; 2];
     let busy = &AtomicBool::new(true);
     thread::scope(|scope| {
@@ -221,7 +223,7 @@ fn libraries_that_come_and_go_leave_right_books() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(CALLED.load(Ordering::Relaxed), 400);
     assert_eq!(places[0], places[1], "one in the place of the other");
-    audit(&[]);
+    audit(&held);
 }
 
 /// Goes on until the stack has grown to `bytes`. Returns how deep that is.
