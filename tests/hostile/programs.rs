@@ -1,19 +1,19 @@
 //! Programs that do much at a time: code of theirs that the library calls, the loader, deep stacks.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 
 use tracemalloc::report::Text;
 use tracemalloc::{GroupBy, Traceback};
 
-use crate::books::{Block, audit, churn, marked};
+use crate::books::{Block, audit, churn, current, marked};
 use crate::cases;
 use crate::planted::stay_inside;
 
@@ -22,6 +22,8 @@ cases![
     the_loaders_lock_is_nobodys_business fails with LosesRecords,
     libraries_that_come_and_go_leave_right_books fails with LosesRecords,
     a_main_stack_that_grows_is_walked fails with LosesRecords,
+    tracing_may_begin_before_main fails with LosesRecords,
+    allocations_in_the_last_destructors_of_a_thread fails with LosesRecords,
 ];
 
 /// Allocates on another thread and waits for it, then panics.
@@ -273,6 +275,81 @@ fn a_main_stack_that_grows_is_walked() {
         "{}",
         oldest(&traceback)
     );
+    churn(1, 200, &mut held);
+    audit(&held);
+}
+
+static EARLY: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// Called by the loader.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+extern "C" fn before_main() {
+    // SAFETY: no other thread is there.
+    let case = unsafe { libc::getenv(c"TRACEMALLOC_CASE".as_ptr()) };
+    if case.is_null() {
+        return;
+    }
+    // SAFETY: a text that ends in 0.
+    let case = unsafe { CStr::from_ptr(case) };
+    if case.to_bytes().ends_with(b"tracing_may_begin_before_main") {
+        assert_eq!(current(), 0);
+        tracemalloc::start(9).unwrap();
+        EARLY.store(Block::new(77).address, Ordering::SeqCst);
+    }
+}
+
+/// The first thing that this process did.
+fn tracing_may_begin_before_main() {
+    let mut held = Vec::with_capacity(300);
+    assert!(tracemalloc::is_tracing());
+    assert_eq!(tracemalloc::get_traceback_limit(), Some(9));
+    held.push(Block {
+        address: EARLY.load(Ordering::SeqCst),
+        size: 77,
+    });
+    assert!(held[0].is_traced());
+    churn(1, 200, &mut held);
+    audit(&held);
+}
+
+static KEY: AtomicU32 = AtomicU32::new(0);
+static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks to be called again, as long as the system does.
+extern "C" fn last(value: *mut c_void) {
+    let before = current();
+    let mut block = Block::new(77);
+    assert!(block.try_resize(141));
+    assert_eq!(current(), before + 141);
+    block.free();
+    assert_eq!(current(), before);
+    ROUNDS.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: the key is valid.
+    unsafe { libc::pthread_setspecific(KEY.load(Ordering::SeqCst), value) };
+}
+
+fn allocations_in_the_last_destructors_of_a_thread() {
+    const THREADS: usize = 20;
+    let mut key = 0;
+    // SAFETY: the function has this signature.
+    let made = unsafe { libc::pthread_key_create(&raw mut key, Some(last)) };
+    assert_eq!(made, 0);
+    KEY.store(key, Ordering::SeqCst);
+    tracemalloc::start(25).unwrap();
+    let mut held = Vec::with_capacity(THREADS);
+    for n in 0..THREADS {
+        let thread = thread::spawn(move || {
+            // SAFETY: the key is valid.
+            unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) };
+            Block::new(marked(n))
+        });
+        held.push(thread.join().unwrap());
+    }
+    // So often the system asks each thread's.
+    assert_eq!(ROUNDS.load(Ordering::SeqCst), THREADS * 4);
     churn(1, 200, &mut held);
     audit(&held);
 }
