@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::tracker::Tracker;
+
 /// Which of an arena's mappings the system is said to refuse.
 pub(crate) struct Refusals {
     /// Mappings that were asked for.
@@ -35,6 +37,12 @@ impl Refusals {
         let mapping = self.mappings.fetch_add(1, Ordering::SeqCst);
         let beyond = mapping.checked_sub(self.from.load(Ordering::SeqCst));
         beyond.is_some_and(|beyond| beyond < self.count.load(Ordering::SeqCst))
+    }
+}
+
+impl Tracker {
+    pub(crate) fn refusals(&self) -> &Refusals {
+        self.arena.refusals()
     }
 }
 

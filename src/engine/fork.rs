@@ -15,6 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::TRACKER;
 use super::errno::KeepErrno;
 use super::threads::Owner;
+use super::tracker::Tracker;
+
+impl Tracker {
+    /// In the child of a fork: gives back what threads had that are not there. `before`: who this
+    /// thread was in the parent.
+    fn forked(&self, before: Option<Owner>) {
+        self.threads.forked(before);
+        self.buffers.forked();
+        self.unwinder.forked();
+    }
+}
 
 thread_local! {
     /// Who this thread was before the fork that is under way.

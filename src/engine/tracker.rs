@@ -17,8 +17,6 @@ use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
-#[cfg(all(unix, not(miri)))]
-use super::threads::Owner;
 use super::threads::{Mine, Threads};
 use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
 use crate::sampling::Sampling;
@@ -36,12 +34,12 @@ pub(crate) struct Tracker {
     /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
     /// switch: of two starts at the same moment the one that loses may still set it.
     sample_every: AtomicU64,
-    arena: Arena,
+    pub(super) arena: Arena,
     stacks: Stacks,
     live: Live,
-    buffers: Buffers,
-    unwinder: Unwinder,
-    threads: Threads,
+    pub(super) buffers: Buffers,
+    pub(super) unwinder: Unwinder,
+    pub(super) threads: Threads,
     /// What no thread's ledger counts.
     shared: Shared,
     lost: LostCounters,
@@ -138,15 +136,6 @@ impl Tracker {
     /// Forgets what was recorded and goes on.
     pub(crate) fn clear(&self) {
         self.sweep_if_due(self.switch.clear());
-    }
-
-    /// In the child of a fork: gives back what threads had that are not there. `before`: who this
-    /// thread was in the parent.
-    #[cfg(all(unix, not(miri)))]
-    pub(crate) fn forked(&self, before: Option<Owner>) {
-        self.threads.forked(before);
-        self.buffers.forked();
-        self.unwinder.forked();
     }
 
     /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped
@@ -489,11 +478,6 @@ impl Tracker {
             stacks: self.lost.stacks.get(epoch),
             replaced: self.lost.replaced.get(epoch),
         }
-    }
-
-    #[cfg(any(test, tracemalloc_failpoints))]
-    pub(crate) fn refusals(&self) -> &super::failpoints::Refusals {
-        self.arena.refusals()
     }
 
     /// Bytes of physical memory that the tables take.
