@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Session, StackId, Tracker};
+use crate::engine::{Guard, Session, StackId, Tracker};
 use crate::external::External;
+use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
 use crate::symbols::{Symbols, visible};
 
@@ -31,11 +32,11 @@ struct Block {
 
 impl Collector<'_> {
     /// Every live block of `session`.
-    pub(crate) fn snapshot(&self, session: Session) -> Snapshot {
-        let blocks = self.blocks(session);
+    pub(crate) fn snapshot(&self, session: Session, guard: &Guard) -> Result<Snapshot, Busy> {
+        let blocks = self.blocks(session, guard)?;
         let recording = self.recording(session);
         let by_stack = ByStack::new(blocks);
-        let mut tracebacks = Tracebacks::new(self, session, by_stack.stacks());
+        let mut tracebacks = Tracebacks::new(self, session, guard, by_stack.stacks())?;
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
         by_stack.for_each(|stack, blocks| {
@@ -45,18 +46,24 @@ impl Collector<'_> {
             }
         });
         let snapshot = Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
-        match self.tracker.sample_every(session) {
+        Ok(match self.tracker.sample_every(session) {
             Some(bytes) => snapshot.with_sample_every(bytes),
             None => snapshot,
-        }
+        })
     }
 
     /// The traceback of one stack.
-    pub(crate) fn traceback(&self, session: Session, stack: StackId) -> Traceback {
-        Tracebacks::new(self, session, [stack].into_iter()).of(stack)
+    pub(crate) fn traceback(
+        &self,
+        session: Session,
+        guard: &Guard,
+        stack: StackId,
+    ) -> Result<Traceback, Busy> {
+        let mut tracebacks = Tracebacks::new(self, session, guard, [stack].into_iter())?;
+        Ok(tracebacks.of(stack))
     }
 
-    fn blocks(&self, session: Session) -> Vec<Block> {
+    fn blocks(&self, session: Session, guard: &Guard) -> Result<Vec<Block>, Busy> {
         let mut blocks = Vec::new();
         self.tracker.for_each_block(session, |size, stack| {
             blocks.push(Block {
@@ -65,13 +72,13 @@ impl Collector<'_> {
                 size,
             })
         });
-        let external = self.external.regions(session).into_iter();
+        let external = self.external.regions(session, guard)?.into_iter();
         blocks.extend(external.map(|(domain, region)| Block {
             stack: region.stack,
             domain,
             size: region.size,
         }));
-        blocks
+        Ok(blocks)
     }
 
     fn recording(&self, session: Session) -> Recording {
@@ -171,25 +178,27 @@ impl<'a> Tracebacks<'a> {
     fn new(
         collector: &'a Collector<'a>,
         session: Session,
+        guard: &Guard,
         stacks: impl Iterator<Item = StackId>,
-    ) -> Self {
+    ) -> Result<Self, Busy> {
         let mut frames: HashMap<usize, Arc<[Frame]>> = HashMap::new();
         for stack in stacks {
             collector.tracker.read_stack(session, stack, |address| {
                 frames.entry(address).or_default();
             });
         }
+        let _section = NAMES.enter(guard)?;
         let addresses: Vec<usize> = frames.keys().copied().collect();
         collector.symbols.resolve(&addresses);
         for (address, named) in &mut frames {
             *named = collector.symbols.frames(*address);
         }
-        Self {
+        Ok(Self {
             collector,
             session,
             frames,
             stack: Vec::new(),
-        }
+        })
     }
 
     fn of(&mut self, stack: StackId) -> Traceback {

@@ -6,8 +6,9 @@ use crate::collect::Collector;
 use crate::config::Config;
 use crate::engine::{self, Guard, Mark, Session, Settings, TRACKER};
 use crate::error::{Error, ErrorKind};
-use crate::external::{Busy, External, Region};
+use crate::external::{External, Region};
 use crate::object::HeapBlock;
+use crate::sections::{self, Busy};
 use crate::snapshot::{Domain, Snapshot, Traceback};
 use crate::symbols::Symbols;
 
@@ -48,6 +49,7 @@ impl Config {
             runtime_frames: self.runtime_frames(),
             sample_every: self.valid_sample_every()?,
         };
+        sections::prepare();
         let started = TRACKER
             .start(settings, self.memory_limit_bytes())
             .map_err(|_| {
@@ -239,8 +241,8 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
     } else {
         EXTERNAL.get(session, (domain.0, address))?.stack
     };
-    let _guard = Guard::enter()?;
-    Some(collector().traceback(session, stack))
+    let guard = Guard::enter()?;
+    collector().traceback(session, &guard, stack).ok()
 }
 
 /// A copy of every live block, with its call stack named.
@@ -252,7 +254,11 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
 ///
 /// # Errors
 /// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] in a signal handler that
-/// interrupted the tracer.
+/// interrupted the tracer, and in a process that was forked from one while another thread took a
+/// snapshot.
+///
+/// A process that forks while another thread is here waits until the names have been looked up, so
+/// that its child can take snapshots too.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -274,8 +280,8 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
 /// ```
 pub fn take_snapshot() -> Result<Snapshot, Error> {
     let session = session()?;
-    let _guard = Guard::enter().ok_or(Busy)?;
-    Ok(collector().snapshot(session))
+    let guard = Guard::enter().ok_or(Busy)?;
+    Ok(collector().snapshot(session, &guard)?)
 }
 
 /// Records `size` bytes at `address` in one of the program's own domains, with the stack of the
@@ -343,7 +349,8 @@ impl From<Busy> for Error {
     fn from(_: Busy) -> Self {
         Self::new(
             ErrorKind::Busy,
-            "the tracer was interrupted: not possible in this signal handler",
+            "the tracer was interrupted: not possible in this signal handler, or in a process that \
+             was forked from one",
         )
     }
 }

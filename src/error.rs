@@ -19,7 +19,8 @@ pub enum ErrorKind {
     NotTracing,
     /// The domain belongs to the global allocator; the program's own domains start at 1.
     ReservedDomain,
-    /// The thread is inside the tracer already, which happens in a signal handler only.
+    /// The thread is inside the tracer already, which happens in a signal handler only; or another
+    /// one was when this process was forked from such a handler.
     Busy,
     /// The tracer could not get the memory that it needs, or its limit is reached.
     OutOfMemory,

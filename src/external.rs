@@ -3,12 +3,13 @@
 //!
 //! The one table with a lock, since any thread may track and untrack any address. It is not on the
 //! allocation path, and the thread that holds the lock is inside the tracer: its own allocations do
-//! not come back here, and a signal handler that interrupts it is turned away.
+//! not come back here, and a signal handler that interrupts it is turned away. A fork waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Epoch, Guard, Session, StackId, Tracker};
+use crate::sections::{Busy, REGIONS};
 
 /// One tracked region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +17,6 @@ pub(crate) struct Region {
     pub(crate) size: u64,
     pub(crate) stack: StackId,
 }
-
-/// This thread is inside the tracer already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Busy;
 
 /// Tracked regions by (domain, address).
 pub(crate) struct External(Mutex<Table>);
@@ -46,7 +43,8 @@ impl External {
         key: (u32, usize),
         region: Region,
     ) -> Result<(), Busy> {
-        let _guard = Guard::enter().ok_or(Busy)?;
+        let guard = Guard::enter().ok_or(Busy)?;
+        let _section = REGIONS.enter(&guard)?;
         let mut table = self.table(session);
         if let Some(regions) = table.of(session) {
             let old = regions.insert(key, region).map_or(0, |old| old.size);
@@ -62,7 +60,8 @@ impl External {
         session: Session,
         key: (u32, usize),
     ) -> Result<(), Busy> {
-        let _guard = Guard::enter().ok_or(Busy)?;
+        let guard = Guard::enter().ok_or(Busy)?;
+        let _section = REGIONS.enter(&guard)?;
         let mut table = self.table(session);
         if let Some(old) = table.of(session).and_then(|regions| regions.remove(&key)) {
             tracker.change_external(session, old.size, 0);
@@ -72,18 +71,23 @@ impl External {
 
     /// The region at `key`.
     pub(crate) fn get(&self, session: Session, key: (u32, usize)) -> Option<Region> {
-        let _guard = Guard::enter()?;
+        let guard = Guard::enter()?;
+        let _section = REGIONS.enter(&guard).ok()?;
         self.table(session).of(session)?.get(&key).copied()
     }
 
-    /// A copy of all regions with their domains. The caller is inside the tracer and so holds no
-    /// lock of this table.
-    pub(crate) fn regions(&self, session: Session) -> Vec<(u32, Region)> {
+    /// A copy of all regions with their domains.
+    pub(crate) fn regions(
+        &self,
+        session: Session,
+        guard: &Guard,
+    ) -> Result<Vec<(u32, Region)>, Busy> {
+        let _section = REGIONS.enter(guard)?;
         let mut table = self.table(session);
         let regions = table.of(session).into_iter().flatten();
-        regions
+        Ok(regions
             .map(|((domain, _), region)| (*domain, *region))
-            .collect()
+            .collect())
     }
 
     fn table(&self, session: Session) -> MutexGuard<'_, Table> {

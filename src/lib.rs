@@ -10,6 +10,7 @@ mod external;
 mod object;
 pub mod report;
 mod sampling;
+mod sections;
 mod snapshot;
 mod symbols;
 
@@ -34,5 +35,11 @@ pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Tr
 
 // The questions that a snapshot answers.
 pub use snapshot::{Filter, GroupBy, Size, SizeDiff, Statistic, StatisticDiff};
+
+#[cfg(tracemalloc_failpoints)]
+#[doc(hidden)]
+pub mod failpoints {
+    pub use crate::engine::{mappings, refuse_mappings};
+}
 
 pub use error::{Error, ErrorKind};

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use once_cell::race::OnceRef;
 
 use super::errno::KeepErrno;
+#[cfg(any(test, tracemalloc_failpoints))]
+use super::failpoints::Refusals;
 
 /// Types whose zeroed bytes are a valid, empty value, and that threads may share.
 ///
@@ -111,6 +113,8 @@ pub(crate) struct Arena {
     chunk: AtomicPtr<Chunk>,
     large_chunk: AtomicPtr<Chunk>,
     mappings: AtomicPtr<Mapping>,
+    #[cfg(any(test, tracemalloc_failpoints))]
+    refusals: Refusals,
 }
 
 impl Chunk {
@@ -137,7 +141,14 @@ impl Arena {
             chunk: AtomicPtr::new(ptr::null_mut()),
             large_chunk: AtomicPtr::new(ptr::null_mut()),
             mappings: AtomicPtr::new(ptr::null_mut()),
+            #[cfg(any(test, tracemalloc_failpoints))]
+            refusals: Refusals::new(),
         }
+    }
+
+    #[cfg(any(test, tracemalloc_failpoints))]
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Refuses to map more than `bytes` in all from now on. What is mapped already stays.
@@ -326,6 +337,8 @@ impl Arena {
         let within = before
             .checked_add(counted)
             .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+        #[cfg(any(test, tracemalloc_failpoints))]
+        let within = !self.refusals.refuses_next() && within;
         let start = match kind {
             _ if !within => None,
             Kind::Small => pages::map(len),

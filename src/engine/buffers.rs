@@ -2,7 +2,8 @@
 //!
 //! A few frames fit on the machine stack of the thread that allocates; a thread may have a small
 //! stack, so more than a few do not. Buffers belong to no thread: there is nothing to clean up when
-//! one ends, and no more of them come into being than captures ever ran at the same time.
+//! one ends, and no more of them come into being than captures ever ran at the same time. Only who
+//! has one just now is known, for the child of a fork.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,13 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use once_cell::race::OnceRef;
 
 use super::arena::{Arena, Zeroed};
+use super::guard;
 use super::unwind::DEEPEST;
 
 /// Captures of deep stacks that can be under way at one time; one more finds no buffer.
 const BUFFERS: usize = 256;
 
 struct Buffer {
-    /// 0: free, 1: lent.
+    /// 0: free, else the [thread](guard::this_thread) that has it.
     lent: AtomicUsize,
     frames: UnsafeCell<[usize; DEEPEST]>,
 }
@@ -34,6 +36,17 @@ impl Buffers {
         Self([const { OnceRef::new() }; BUFFERS])
     }
 
+    /// In the child of a fork: takes back what threads have that are not there.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn forked(&self) {
+        let me = guard::this_thread();
+        for buffer in self.0.iter().filter_map(OnceRef::get) {
+            if buffer.lent.load(Ordering::Relaxed) != me {
+                buffer.lent.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Runs `task` with a buffer of `len` frames, [`DEEPEST`] at most. `None` if there is none to
     /// be had.
     pub(crate) fn lend<R>(
@@ -42,6 +55,7 @@ impl Buffers {
         len: usize,
         task: impl FnOnce(&mut [usize]) -> R,
     ) -> Option<R> {
+        let me = guard::this_thread();
         self.0
             .iter()
             .find_map(|place| {
@@ -49,12 +63,12 @@ impl Buffers {
                 let taken =
                     buffer
                         .lent
-                        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+                        .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
                 taken.is_ok().then_some(buffer)
             })
             .map(|buffer| {
                 let _back = GiveBack(&buffer.lent);
-                // SAFETY: this thread has just set `lent` from 0 to 1 and nobody else touches
+                // SAFETY: this thread has just set `lent`, which was 0, and nobody else touches
                 // `frames` until it is 0 again, which happens when `_back` is dropped, after the
                 // last use of this reference.
                 let frames = unsafe { &mut *buffer.frames.get() };
@@ -96,6 +110,39 @@ mod tests {
             .filter(|place| place.get().is_some())
             .count();
         assert_eq!(made, 2);
+    }
+
+    /// Seen to fail while all that was lent stayed so.
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn what_threads_have_that_are_not_there_is_taken_back() {
+        use std::sync::Barrier;
+
+        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let (lent, over) = (Barrier::new(4), Barrier::new(4));
+        let taken = || {
+            let made = buffers.0.iter().filter_map(OnceRef::get);
+            made.filter(|buffer| buffer.lent.load(Ordering::Relaxed) != 0)
+                .count()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    buffers.lend(&arena, 1, |_| {
+                        lent.wait();
+                        over.wait();
+                    })
+                });
+            }
+            lent.wait();
+            let mine = buffers.lend(&arena, 1, |_| {
+                assert_eq!(taken(), 4);
+                buffers.forked();
+                assert_eq!(taken(), 1, "what this thread has stays its own");
+            });
+            assert_eq!((mine, taken()), (Some(()), 0));
+            over.wait();
+        });
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl Drop for Guard {
     }
 }
 
+/// A number that no other running thread has, and that stays the thread's over a fork; never 0.
+pub(crate) fn this_thread() -> usize {
+    let local = LOCAL.try_with(|local| std::ptr::from_ref(local).addr());
+    local.unwrap_or(1)
+}
+
 /// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread
 /// can tell by a subtraction. If not, [`passes_by`] has the answer.
 #[cfg_attr(not(debug_assertions), inline(always))]

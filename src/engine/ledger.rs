@@ -118,10 +118,11 @@ impl Ledger {
         if session.is_before(before) {
             return false;
         }
-        let same = session.is_of_epoch(before);
-        // Readers that see the session see nothing of the one before.
-        self.session.store(0, Ordering::Release);
-        if !same {
+        if !session.is_of_epoch(before) {
+            // Readers that see the session see nothing of the one before. If only the peak is
+            // counted anew the rest stays to be seen: by other threads, and by the child of a fork
+            // in which this one ends here.
+            self.session.store(0, Ordering::Release);
             self.net.store(0, Ordering::Release);
         }
         let net = self.net.load(Ordering::Relaxed);

@@ -33,6 +33,11 @@ mod buffers;
 mod check;
 mod counters;
 mod errno;
+#[cfg(any(test, tracemalloc_failpoints))]
+mod failpoints;
+#[cfg(all(unix, not(miri)))]
+#[expect(unsafe_code, reason = "registers functions with the C library")]
+mod fork;
 mod guard;
 mod ledger;
 mod live;
@@ -60,6 +65,8 @@ mod tracker;
 mod unwind;
 
 pub use allocator::TraceAlloc;
+#[cfg(tracemalloc_failpoints)]
+pub use failpoints::{mappings, refuse_mappings};
 pub(crate) use guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use sampler::Sampler;

@@ -8,7 +8,7 @@
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
@@ -20,8 +20,10 @@ use super::unwind::Memo;
 
 /// One thread's place.
 pub(crate) struct Thread {
-    /// An [`owner::Owner`]; 0 for none yet.
+    /// An [`Owner`]; 0 for none.
     owner: AtomicU64,
+    /// The last owner vanished in a fork: the memo may be half changed.
+    torn: AtomicBool,
     next: OnceRef<'static, Thread>,
     pub(crate) ledger: Ledger,
     memo: UnsafeCell<Memo>,
@@ -54,10 +56,7 @@ impl Threads {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn known<'a>(&self, guard: &'a mut Guard) -> Option<Mine<'a>> {
         let thread = guard.place(ptr::from_ref(self).addr())?;
-        Some(Mine {
-            thread,
-            guard: PhantomData,
-        })
+        Some(Mine::new(thread, guard))
     }
 
     /// The running thread's place. `None` without memory for it, or on systems where it is not
@@ -68,35 +67,53 @@ impl Threads {
         let thread = match guard.place(home) {
             Some(thread) => thread,
             None => {
-                let thread = self.claim(arena)?;
+                let thread = self.claim(arena, guard)?;
                 guard.keep_place(home, thread);
                 thread
             }
         };
-        Some(Mine {
-            thread,
-            guard: PhantomData,
-        })
+        Some(Mine::new(thread, guard))
     }
 
     #[cold]
     #[inline(never)]
-    fn claim(&self, arena: &Arena) -> Option<&'static Thread> {
-        let me = owner::Owner::me()?;
+    fn claim(&self, arena: &Arena, guard: &mut Guard) -> Option<&'static Thread> {
+        let me = Owner::me()?;
         let mut cell = &self.first;
         loop {
             let thread = arena.first_use(cell)?;
             let now = thread.owner.load(Ordering::Acquire);
-            let free = now == 0 || now == me.bits() || owner::Owner::from_bits(now).is_gone(me);
+            let free = now == 0 || now == me.bits() || Owner::from_bits(now).is_gone(me);
             if free
                 && thread
                     .owner
                     .compare_exchange(now, me.bits(), Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
             {
+                if thread.torn.swap(false, Ordering::Relaxed) {
+                    Mine::new(thread, guard).memo().forget();
+                }
                 return Some(thread);
             }
             cell = &thread.next;
+        }
+    }
+
+    /// In the child of a fork: the thread that was `before` keeps its place, those of the parent's
+    /// other threads are free. What these have added stays in the sums.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn forked(&self, before: Option<Owner>) {
+        let (Some(before), Some(me)) = (before, Owner::me()) else {
+            return;
+        };
+        for thread in self.all() {
+            let owner = Owner::from_bits(thread.owner.load(Ordering::Relaxed));
+            if owner == before {
+                thread.owner.store(me.bits(), Ordering::Relaxed);
+            } else if owner.is_of_process_of(before) {
+                thread.torn.store(true, Ordering::Relaxed);
+                thread.owner.store(0, Ordering::Release);
+            }
         }
     }
 
@@ -123,7 +140,16 @@ impl Threads {
     }
 }
 
-impl Mine<'_> {
+impl<'a> Mine<'a> {
+    /// `thread`: the place that belongs to the thread which holds the guard.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(thread: &'static Thread, _guard: &'a mut Guard) -> Self {
+        Self {
+            thread,
+            guard: PhantomData,
+        }
+    }
+
     /// What this thread knows of its last stacks.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn memo(&mut self) -> &mut Memo {
@@ -133,26 +159,33 @@ impl Mine<'_> {
     }
 }
 
+pub(crate) use owner::Owner;
+
 /// Which thread a place belongs to.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod owner {
     use crate::engine::errno::KeepErrno;
 
-    /// A process and a thread of it. After `fork` the child's threads are not the parent's: places
-    /// of the parent's are never taken over there, since their owner may be the forking thread.
+    /// A process and a thread of it. Places of another process are never taken over: after a `fork`
+    /// without handlers, or `vfork`, their owner may be this very thread.
     #[derive(Clone, Copy, PartialEq, Eq)]
-    pub(super) struct Owner(u64);
+    pub(crate) struct Owner(u64);
 
     impl Owner {
-        pub(super) fn me() -> Option<Self> {
+        /// `None` where the system does not tell.
+        pub(crate) fn me() -> Option<Self> {
             let _errno = KeepErrno::new();
             // SAFETY: takes nothing and returns a number.
             let process = unsafe { libc::getpid() };
             // SAFETY: as above.
             let thread = unsafe { libc::syscall(libc::SYS_gettid) } as libc::pid_t;
-            Some(Self(
-                u64::from(process as u32) << 32 | u64::from(thread as u32),
-            ))
+            // A sandbox may refuse to tell; two threads must not pass for one.
+            (process > 0 && thread > 0)
+                .then(|| Self(u64::from(process as u32) << 32 | u64::from(thread as u32)))
+        }
+
+        pub(super) fn is_of_process_of(self, other: Self) -> bool {
+            self.0 >> 32 == other.0 >> 32
         }
 
         pub(super) fn bits(self) -> u64 {
@@ -168,7 +201,7 @@ mod owner {
             let _errno = KeepErrno::new();
             let process = (self.0 >> 32) as libc::pid_t;
             let thread = self.0 as u32 as libc::pid_t;
-            if process as u64 != me.0 >> 32 {
+            if !self.is_of_process_of(me) {
                 return false;
             }
             // SAFETY: signal 0 asks only whether the thread is there.
@@ -182,11 +215,16 @@ mod owner {
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
 mod owner {
     #[derive(Clone, Copy, PartialEq, Eq)]
-    pub(super) struct Owner(u64);
+    pub(crate) struct Owner(u64);
 
     impl Owner {
-        pub(super) fn me() -> Option<Self> {
+        pub(crate) fn me() -> Option<Self> {
             None
+        }
+
+        #[cfg(all(unix, not(miri)))]
+        pub(super) fn is_of_process_of(self, other: Self) -> bool {
+            self.0 >> 32 == other.0 >> 32
         }
 
         pub(super) fn bits(self) -> u64 {
@@ -244,6 +282,33 @@ mod tests {
         }
         // A thread may still be ending when the next ones come.
         assert!(all.len() < 20, "{}", all.len());
+    }
+
+    /// Seen to fail while places of the parent's threads stayed theirs in the child.
+    #[test]
+    fn places_of_threads_that_are_not_there_are_taken_over() {
+        let (arena, threads) = (Arena::new(), Threads::new());
+        let mine = place(&threads, &arena);
+        let (claimed, over) = (Barrier::new(4), Barrier::new(4));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    place(&threads, &arena);
+                    claimed.wait();
+                    over.wait();
+                });
+            }
+            claimed.wait();
+            // As in a child of which this is the only thread; here its number stays the same.
+            threads.forked(Owner::me());
+            let torn = || threads.all().filter(|at| at.torn.load(Ordering::Relaxed));
+            assert_eq!(torn().count(), 3);
+            assert_eq!(place(&threads, &arena), mine);
+            let next = scope.spawn(|| place(&threads, &arena)).join();
+            assert!(torn().count() == 2 && next.expect("no panic") != mine);
+            assert_eq!(threads.all().count(), 4);
+            over.wait();
+        });
     }
 
     #[test]

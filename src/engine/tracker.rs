@@ -34,12 +34,12 @@ pub(crate) struct Tracker {
     /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
     /// switch: of two starts at the same moment the one that loses may still set it.
     sample_every: AtomicU64,
-    arena: Arena,
+    pub(super) arena: Arena,
     stacks: Stacks,
     live: Live,
-    buffers: Buffers,
-    unwinder: Unwinder,
-    threads: Threads,
+    pub(super) buffers: Buffers,
+    pub(super) unwinder: Unwinder,
+    pub(super) threads: Threads,
     /// What no thread's ledger counts.
     shared: Shared,
     lost: LostCounters,
@@ -120,6 +120,8 @@ impl Tracker {
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NoMemory)?;
         self.unwinder.prepare(&self.arena);
+        #[cfg(all(unix, not(miri)))]
+        super::fork::prepare();
         if let Some(bytes) = settings.sample_every {
             self.sample_every.store(bytes.get(), Ordering::Relaxed);
         }

@@ -4,6 +4,8 @@
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program that child.
 
+#[path = "../runner/child.rs"]
+mod child;
 mod control;
 mod domains;
 mod environment;
@@ -19,10 +21,8 @@ mod teardown;
 mod threads;
 
 use std::env;
-use std::io::Read;
-use std::process::{ExitCode, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tracemalloc::TraceAlloc;
@@ -102,56 +102,21 @@ fn main() -> ExitCode {
 }
 
 fn run_child(case: Case) -> Result<(), Failed> {
-    let mut child = runner::command(&env::current_exe()?)
+    let mut command = runner::command(&env::current_exe()?);
+    command
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
-        .envs(case.variables.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut outputs = [
-        Box::new(child.stdout.take().expect("piped")) as Box<dyn Read + Send>,
-        Box::new(child.stderr.take().expect("piped")),
-    ]
-    .map(|mut pipe| {
-        thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = pipe.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        })
-    })
-    .into_iter();
-    let end = Instant::now() + TIME_LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break Some(status);
-        }
-        if Instant::now() > end {
-            child.kill()?;
-            child.wait()?;
-            break None;
-        }
-        thread::sleep(Duration::from_millis(5));
-    };
-    let mut output = || {
-        outputs
-            .next()
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default()
-    };
-    let text = format!("{}{}", output(), output());
+        .envs(case.variables.iter().copied());
+    let ended = child::run(command, TIME_LIMIT)?;
     if cfg!(tracemalloc_check) {
         // What a build that compares stacks has counted, for whoever adds it up.
-        for line in text
+        for line in ended
+            .text
             .lines()
             .filter(|line| line.starts_with("tracemalloc check:"))
         {
             eprintln!("{line}");
         }
     }
-    match status {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("{status}\n{text}").into()),
-        None => Err(format!("did not end within {TIME_LIMIT:?}\n{text}").into()),
-    }
+    Ok(ended.verdict(TIME_LIMIT)?)
 }

@@ -11,15 +11,20 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sampling", &[]),
     ("config", &["error"]),
     ("engine", &["error", "sampling"]),
-    ("external", &["engine"]),
+    ("sections", &["engine"]),
+    ("external", &["engine", "sections"]),
     ("snapshot", &["error", "sampling"]),
     ("symbols", &["snapshot"]),
     ("report", &["error", "snapshot"]),
-    ("collect", &["engine", "external", "snapshot", "symbols"]),
+    (
+        "collect",
+        &["engine", "external", "sections", "snapshot", "symbols"],
+    ),
     (
         "control",
         &[
-            "collect", "config", "engine", "error", "external", "object", "snapshot", "symbols",
+            "collect", "config", "engine", "error", "external", "object", "sections", "snapshot",
+            "symbols",
         ],
     ),
     ("environment", &["config", "error", ROOT]),

@@ -72,6 +72,12 @@ impl Word {
         Tag(self.0 >> TAG_SHIFT & TAG)
     }
 
+    /// True if this is of the session and not moving.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_settled_in(self, tag: Tag) -> bool {
+        self.0 >> TAG_SHIFT & (TAG | MOVING >> TAG_SHIFT) == tag.0
+    }
+
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_moving(self) -> bool {
         self.0 & MOVING != 0

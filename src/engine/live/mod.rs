@@ -190,7 +190,8 @@ impl Live {
             return None;
         }
         let (entry, word) = self.shadow.find(Class::Small, address as u64)?;
-        (word.tag() == Tag::of(epoch)).then_some(Small { entry, word })
+        word.is_settled_in(Tag::of(epoch))
+            .then_some(Small { entry, word })
     }
 
     #[inline(never)]
@@ -201,13 +202,17 @@ impl Live {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_as(&self, class: Class, address: u64, epoch: Epoch) -> Option<u64> {
         let (entry, word) = self.shadow.find(class, address)?;
+        if !word.is_settled_in(Tag::of(epoch)) {
+            // What is moving belongs to the thread that moves it: it has freed the address, and this
+            // thread was then given it without a record.
+            if !word.is_moving() {
+                entry.clear();
+            }
+            return None;
+        }
         let size = entry.size(word);
         entry.clear();
-        if word.tag() == Tag::of(epoch) {
-            size
-        } else {
-            None
-        }
+        size
     }
 
     /// True if there is an entry for a block of `size` bytes at `address`, of any session.
@@ -228,6 +233,9 @@ impl Live {
     pub(crate) fn begin_move(&self, address: usize, size: usize, epoch: Epoch) -> Option<Moving> {
         let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
         let record = entry.record(word);
+        if word.is_moving() {
+            return None;
+        }
         if word.tag() != Tag::of(epoch) {
             entry.clear();
             return None;

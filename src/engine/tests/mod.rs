@@ -4,6 +4,7 @@ mod forwarding;
 mod heap;
 mod model;
 mod order;
+mod refused;
 mod sessions;
 mod threads;
 

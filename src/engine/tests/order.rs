@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
+use crate::engine::guard::Guard;
 
 const OLD: usize = 0x5555_0000_1000;
 const NEW: usize = 0x5555_0000_9000;
@@ -100,6 +101,50 @@ fn realloc_leaves_the_new_owners_record_alone() {
         sizes.sort_unstable();
         assert_eq!(state.2, sizes);
         assert_eq!(state.0, 300 + size as u64);
+    }
+}
+
+/// The other thread gets the address without a record, as when it is inside the tracer or its
+/// allocation is not sampled, and gives it back: what is moving is not its own.
+#[test]
+fn a_block_without_a_record_leaves_a_moving_one_alone() {
+    for size in [100, 10, 200] {
+        let inner = HandOff::new();
+        let tracker = tracker();
+        start(tracker);
+        let allocator = TraceAlloc::with_tracker(&inner, tracker);
+        let untraced = TraceAlloc::with_tracker(Unseen, tracker);
+        let block = alloc(&allocator, 100).addr();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                inner.freed.wait();
+                let _inside = Guard::enter();
+                let taken = alloc(&untraced, size);
+                assert_eq!(taken.addr(), OLD);
+                assert!(realloc(&untraced, taken, size, size).addr() == OLD);
+                dealloc(&untraced, taken, size);
+                assert_eq!(state(tracker), (100, 100, vec![100]));
+                inner.taken.wait();
+            });
+            realloc(&allocator, ptr::without_provenance_mut(block), 100, 300);
+        });
+        assert_eq!(state(tracker), (300, 300, vec![300]));
+    }
+}
+
+/// Answers with the same address at any time.
+struct Unseen;
+
+// SAFETY: nobody touches the memory.
+unsafe impl GlobalAlloc for Unseen {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        ptr::without_provenance_mut(OLD)
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+
+    unsafe fn realloc(&self, block: *mut u8, _: Layout, _: usize) -> *mut u8 {
+        block
     }
 }
 

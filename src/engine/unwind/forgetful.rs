@@ -11,6 +11,10 @@ pub(crate) struct Memo;
 unsafe impl Zeroed for Memo {}
 
 impl Memo {
+    /// There is nothing to forget.
+    #[cfg_attr(miri, expect(dead_code, reason = "no thread has a place"))]
+    pub(crate) fn forget(&mut self) {}
+
     /// Every stack must be captured.
     pub(crate) fn recall(&self, _caller: Caller, _most: usize) -> Option<StackId> {
         None
@@ -18,6 +22,10 @@ impl Memo {
 }
 
 impl Unwinder {
+    /// Threads have nothing of this one's.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn forked(&self) {}
+
     /// The same.
     pub(crate) fn remember(
         &self,

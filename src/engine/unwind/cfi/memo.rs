@@ -151,6 +151,15 @@ pub(super) struct Tables<'a> {
 }
 
 impl Memo {
+    /// Empties it, whatever state it is in: its thread may have been in the middle of a change.
+    #[cold]
+    pub(crate) fn forget(&mut self) {
+        self.trunk.cut(0);
+        for branch in self.branches.ways.as_flattened_mut() {
+            branch.start.sp = 0;
+        }
+    }
+
     /// The stack of `start` and its callers, of which the `most` most recent count, if all that was
     /// read on a way from there is unchanged.
     #[cfg_attr(not(debug_assertions), inline(always))]

@@ -63,6 +63,11 @@ impl Unwinder {
         self.portable.prepare(arena);
     }
 
+    /// In the child of a fork: threads that are not there use nothing any more.
+    pub(crate) fn forked(&self) {
+        self.scratch.forked();
+    }
+
     /// The stack of `caller`, which the thread will then remember, of whose frames the `most` most
     /// recent count: if there are more, the others are not to be looked at. `None` if it must be
     /// captured, or there is no room for it.

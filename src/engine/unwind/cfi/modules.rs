@@ -111,6 +111,21 @@ impl Module {
         }
     }
 
+    /// A module whose call-frame information, the header first, is `bytes`.
+    #[cfg(test)]
+    pub(super) fn with_information(bytes: &'static [u8], code: std::ops::Range<usize>) -> Self {
+        let header = bytes.as_ptr().expose_provenance();
+        Self {
+            start: code.start,
+            end: code.end,
+            header,
+            segment: header,
+            segment_end: header + bytes.len(),
+            code: 0,
+            code_end: 0,
+        }
+    }
+
     pub(super) fn header_bytes(&self) -> &'static [u8] {
         self.bytes_from(self.header).unwrap_or_default()
     }

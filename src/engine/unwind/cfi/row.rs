@@ -1,9 +1,9 @@
 //! One step of the walk: how to get from a function to its caller, at one place in the code.
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, LittleEndian,
-    Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection,
-    UnwindTableRow,
+    BaseAddresses, CfaRule, DW_EH_PE_udata4, EhFrame, EhFrameHdr, EhFrameOffset, Encoding,
+    EndianSlice, Format, LittleEndian, Operation, RegisterRule, UnwindContext,
+    UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
 };
 
 use super::arch::PROCESSOR;
@@ -152,12 +152,18 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     let bases = bases.set_eh_frame(frames_at);
     let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
     frames.set_vendor(PROCESSOR.vendor);
-    let table = header.table()?;
-    let entry = match table.fde_for_address(&frames, &bases, pc, EhFrame::cie_from_offset) {
-        Ok(entry) => entry,
-        Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
-        Err(_) => return None,
-    };
+    // Where the table says that the entry is may be anywhere, and its size anything: gimli's own way
+    // from a table to an entry counts on both, and panics in a build with overflow checks.
+    if module.header_bytes().get(2) != Some(&DW_EH_PE_udata4.0) {
+        return None;
+    }
+    let entry_at = header.table()?.lookup(pc, &bases).ok()?.direct().ok()?;
+    let offset = EhFrameOffset(usize::try_from(entry_at.checked_sub(frames_at)?).ok()?);
+    let entry = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
+    let entry = entry.ok()?;
+    if !entry.contains(pc) {
+        return unknown(module, return_address);
+    }
     if entry.is_signal_trampoline() {
         return Some(Row(SIGNAL));
     }

@@ -21,6 +21,11 @@ impl Scratch {
         Self(Buffers::new())
     }
 
+    /// In the child of a fork: takes back what threads have that are not there.
+    pub(super) fn forked(&self) {
+        self.0.forked();
+    }
+
     /// Runs `task` on a scratch stack. `None` if there is none to be had.
     pub(super) fn run<R>(&self, arena: &Arena, task: impl FnOnce() -> R) -> Option<R> {
         self.0

@@ -1,5 +1,8 @@
 //! The walk against the platform's unwinder: the same addresses, frame by frame.
 
+#[cfg(target_arch = "x86_64")]
+mod damaged;
+
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::hint::black_box;

@@ -1,0 +1,186 @@
+//! The two pieces of work that a fork must not find half done: changing the table of regions, and
+//! naming addresses.
+//!
+//! The engine is without locks and needs none of this. A fork waits until no other thread is inside
+//! a section, so that the child can enter it. It does not wait where it could wait for itself: a
+//! thread that forks inside the tracer, as in a signal handler, goes on at once, and a child that
+//! has inherited somebody else's section cannot enter it any more, which is told instead of waiting
+//! for ever.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::engine::Guard;
+
+/// A piece of work that one thread does at a time, inside the tracer.
+pub(crate) struct Section {
+    lock: Mutex<()>,
+    /// The [thread](this_thread) inside; 0 for none.
+    inside: AtomicUsize,
+    /// This process was forked while a thread was inside that is not there.
+    lost: AtomicBool,
+}
+
+/// This thread is inside the tracer already, or one that vanished in a fork is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+/// The table of regions.
+pub(crate) static REGIONS: Section = Section::new();
+/// Names of addresses.
+pub(crate) static NAMES: Section = Section::new();
+
+/// Proof of being inside. Leaving is dropping it.
+pub(crate) struct Entered<'a> {
+    section: &'a Section,
+    _lock: MutexGuard<'a, ()>,
+}
+
+impl Section {
+    const fn new() -> Self {
+        Self {
+            lock: Mutex::new(()),
+            inside: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until no other thread is inside. The guard shows that this one is not: whoever is
+    /// inside is so within the tracer.
+    pub(crate) fn enter(&self, _guard: &Guard) -> Result<Entered<'_>, Busy> {
+        at_fork::prepare();
+        if self.lost.load(Ordering::Relaxed) {
+            return Err(Busy);
+        }
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inside.store(this_thread(), Ordering::Relaxed);
+        Ok(Entered {
+            section: self,
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.section.inside.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A number that no other running thread has, and that stays the thread's over a fork.
+fn this_thread() -> usize {
+    thread_local! {
+        static HERE: Cell<u8> = const { Cell::new(0) };
+    }
+    HERE.try_with(|here| std::ptr::from_ref(here).addr())
+        .unwrap_or(1)
+}
+
+pub(crate) use at_fork::prepare;
+
+#[cfg(all(unix, not(miri)))]
+mod at_fork {
+    use super::*;
+
+    /// A fork waits ten seconds at most: first names of a large program take some.
+    const TRIES: u32 = 10_000;
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    type Held = ManuallyDrop<MutexGuard<'static, ()>>;
+
+    thread_local! {
+        /// What this thread holds over the fork that is under way.
+        static HELD: Cell<[Option<Held>; 2]> = const { Cell::new([None, None]) };
+        /// How many handlers of this kind have begun: two threads may have registered them.
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+    }
+
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+    const SECTIONS: [&Section; 2] = [&NAMES, &REGIONS];
+
+    /// Has forks respect the sections from now on. To be called before one is entered, and not
+    /// before the program has allocated: allocators register handlers of their own at first, and
+    /// the last ones registered run first.
+    pub(crate) fn prepare() {
+        if !REGISTERED.load(Ordering::Acquire) {
+            #[expect(unsafe_code, reason = "a C function")]
+            // SAFETY: the handlers are functions of the program that may be called at any time.
+            let _ = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+            REGISTERED.store(true, Ordering::Release);
+        }
+    }
+
+    impl Section {
+        /// Keeps every other thread out, unless one stays inside.
+        fn close(&'static self, tries: u32) -> Option<Held> {
+            let own = self.inside.load(Ordering::Relaxed) == this_thread();
+            if own || self.lost.load(Ordering::Relaxed) {
+                return None;
+            }
+            for left in (0..tries).rev() {
+                match self.lock.try_lock() {
+                    Ok(lock) => return Some(ManuallyDrop::new(lock)),
+                    Err(std::sync::TryLockError::Poisoned(lock)) => {
+                        return Some(ManuallyDrop::new(lock.into_inner()));
+                    }
+                    Err(_) if left > 0 => std::thread::sleep(PAUSE),
+                    Err(_) => {}
+                }
+            }
+            None
+        }
+
+        /// In the child: finds out whether a thread is inside that is not there.
+        fn look_after_fork(&self) {
+            let inside = self.inside.load(Ordering::Relaxed);
+            let others = inside != this_thread()
+                && matches!(
+                    self.lock.try_lock(),
+                    Err(std::sync::TryLockError::WouldBlock)
+                );
+            self.lost.store(others, Ordering::Relaxed);
+        }
+    }
+
+    extern "C" fn before() {
+        let depth = DEPTH.replace(DEPTH.get() + 1);
+        if depth == 0 {
+            let tries = if Guard::enter().is_some() { TRIES } else { 1 };
+            HELD.set(SECTIONS.map(|section| section.close(tries)));
+        }
+    }
+
+    fn open() -> bool {
+        let depth = DEPTH.get().saturating_sub(1);
+        DEPTH.set(depth);
+        if depth == 0 {
+            let held = HELD.replace([None, None]);
+            held.into_iter()
+                .flatten()
+                .for_each(|lock| drop(ManuallyDrop::into_inner(lock)));
+        }
+        depth == 0
+    }
+
+    extern "C" fn in_parent() {
+        open();
+    }
+
+    extern "C" fn in_child() {
+        if open() {
+            SECTIONS
+                .iter()
+                .for_each(|section| section.look_after_fork());
+        }
+    }
+}
+
+#[cfg(not(all(unix, not(miri))))]
+mod at_fork {
+    /// There are no forks.
+    pub(crate) fn prepare() {}
+}

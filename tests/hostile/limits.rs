@@ -1,0 +1,226 @@
+//! What the system refuses, forbids or takes away.
+
+use std::mem::offset_of;
+use std::thread;
+
+use crate::allocator;
+use crate::books::{Block, audit, churn, current, marked};
+use crate::cases;
+
+cases![
+    without_address_space_the_program_gets_all_that_it_asks_for fails with NeedsMemory,
+    in_a_sandbox_few_system_calls_do fails with AsksTheSystem,
+    threads_that_cannot_be_told_apart_are_traced_all_the_same fails with LosesRecords,
+    freed_blocks_are_not_touched fails with ReadsFreedBlocks,
+    errno_stays_over_every_call fails with ChangesErrno,
+    #[cfg(tracemalloc_failpoints)]
+    a_refused_mapping_is_survived_whichever_it_is fails with NeedsMemory,
+];
+
+/// Bytes of address space that the process has.
+fn address_space() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    pages * 4096
+}
+
+fn limit_address_space(more: u64) {
+    let bytes = address_space() + more;
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: reads the limit.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(set, 0);
+}
+
+fn without_address_space_the_program_gets_all_that_it_asks_for() {
+    let mut held = Vec::with_capacity(20_000);
+    let mut far: Vec<Block> = Vec::with_capacity(100);
+    // The program's own room is there already.
+    let room: Vec<Block> = (0..20_000).map(|n| Block::new(marked(n))).collect();
+    room.into_iter().for_each(|block| block.discard());
+    tracemalloc::start(25).unwrap();
+    limit_address_space(256 << 10);
+    for n in 0..15_000 {
+        held.push(Block::try_new(marked(n)).expect("there is room"));
+        if n % 150 == 0 {
+            far.push(Block::try_new(marked(10)).expect("there is room"));
+        }
+    }
+    for (n, block) in held.iter_mut().enumerate() {
+        assert!(block.try_resize(marked(n + 1)));
+    }
+    let of_records = current();
+    assert!(of_records > 0);
+    for block in held.into_iter().chain(far) {
+        block.free();
+    }
+    assert_eq!(current(), 0, "of {of_records}");
+}
+
+/// Restricts the running thread to system calls of which `allowed` says so. What is done with
+/// others: `action`.
+fn sandbox(allowed: &[libc::c_long], action: u32) {
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    let statement = |code: u32, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let number = offset_of!(libc::seccomp_data, nr) as u32;
+    let mut filter = vec![statement(
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        number,
+    )];
+    for call in allowed {
+        filter.push(libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 1,
+            k: *call as u32,
+        });
+        filter.push(statement(libc::BPF_RET | libc::BPF_K, ALLOW));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, action));
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: takes numbers.
+    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(set, 0);
+    // SAFETY: reads the program.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const program) };
+    assert_eq!(set, 0);
+}
+
+/// What the tracer asks the system for while it traces, and nothing else.
+const NEEDED: [libc::c_long; 7] = [
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_madvise,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_tgkill,
+    libc::SYS_sigaltstack,
+];
+
+/// The threads' own: to wait, and to end.
+const OF_THREADS: [libc::c_long; 5] = [
+    libc::SYS_futex,
+    libc::SYS_exit,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+];
+
+fn threads_in_a_sandbox(allowed: &[libc::c_long], action: u32) {
+    let mut all = Vec::with_capacity(3 * 300);
+    tracemalloc::start(25).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            // One after the other, so that each finds the place of one that has ended.
+            let thread = scope.spawn(|| {
+                sandbox(allowed, action);
+                let mut held = Vec::with_capacity(300);
+                churn(9, 3_000, &mut held);
+                held
+            });
+            all.extend(thread.join().unwrap());
+        }
+    });
+    audit(&all);
+}
+
+fn in_a_sandbox_few_system_calls_do() {
+    let allowed: Vec<_> = NEEDED.into_iter().chain(OF_THREADS).collect();
+    threads_in_a_sandbox(&allowed, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
+/// The system answers no question about threads. Seen to fail while two threads whose numbers were
+/// refused passed for one.
+fn threads_that_cannot_be_told_apart_are_traced_all_the_same() {
+    const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let allowed: Vec<_> = NEEDED
+        .into_iter()
+        .chain(OF_THREADS)
+        .filter(|call| ![libc::SYS_gettid, libc::SYS_tgkill].contains(call))
+        .collect();
+    threads_in_a_sandbox(&allowed, REFUSED);
+}
+
+fn freed_blocks_are_not_touched() {
+    allocator::protect_freed_blocks();
+    let mut held = Vec::with_capacity(50);
+    tracemalloc::start(25).unwrap();
+    churn(2, 2_000, &mut held);
+    audit(&held);
+}
+
+fn errno_stays_over_every_call() {
+    // SAFETY: the thread's own variable, for as long as the thread runs.
+    let errno = unsafe { libc::__errno_location() };
+    tracemalloc::start(200).unwrap();
+    for round in 0..20_000 {
+        // SAFETY: as above.
+        unsafe { *errno = 77 };
+        let mut block = Block::new(marked(round));
+        block.try_resize(marked(round + 1));
+        block.free();
+        // SAFETY: as above.
+        assert_eq!(unsafe { *errno }, 77, "round {round}");
+    }
+}
+
+/// Each mapping in turn is refused, alone and with all that follow.
+#[cfg(tracemalloc_failpoints)]
+fn a_refused_mapping_is_survived_whichever_it_is() {
+    let work = |from: u64, count: u64| {
+        tracemalloc::failpoints::refuse_mappings(from, count);
+        let mut held = Vec::with_capacity(500);
+        if tracemalloc::start(25).is_err() {
+            return tracemalloc::failpoints::mappings() > from;
+        }
+        churn(3, 2_000, &mut held);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut held = Vec::with_capacity(50);
+                churn(4, 500, &mut held);
+                held.into_iter().for_each(|block| block.discard());
+            });
+            other.join().unwrap();
+        });
+        let traced = current();
+        held.into_iter().for_each(|block| block.discard());
+        assert!(current() <= traced);
+        tracemalloc::failpoints::mappings() > from
+    };
+    for count in [1, u64::MAX] {
+        for from in 0.. {
+            // SAFETY: the process has one thread.
+            let process = unsafe { libc::fork() };
+            if process == 0 {
+                let met = std::panic::catch_unwind(|| work(from, count));
+                let code = met.map_or(2, |met| i32::from(!met));
+                // SAFETY: ends the process at once.
+                unsafe { libc::_exit(code) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for the child just made.
+            let ended = unsafe { libc::waitpid(process, &raw mut status, 0) };
+            assert_eq!(ended, process);
+            assert!(libc::WIFEXITED(status), "mapping {from}: {status}");
+            match libc::WEXITSTATUS(status) {
+                0 => {}
+                1 => {
+                    assert!(from > 10, "{from} mappings");
+                    break;
+                }
+                code => panic!("mapping {from} and {count} in all: {code}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The cases, as tests.
+
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::planted::{self, Plant};
+use crate::{accounting, child, code, forks, limits, programs, signals};
+
+const CASE: &str = "TRACEMALLOC_CASE";
+/// Long enough for a machine that does much else; what hangs, hangs for ever.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+/// With a bug planted a hang is what is expected of some, and is waited for every time.
+const PLANTED_TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a child process runs, and the bugs that make it fail.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(),
+    pub(crate) plants: &'static [Plant],
+}
+
+/// The cases named, each a function of the module that lists them.
+macro_rules! cases {
+    ($($(#[$($condition:tt)*])* $name:ident $(fails with $($plant:ident)|+)?),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::Case] = &[$(
+            $(#[$($condition)*])*
+            $crate::Case {
+                name: concat!(module_path!(), "::", stringify!($name)),
+                run: $name,
+                plants: &[$($($crate::planted::Plant::$plant),+)?],
+            }
+        ),*];
+    };
+}
+pub(crate) use cases;
+
+fn all() -> impl Iterator<Item = Case> {
+    [
+        accounting::CASES,
+        code::CASES,
+        forks::CASES,
+        limits::CASES,
+        programs::CASES,
+        signals::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+pub(crate) fn main() -> ExitCode {
+    match env::var(CASE) {
+        Ok(name) => {
+            let case = all()
+                .find(|case| case.name == name)
+                .expect("a case of this name");
+            if let Ok(name) = env::var(planted::VARIABLE) {
+                Plant::plant(&name);
+            }
+            (case.run)();
+            ExitCode::SUCCESS
+        }
+        Err(_) => {
+            let mut trials = Vec::new();
+            for case in all() {
+                let name = case.name.trim_start_matches("hostile::");
+                trials.push(Trial::test(name, move || passes(case)));
+                for plant in case.plants {
+                    let name = format!("{name}::notices::{plant:?}");
+                    trials.push(Trial::test(name, move || notices(case, *plant)));
+                }
+            }
+            libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+        }
+    }
+}
+
+fn command(case: Case) -> Result<Command, Failed> {
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .env(CASE, case.name)
+        .env("RUST_BACKTRACE", "0")
+        .env_remove(planted::VARIABLE);
+    Ok(command)
+}
+
+fn passes(case: Case) -> Result<(), Failed> {
+    let ended = child::run(command(case)?, TIME_LIMIT)?;
+    Ok(ended.verdict(TIME_LIMIT)?)
+}
+
+/// The case must fail, whatever way: by an assertion, a signal or a hang.
+fn notices(case: Case, plant: Plant) -> Result<(), Failed> {
+    let mut command = command(case)?;
+    command.env(planted::VARIABLE, format!("{plant:?}"));
+    let ended = child::run(command, PLANTED_TIME_LIMIT)?;
+    match ended.verdict(PLANTED_TIME_LIMIT) {
+        Ok(()) => Err(format!("passes with {plant:?} planted\n{}", ended.text).into()),
+        Err(_) => Ok(()),
+    }
+}
