@@ -11,6 +11,7 @@
 //! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
 
 mod arch;
+mod linked;
 mod memo;
 mod modules;
 mod row;
