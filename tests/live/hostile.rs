@@ -14,7 +14,6 @@ cases![
     a_realloc_that_fails_changes_nothing,
     an_inner_allocator_that_allocates_is_its_own_affair,
     a_realloc_that_always_moves_keeps_the_books,
-    #[cfg(unix)]
     errno_is_left_alone,
     the_tracer_allocates_nothing_for_itself,
     // Other systems put blocks elsewhere.
@@ -204,7 +203,6 @@ fn the_tracer_allocates_nothing_for_itself() {
     }
 }
 
-#[cfg(unix)]
 fn errno_is_left_alone() {
     // A fresh tracer maps memory and grows tables all the time.
     tracemalloc::start(200).unwrap();
@@ -223,7 +221,7 @@ fn errno_is_left_alone() {
     }
 }
 
-#[cfg(unix)]
+/// On Windows, the last error.
 fn errno() -> i32 {
     std::io::Error::last_os_error()
         .raw_os_error()
@@ -240,6 +238,15 @@ fn set_errno(value: i32) {
     let place = unsafe { location() };
     // SAFETY: as above.
     unsafe { *place = value };
+}
+
+#[cfg(windows)]
+fn set_errno(value: i32) {
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        safe fn SetLastError(value: u32);
+    }
+    SetLastError(value.cast_unsigned());
 }
 
 #[cfg(target_os = "linux")]

@@ -96,7 +96,10 @@ impl Unwinder {
         mark: Mark,
         buffer: &mut [usize],
     ) -> Captured {
-        self.walk(arena, caller, mark, buffer)
-            .unwrap_or_else(|| self.portable.capture(arena, caller, mark, buffer))
+        self.walk(arena, caller, mark, buffer).unwrap_or_else(|| {
+            #[cfg(tracemalloc_check)]
+            crate::engine::check::note_left();
+            self.portable.capture(arena, caller, mark, buffer)
+        })
     }
 }
