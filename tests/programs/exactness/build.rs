@@ -4,9 +4,9 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// Name, function, bytes in its frame, and which library's function it calls.
+/// Name, function, words in its frame, and which library's function it calls.
 const LIBRARIES: [(&str, &str, usize, Option<(&str, &str)>); 4] = [
-    ("deep", "through_deep", 24, None),
+    ("deep", "through_deep", 3, None),
     (
         "linked",
         "through_linked",
@@ -14,8 +14,8 @@ const LIBRARIES: [(&str, &str, usize, Option<(&str, &str)>); 4] = [
         Some(("deep", "through_deep")),
     ),
     // The same code but for the size of the frame.
-    ("one", "through_added", 40, None),
-    ("two", "through_added", 72, None),
+    ("one", "through_added", 10, None),
+    ("two", "through_added", 13, None),
 ];
 
 fn main() {

@@ -177,7 +177,9 @@ unsafe extern "C" fn visit(
     let info = unsafe { &*info };
     // SAFETY: `prepare` passes its list and waits.
     let list = unsafe { &mut *list.cast::<List>() };
-    if (is_kernels(info) || list.linked.holds(info))
+    // Asked of every module, since it counts them.
+    let was_there = list.linked.holds(info);
+    if (was_there || is_kernels(info))
         && let Some(module) = describe(info)
         && let Some(slot) = list.modules.slots.get(list.len)
     {
