@@ -76,6 +76,7 @@ mod variable {
 mod variable {
     pub(super) type Value = u32;
 
+    // SAFETY: the system's functions of these names have these types.
     #[link(name = "kernel32")]
     unsafe extern "system" {
         safe fn GetLastError() -> Value;

@@ -248,6 +248,7 @@ fn set_errno(value: i32) {
 
 #[cfg(windows)]
 fn set_errno(value: i32) {
+    // SAFETY: the system's function of this name has this type.
     #[link(name = "kernel32")]
     unsafe extern "system" {
         safe fn SetLastError(value: u32);

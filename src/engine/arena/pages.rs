@@ -170,6 +170,7 @@ mod committed {
         attributes: usize,
     }
 
+    // SAFETY: the system's functions of these names have these types.
     #[link(name = "kernel32")]
     unsafe extern "system" {
         fn VirtualAlloc(start: *mut c_void, len: usize, kind: u32, access: u32) -> *mut c_void;

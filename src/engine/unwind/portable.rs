@@ -49,6 +49,7 @@ impl Unwinder {
 pub(crate) fn is_known_code(return_address: usize) -> bool {
     use std::ffi::c_void;
 
+    // SAFETY: the unwinder's function of this name has this type.
     unsafe extern "C" {
         fn _Unwind_FindEnclosingFunction(return_address: *mut c_void) -> *mut c_void;
     }
