@@ -68,8 +68,9 @@ impl Drop for Library {
     }
 }
 
-/// Starts tracing while a library is loaded that is then replaced by another, again and again.
-pub(crate) fn replaced() {
+/// Starts tracing while a library is loaded that is then replaced by another, again and again. Says
+/// how often the new one was at the address of the old one: an emulator may put each elsewhere.
+pub(crate) fn replaced() -> usize {
     let mut library = Library::open("one");
     tracemalloc::start(25).expect("the limit is in range");
     let mut replaced = 0;
@@ -81,6 +82,6 @@ pub(crate) fn replaced() {
         replaced += usize::from(library.through as usize == place);
     }
     library.use_it();
-    assert!(replaced > 0, "no library took the place of another");
     tracemalloc::stop();
+    replaced
 }

@@ -2,7 +2,7 @@
 //! program only has to come to its end.
 //!
 //! With the argument `linked` it allocates on those alone that lead through libraries that it was
-//! linked with. With `quick` it does everything, but less often.
+//! linked with. With `quick` it does everything, but less often: for emulators.
 
 mod callbacks;
 mod deep;
@@ -43,7 +43,11 @@ fn main() {
 
 /// Everything, one time in `part`.
 fn all(part: usize) {
-    libraries::replaced();
+    let replaced = libraries::replaced();
+    assert!(
+        replaced > 0 || part > 1,
+        "no library took the place of another"
+    );
     for (limit, rounds) in SESSIONS {
         let rounds = rounds.div_ceil(part);
         tracemalloc::start(limit).expect("the limit is in range");
