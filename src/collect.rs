@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Guard, Session, StackId, Tracker};
+use crate::engine::{Guard, Session, StackId, Tracker, is_known_code};
 use crate::external::External;
 use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
@@ -34,13 +34,16 @@ impl Collector<'_> {
     /// Every live block of `session`.
     pub(crate) fn snapshot(&self, session: Session, guard: &Guard) -> Result<Snapshot, Busy> {
         let blocks = self.blocks(session, guard)?;
-        let recording = self.recording(session);
+        let mut recording = self.recording(session);
         let by_stack = ByStack::new(blocks);
         let mut tracebacks = Tracebacks::new(self, session, guard, by_stack.stacks())?;
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
         by_stack.for_each(|stack, blocks| {
             let traceback = stacks.intern(tracebacks.of(stack));
+            if tracebacks.ended {
+                recording.losses.ended += blocks.len() as u64;
+            }
             for block in blocks {
                 runs.push(traceback, Domain(block.domain), block.size, 1);
             }
@@ -96,6 +99,7 @@ impl Collector<'_> {
                 blocks: lost.blocks,
                 stacks: lost.stacks,
                 replaced: lost.replaced,
+                ..Losses::default()
             },
         }
     }
@@ -171,6 +175,8 @@ struct Tracebacks<'a> {
     frames: HashMap<usize, Arc<[Frame]>>,
     /// The stack being put together, oldest first.
     stack: Vec<Frame>,
+    /// The last one ended in code that cannot be read through.
+    ended: bool,
 }
 
 impl<'a> Tracebacks<'a> {
@@ -198,6 +204,7 @@ impl<'a> Tracebacks<'a> {
             session,
             frames,
             stack: Vec::new(),
+            ended: false,
         })
     }
 
@@ -207,6 +214,7 @@ impl<'a> Tracebacks<'a> {
             .collector
             .tracker
             .read_stack(self.session, stack, |address| addresses.push(address));
+        self.ended = false;
         if root == StackId::OVERFLOW {
             return Traceback::of(Frame::named("<stack not recorded>"));
         }
@@ -221,10 +229,15 @@ impl<'a> Tracebacks<'a> {
                     .cloned(),
             );
         }
+        let visible = visible(&self.stack);
+        // Where a program or a thread begins, nothing is missing.
+        let from_start = visible.start > 0 || root == StackId::TRUNCATED;
+        let oldest = addresses.last();
+        self.ended = !from_start && oldest.is_some_and(|oldest| !is_known_code(*oldest));
         let shown = if self.session.runtime_frames() {
             0..self.stack.len()
         } else {
-            visible(&self.stack)
+            visible
         };
         let all = self.stack.get(shown).unwrap_or_default();
         let kept = all.len().min(self.session.limit() as usize);

@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(all(target_os = "linux", not(miri)))]
+    #[cfg(all(any(target_os = "linux", windows), not(miri)))]
     fn resident_counts_touched_pages_only() {
         let arena = Arena::new();
         let cell: OnceRef<'static, Big> = OnceRef::new();

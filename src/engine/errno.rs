@@ -1,12 +1,13 @@
-//! Leaves the thread's `errno` as the traced program expects to find it.
+//! Leaves the thread's `errno`, and on Windows its last error, as the traced program expects to find
+//! it.
 //!
 //! A program may free a block between a failed system call and its look at `errno`. The tracer's
 //! own system calls must not show there.
 
 /// Restores the value that `errno` had when this was made.
-pub(crate) struct KeepErrno(#[cfg(unix)] i32);
+pub(crate) struct KeepErrno(#[cfg(any(unix, windows))] variable::Value);
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 impl KeepErrno {
     #[inline]
     pub(crate) fn new() -> Self {
@@ -14,7 +15,7 @@ impl KeepErrno {
     }
 }
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 impl Drop for KeepErrno {
     #[inline]
     fn drop(&mut self) {
@@ -22,9 +23,8 @@ impl Drop for KeepErrno {
     }
 }
 
-/// Elsewhere the tracer makes no call that reports through a thread's last error before the inner
-/// allocator returns.
-#[cfg(not(unix))]
+/// Elsewhere the tracer makes no call of the system.
+#[cfg(not(any(unix, windows)))]
 impl KeepErrno {
     pub(crate) fn new() -> Self {
         Self()
@@ -40,6 +40,8 @@ pub(crate) fn last() -> i32 {
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "errno is reached through a C function")]
 mod variable {
+    pub(super) type Value = i32;
+
     #[cfg(any(target_os = "illumos", target_os = "solaris"))]
     use libc::___errno as location;
     #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
@@ -50,7 +52,7 @@ mod variable {
     use libc::__error as location;
 
     #[inline]
-    pub(super) fn get() -> i32 {
+    pub(super) fn get() -> Value {
         // SAFETY: the function returns the address of this thread's own variable.
         let place = unsafe { location() };
         // SAFETY: as above.
@@ -58,10 +60,36 @@ mod variable {
     }
 
     #[inline]
-    pub(super) fn set(value: i32) {
+    pub(super) fn set(value: Value) {
         // SAFETY: the function returns the address of this thread's own variable.
         let place = unsafe { location() };
         // SAFETY: as above.
         unsafe { *place = value };
+    }
+}
+
+#[cfg(windows)]
+#[expect(
+    unsafe_code,
+    reason = "the last error is reached through functions of the system"
+)]
+mod variable {
+    pub(super) type Value = u32;
+
+    // SAFETY: the system's functions of these names have these types.
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        safe fn GetLastError() -> Value;
+        safe fn SetLastError(value: Value);
+    }
+
+    #[inline]
+    pub(super) fn get() -> Value {
+        GetLastError()
+    }
+
+    #[inline]
+    pub(super) fn set(value: Value) {
+        SetLastError(value);
     }
 }

@@ -45,6 +45,15 @@ thread_local! {
     };
 }
 
+/// Calls `task` with what is known of this thread. `None` if that is gone.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
+    // Where the variable is a key of the system's, a look at it changes the thread's last error.
+    #[cfg(windows)]
+    let _errno = super::errno::KeepErrno::new();
+    LOCAL.try_with(task).ok()
+}
+
 /// Proof that this thread is inside the tracer. Leaving is dropping it.
 pub(crate) struct Guard {
     /// Bound to the thread whose state it holds.
@@ -56,38 +65,36 @@ impl Guard {
     /// is noticed, and not recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter() -> Option<Self> {
-        LOCAL
-            .try_with(|local| match local.activity.get() {
-                Activity::Program => {
-                    local.activity.set(Activity::Tracer);
-                    Some(Self {
-                        thread: PhantomData,
-                    })
-                }
-                Activity::Tracer => None,
-                Activity::Probe => {
-                    local.activity.set(Activity::Program);
-                    None
-                }
-            })
-            .unwrap_or(None)
+        local(|local| match local.activity.get() {
+            Activity::Program => {
+                local.activity.set(Activity::Tracer);
+                Some(Self {
+                    thread: PhantomData,
+                })
+            }
+            Activity::Tracer => None,
+            Activity::Probe => {
+                local.activity.set(Activity::Program);
+                None
+            }
+        })
+        .flatten()
     }
 
     /// The thread's place in the list at `home`, if it was kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn place(&self, home: usize) -> Option<&'static Thread> {
-        LOCAL
-            .try_with(|local| {
-                // A program has one tracker.
-                let at_home = !cfg!(test) || local.home.get() == home;
-                at_home.then(|| local.place.get()).flatten()
-            })
-            .unwrap_or(None)
+        local(|local| {
+            // A program has one tracker.
+            let at_home = !cfg!(test) || local.home.get() == home;
+            at_home.then(|| local.place.get()).flatten()
+        })
+        .flatten()
     }
 
     /// Remembers the thread's place in the list at `home`.
     pub(crate) fn keep_place(&mut self, home: usize, place: &'static Thread) {
-        let _ = LOCAL.try_with(|local| {
+        local(|local| {
             local.home.set(home);
             local.place.set(Some(place));
         });
@@ -97,21 +104,20 @@ impl Guard {
 impl Drop for Guard {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        let _ = LOCAL.try_with(|local| local.activity.set(Activity::Program));
+        local(|local| local.activity.set(Activity::Program));
     }
 }
 
 /// A number that no other running thread has, and that stays the thread's over a fork; never 0.
 pub(crate) fn this_thread() -> usize {
-    let local = LOCAL.try_with(|local| std::ptr::from_ref(local).addr());
-    local.unwrap_or(1)
+    local(|local| std::ptr::from_ref(local).addr()).unwrap_or(1)
 }
 
 /// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread
 /// can tell by a subtraction. If not, [`passes_by`] has the answer.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn passes_at_once(key: u64, size: usize) -> bool {
-    let passes = LOCAL.try_with(|local| {
+    let passes = local(|local| {
         if local.sampled.get() != key {
             return false;
         }
@@ -131,7 +137,7 @@ pub(crate) fn passes_by(
     size: usize,
     period: impl FnOnce() -> Option<NonZeroU64>,
 ) -> bool {
-    let passes = LOCAL.try_with(|local| {
+    let passes = local(|local| {
         if local.sampled.get() != key && !begin_sampling(local, key, period()) {
             return false;
         }
@@ -164,17 +170,17 @@ fn begin_sampling(local: &Local, key: u64, period: Option<NonZeroU64>) -> bool {
 /// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
 /// tracer.
 pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
-    let armed = LOCAL.try_with(|local| {
+    let armed = local(|local| {
         // So that the probe is not passed by.
         local.sampled.set(0);
         local.activity.replace(Activity::Probe)
     });
     allocate();
-    let after = LOCAL.try_with(|local| local.activity.get());
-    if let Ok(before) = armed {
-        let _ = LOCAL.try_with(|local| local.activity.set(before));
+    let after = local(|local| local.activity.get());
+    if let Some(before) = armed {
+        local(|local| local.activity.set(before));
     }
-    after == Ok(Activity::Program)
+    after == Some(Activity::Program)
 }
 
 #[cfg(test)]

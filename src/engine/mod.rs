@@ -73,7 +73,7 @@ pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
-pub(crate) use unwind::Mark;
+pub(crate) use unwind::{Mark, is_known_code};
 
 /// The state of the one global allocator of a program.
 pub(crate) static TRACKER: Tracker = Tracker::new();

@@ -81,6 +81,9 @@ pub struct Losses {
     /// Records whose block was given back without the tracer seeing it, and that were replaced
     /// later.
     pub replaced: u64,
+    /// Blocks whose stack ends too early: in code without call-frame information, such as code that
+    /// the program has generated. Their callers beyond it are not known. Counted on Linux with glibc.
+    pub ended: u64,
 }
 
 /// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by

@@ -35,6 +35,16 @@ fn every_field_comes_back() {
     assert_same(&found, &snapshot);
 }
 
+/// The golden file is older than this count.
+#[test]
+fn stacks_that_ended_early_come_back() {
+    let meta = json!({"traceback_limit": 25, "losses": {"ended": 4}});
+    let snapshot = read_json(&document(json!({"meta": meta}))).unwrap();
+    assert_eq!(snapshot.recording().losses.ended, 4);
+    let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
+    assert_same(&found, &snapshot);
+}
+
 #[test]
 fn frames_that_are_equal_but_not_alike_stay_apart() {
     let place = Frame::new("src/lib.rs", 8);

@@ -14,7 +14,6 @@ cases![
     a_realloc_that_fails_changes_nothing,
     an_inner_allocator_that_allocates_is_its_own_affair,
     a_realloc_that_always_moves_keeps_the_books,
-    #[cfg(unix)]
     errno_is_left_alone,
     the_tracer_allocates_nothing_for_itself,
     // Other systems put blocks elsewhere.
@@ -23,6 +22,12 @@ cases![
     too_little_memory_to_start_is_an_error,
     #[cfg(target_os = "linux")]
     zeroed_memory_is_not_touched,
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    stacks_that_end_in_unknown_code_are_counted,
 ];
 
 /// The system's allocator until one of the switches is set.
@@ -204,7 +209,6 @@ fn the_tracer_allocates_nothing_for_itself() {
     }
 }
 
-#[cfg(unix)]
 fn errno_is_left_alone() {
     // A fresh tracer maps memory and grows tables all the time.
     tracemalloc::start(200).unwrap();
@@ -223,7 +227,7 @@ fn errno_is_left_alone() {
     }
 }
 
-#[cfg(unix)]
+/// On Windows, the last error.
 fn errno() -> i32 {
     std::io::Error::last_os_error()
         .raw_os_error()
@@ -240,6 +244,16 @@ fn set_errno(value: i32) {
     let place = unsafe { location() };
     // SAFETY: as above.
     unsafe { *place = value };
+}
+
+#[cfg(windows)]
+fn set_errno(value: i32) {
+    // SAFETY: the system's function of this name has this type.
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        safe fn SetLastError(value: u32);
+    }
+    SetLastError(value.cast_unsigned());
 }
 
 #[cfg(target_os = "linux")]
@@ -297,4 +311,63 @@ fn zeroed_memory_is_not_touched() {
     let snapshot = tracemalloc::take_snapshot().unwrap();
     assert!(snapshot.statistics(tracemalloc::GroupBy::Line)[0].size >= 8 << 30);
     drop(zeroed);
+}
+
+/// Code that the program has written itself: nobody knows how to get from there to its caller.
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+fn stacks_that_end_in_unknown_code_are_counted() {
+    static KEPT: std::sync::Mutex<Vec<Box<u32>>> = std::sync::Mutex::new(Vec::new());
+    extern "C" fn allocate() {
+        KEPT.lock().unwrap().push(Box::new(7));
+    }
+    // `sub rsp, 8`, `call rdi`, `add rsp, 8` and `ret`.
+    #[cfg(target_arch = "x86_64")]
+    const CODE: [u8; 11] = [0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0xc3];
+    // `str x30, [sp, #-16]!`, `blr x0`, `ldr x30, [sp], #16` and `ret`.
+    #[cfg(target_arch = "aarch64")]
+    const CODE: [u32; 4] = [0xf81f_0ffe, 0xd63f_0000, 0xf841_07fe, 0xd65f_03c0];
+    // SAFETY: asks for new memory.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(memory, libc::MAP_FAILED);
+    // SAFETY: the memory is new and has room for it.
+    unsafe { ptr::from_ref(&CODE).copy_to_nonoverlapping(memory.cast(), 1) };
+    // SAFETY: as above. A change of what may be done there makes processors see it as code.
+    let set = unsafe { libc::mprotect(memory, 4096, libc::PROT_READ | libc::PROT_EXEC) };
+    assert_eq!(set, 0);
+    // SAFETY: that is what the instructions do.
+    let call: extern "C" fn(extern "C" fn()) = unsafe { std::mem::transmute(memory) };
+
+    KEPT.lock().unwrap().reserve(8);
+    tracemalloc::start(25).unwrap();
+    allocate();
+    let ended = || {
+        tracemalloc::take_snapshot()
+            .unwrap()
+            .recording()
+            .losses
+            .ended
+    };
+    assert_eq!(ended(), 0);
+    call(allocate);
+    call(allocate);
+    assert_eq!(ended(), 2);
+    let kept = std::mem::take(&mut *KEPT.lock().unwrap());
+    let depth = |n: usize| {
+        let traceback = tracemalloc::get_object_traceback(&kept[n]);
+        traceback.expect("a traced block").len()
+    };
+    assert!(depth(1) < depth(0) && depth(1) == depth(2));
 }

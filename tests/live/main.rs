@@ -32,7 +32,7 @@ static ALLOC: TraceAlloc<hostile::Hostile> = TraceAlloc::new(hostile::Hostile);
 
 /// Whether the tracer's memory is what it uses. Elsewhere the system does not tell which pages are in
 /// use, and it is what tables could use, many times as much.
-const PAGES_ARE_KNOWN: bool = cfg!(target_os = "linux");
+const PAGES_ARE_KNOWN: bool = cfg!(any(target_os = "linux", windows));
 
 const CASE: &str = "TRACEMALLOC_CASE";
 const TIME_LIMIT: Duration = Duration::from_secs(300);

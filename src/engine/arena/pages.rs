@@ -1,8 +1,10 @@
 //! Pages from the operating system.
 
+#[cfg(all(windows, not(miri)))]
+pub(super) use committed::*;
 #[cfg(all(unix, not(miri)))]
 pub(super) use mapped::*;
-#[cfg(not(all(unix, not(miri))))]
+#[cfg(not(all(any(unix, windows), not(miri))))]
 pub(super) use stand_in::*;
 
 #[cfg(all(unix, not(miri)))]
@@ -148,9 +150,88 @@ mod mapped {
     }
 }
 
+/// Windows sets room aside in its paging file for all that is mapped; a page takes memory when it is
+/// first touched.
+#[cfg(all(windows, not(miri)))]
+mod committed {
+    use std::ffi::c_void;
+    use std::ptr::{self, NonNull};
+
+    const MEM_COMMIT: u32 = 0x1000;
+    const MEM_RESERVE: u32 = 0x2000;
+    const MEM_RELEASE: u32 = 0x8000;
+    const PAGE_READWRITE: u32 = 4;
+
+    /// What the system says of a page: bit 0 of `attributes` is set if it is in memory.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Page {
+        address: *mut c_void,
+        attributes: usize,
+    }
+
+    // SAFETY: the system's functions of these names have these types.
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn VirtualAlloc(start: *mut c_void, len: usize, kind: u32, access: u32) -> *mut c_void;
+        fn VirtualFree(start: *mut c_void, len: usize, kind: u32) -> i32;
+        safe fn GetCurrentProcess() -> *mut c_void;
+        fn K32QueryWorkingSetEx(process: *mut c_void, pages: *mut Page, bytes: u32) -> i32;
+    }
+
+    pub(in crate::engine::arena) fn map(len: usize) -> Option<NonNull<u8>> {
+        let kind = MEM_RESERVE | MEM_COMMIT;
+        // SAFETY: fresh pages touch nothing that exists.
+        let start = unsafe { VirtualAlloc(ptr::null_mut(), len, kind, PAGE_READWRITE) };
+        NonNull::new(start.cast())
+    }
+
+    pub(in crate::engine::arena) fn map_large(len: usize) -> Option<NonNull<u8>> {
+        map(len)
+    }
+
+    /// # Safety
+    /// The range is one mapping made by [`map`] that nobody will touch again.
+    pub(in crate::engine::arena) unsafe fn unmap(start: NonNull<u8>, _len: usize) {
+        // SAFETY: passed on from the caller. A mapping is released as a whole, by a length of 0.
+        unsafe { VirtualFree(start.as_ptr().cast(), 0, MEM_RELEASE) };
+    }
+
+    /// Memory that is given back may not be touched here until it is asked for again.
+    pub(in crate::engine::arena) fn empty(_start: usize, _len: usize) {}
+
+    pub(in crate::engine::arena) fn populate(_start: usize, _len: usize) {}
+
+    pub(in crate::engine::arena) fn resident(start: usize, len: usize) -> usize {
+        const PAGE: usize = 4096;
+        const BATCH: usize = 256;
+        let end = start + len;
+        let mut sum = 0;
+        for from in (start..end).step_by(BATCH * PAGE) {
+            let mut pages = [Page {
+                address: ptr::null_mut(),
+                attributes: 0,
+            }; BATCH];
+            let addresses = (from..end).step_by(PAGE);
+            let asked = pages.iter_mut().zip(addresses).map(|(page, address)| {
+                page.address = ptr::without_provenance_mut(address);
+            });
+            let bytes = (asked.count() * size_of::<Page>()) as u32;
+            // SAFETY: so many pages are asked about, which the call fills in. It touches none.
+            if unsafe { K32QueryWorkingSetEx(GetCurrentProcess(), pages.as_mut_ptr(), bytes) } == 0
+            {
+                // The system does not tell: count what was mapped.
+                return len;
+            }
+            sum += pages.iter().filter(|page| page.attributes & 1 != 0).count() * PAGE;
+        }
+        sum
+    }
+}
+
 /// Where pages cannot be mapped directly, the system's allocator stands in: it is never the traced
 /// one.
-#[cfg(not(all(unix, not(miri))))]
+#[cfg(not(all(any(unix, windows), not(miri))))]
 mod stand_in {
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::ptr::NonNull;

@@ -82,9 +82,13 @@ use portable as backend;
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod portable;
+#[cfg(any(miri, all(windows, target_arch = "x86")))]
+pub(crate) use backend::is_known_code;
 /// What stacks are compared with, whatever back-end has captured them.
 #[cfg(tracemalloc_check)]
 pub(crate) use portable::Unwinder as Platform;
+#[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
+pub(crate) use portable::is_known_code;
 
 // Its walk is a function of the words read, which is tested everywhere.
 #[cfg(any(test, all(target_os = "macos", target_arch = "aarch64", not(miri))))]

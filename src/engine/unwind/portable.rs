@@ -41,6 +41,29 @@ impl Unwinder {
     }
 }
 
+/// True unless it is known that a stack ends where `return_address` returns to for want of call-frame
+/// information. For whoever reads stacks, not for the allocation path.
+///
+/// Musl has no such information of its own, so that every stack would end so there.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+pub(crate) fn is_known_code(return_address: usize) -> bool {
+    use std::ffi::c_void;
+
+    // SAFETY: the unwinder's function of this name has this type.
+    unsafe extern "C" {
+        fn _Unwind_FindEnclosingFunction(return_address: *mut c_void) -> *mut c_void;
+    }
+    let address = std::ptr::without_provenance_mut(return_address);
+    // SAFETY: looks the address up and reads nothing there.
+    !unsafe { _Unwind_FindEnclosingFunction(address) }.is_null()
+}
+
+/// The same where it is not known.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn is_known_code(_return_address: usize) -> bool {
+    true
+}
+
 fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     let mut frames = 0;
     let mut truncated = false;

@@ -68,6 +68,7 @@ pub(super) fn write_recording(
         blocks,
         stacks,
         replaced,
+        ended,
         ..
     } = recording.losses;
     // Losses of a sample are numbers of its records, not estimates.
@@ -86,6 +87,10 @@ pub(super) fn write_recording(
     if replaced > 0 {
         let blocks = counted(replaced, block);
         writeln!(out, "Freed unseen and replaced later: {blocks}{whose}")?;
+    }
+    if ended > 0 {
+        let blocks = counted(ended, block);
+        writeln!(out, "Stack ends in unknown code: {blocks}{whose}")?;
     }
     write_cut_stacks(snapshot, whose, out)
 }

@@ -296,6 +296,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
             blocks: meta.losses.blocks,
             stacks: meta.losses.stacks,
             replaced: meta.losses.replaced,
+            ended: meta.losses.ended,
         },
     }
 }

@@ -71,6 +71,7 @@ pub(super) struct LossesRow {
     pub(super) blocks: u64,
     pub(super) stacks: u64,
     pub(super) replaced: u64,
+    pub(super) ended: u64,
 }
 
 #[derive(Serialize, Deserialize)]

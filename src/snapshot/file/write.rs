@@ -230,6 +230,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
             blocks: recording.losses.blocks,
             stacks: recording.losses.stacks,
             replaced: recording.losses.replaced,
+            ended: recording.losses.ended,
         },
         attributes: snapshot
             .attributes()

@@ -11,6 +11,7 @@
 //! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
 
 mod arch;
+mod linked;
 mod memo;
 mod modules;
 mod row;
@@ -97,7 +98,10 @@ impl Unwinder {
         mark: Mark,
         buffer: &mut [usize],
     ) -> Captured {
-        self.walk(arena, caller, mark, buffer)
-            .unwrap_or_else(|| self.portable.capture(arena, caller, mark, buffer))
+        self.walk(arena, caller, mark, buffer).unwrap_or_else(|| {
+            #[cfg(tracemalloc_check)]
+            crate::engine::check::note_left();
+            self.portable.capture(arena, caller, mark, buffer)
+        })
     }
 }

@@ -1,12 +1,14 @@
 //! Where the call-frame information of the program is.
 //!
-//! Only modules that stay until the process ends: the program itself, the C library's parts that it
-//! was linked with, and the kernel's, to which signal handlers may return. A library that the
+//! Only modules that stay until the process ends: the program itself, the libraries that it was
+//! linked with and theirs, and the kernel's, to which signal handlers may return. A library that the
 //! program loads and unloads may give its place in memory to another one, and what is known of its
 //! code would then be wrong; stacks that lead through it are left to the platform's unwinder.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::linked::{Linked, MOST};
 
 /// A loaded file that stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,19 +26,7 @@ pub(super) struct Module {
     code_end: usize,
 }
 
-const MOST: usize = 8;
 const WORDS: usize = 7;
-
-/// How the names of the files begin whose code stays.
-const PERMANENT: [&[u8]; 7] = [
-    b"libc.so",
-    b"libgcc_s.so",
-    b"libm.so",
-    b"libpthread.so",
-    b"ld-linux",
-    b"ld-musl",
-    b"linux-vdso",
-];
 
 /// The modules, found once.
 pub(super) struct Modules {
@@ -59,14 +49,16 @@ impl Modules {
         if self.found.load(Ordering::Acquire) != 0 {
             return;
         }
-        let mut list = List::default();
-        // SAFETY: the callback gets this list, and nothing else touches it while the call lasts.
+        let mut position = Position::default();
+        // SAFETY: the callback gets this value, and nothing else touches it while the call lasts.
+        unsafe { libc::dl_iterate_phdr(Some(look_for_loader), (&raw mut position).cast()) };
+        let mut list = List {
+            modules: self,
+            linked: Linked::new(position.loader),
+            len: 0,
+        };
+        // SAFETY: as above.
         unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut list).cast()) };
-        for (slot, module) in self.slots.iter().zip(list.modules.iter().take(list.len)) {
-            for (word, value) in slot.iter().zip(module.words()) {
-                word.store(value, Ordering::Relaxed);
-            }
-        }
         self.found.store(list.len + 1, Ordering::Release);
     }
 
@@ -153,14 +145,41 @@ impl Module {
     }
 }
 
+/// How far the loader's list has been read, and where in it the loader itself is.
 #[derive(Default)]
-struct List {
-    modules: [Module; MOST],
-    len: usize,
-    seen: usize,
+struct Position {
+    next: usize,
+    loader: Option<usize>,
 }
 
-/// Notes one module. The first one that the loader names is the program.
+/// # Safety
+/// To be called by `dl_iterate_phdr` alone, with the position that [`Modules::prepare`] passes to it.
+unsafe extern "C" fn look_for_loader(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    position: *mut c_void,
+) -> c_int {
+    // SAFETY: the loader passes a valid description.
+    let info = unsafe { &*info };
+    // SAFETY: `prepare` passes its position and waits.
+    let position = unsafe { &mut *position.cast::<Position>() };
+    // SAFETY: reads what the kernel gave the process at its start.
+    let loader = unsafe { libc::getauxval(libc::AT_BASE) };
+    if loader != 0 && info.dlpi_addr == loader {
+        position.loader = Some(position.next);
+    }
+    position.next += 1;
+    0
+}
+
+/// The modules that stay, while the loader's list is read.
+struct List<'a> {
+    modules: &'a Modules,
+    linked: Linked,
+    len: usize,
+}
+
+/// Notes one module if it stays.
 ///
 /// # Safety
 /// To be called by `dl_iterate_phdr` alone, with the list that [`Modules::prepare`] passes to it.
@@ -173,34 +192,38 @@ unsafe extern "C" fn visit(
     let info = unsafe { &*info };
     // SAFETY: `prepare` passes its list and waits.
     let list = unsafe { &mut *list.cast::<List>() };
-    let is_program = list.seen == 0;
-    list.seen += 1;
-    if (is_program || is_permanent(info))
+    // Asked of every module, since it counts them.
+    let was_there = list.linked.holds(info);
+    if (was_there || is_kernels(info))
         && let Some(module) = describe(info)
-        && let Some(slot) = list.modules.get_mut(list.len)
+        && let Some(slot) = list.modules.slots.get(list.len)
     {
-        *slot = module;
+        for (word, value) in slot.iter().zip(module.words()) {
+            word.store(value, Ordering::Relaxed);
+        }
         list.len += 1;
     }
     0
 }
 
-fn is_permanent(info: &libc::dl_phdr_info) -> bool {
-    if info.dlpi_name.is_null() {
-        return false;
-    }
-    // SAFETY: the loader passes a text that ends in 0.
-    let path = unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes();
-    let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    PERMANENT.iter().any(|name| file.starts_with(name))
+/// True for the module that the kernel maps into every process.
+fn is_kernels(info: &libc::dl_phdr_info) -> bool {
+    // SAFETY: reads what the kernel gave the process at its start.
+    let start = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+    start != 0 && info.dlpi_addr == start
 }
 
-fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
+/// What the loader says of the parts of a module.
+pub(super) fn headers(info: &libc::dl_phdr_info) -> Option<&[libc::Elf64_Phdr]> {
     if info.dlpi_phdr.is_null() {
         return None;
     }
     // SAFETY: the loader passes that many program headers.
-    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    Some(unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) })
+}
+
+fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
+    let headers = headers(info)?;
     let range = |header: &libc::Elf64_Phdr| {
         let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
         (start, start.wrapping_add(header.p_memsz as usize))

@@ -369,19 +369,24 @@ fn run_on(top: *mut u8, mut work: &mut dyn FnMut()) {
 /// lower addresses. Seen to fail while each frame was held against the mark by itself.
 #[test]
 fn callers_on_a_stack_further_down_are_not_taken_for_the_tracers() {
-    prepare();
     const STACK: usize = 512 << 10;
-    let mut memory = vec![0_u8; 2 * STACK];
-    let lower = memory.as_mut_ptr().wrapping_add(STACK);
-    let upper = lower.wrapping_add(STACK);
-    let (mut alone, mut depth) = (0, 0);
-    run_on(upper, &mut || alone = compare_from(caller(), 500, None));
-    run_on(lower, &mut || {
-        recurse(30, &mut || {
-            run_on(upper, &mut || depth = compare_from(caller(), 500, None));
+    fn check() {
+        // On the thread's own: the system may map a block anywhere.
+        let mut memory = [0_u8; 2 * STACK];
+        let lower = memory.as_mut_ptr().wrapping_add(STACK);
+        let upper = lower.wrapping_add(STACK);
+        let (mut alone, mut depth) = (0, 0);
+        run_on(upper, &mut || alone = compare_from(caller(), 500, None));
+        run_on(lower, &mut || {
+            recurse(30, &mut || {
+                run_on(upper, &mut || depth = compare_from(caller(), 500, None));
+            });
         });
-    });
-    assert!(depth > alone + 30, "{alone} {depth}");
+        assert!(depth > alone + 30, "{alone} {depth}");
+    }
+    prepare();
+    let thread = std::thread::Builder::new().stack_size(4 * STACK);
+    thread.spawn(check).unwrap().join().unwrap();
 }
 
 #[test]
@@ -397,4 +402,67 @@ fn a_foreign_stack_is_not_walked() {
             .end_of(std::ptr::from_ref(&here).addr())
             .is_some()
     );
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use std::arch::naked_asm;
+
+    use super::*;
+
+    /// Calls `work` with its own return address authenticated, if the processor can.
+    #[unsafe(naked)]
+    extern "C" fn authenticated(work: extern "C" fn()) {
+        naked_asm!(
+            ".cfi_startproc",
+            "hint #25",
+            ".cfi_negate_ra_state",
+            "stp x29, x30, [sp, #-16]!",
+            ".cfi_def_cfa_offset 16",
+            ".cfi_offset x29, -16",
+            ".cfi_offset x30, -8",
+            "blr x0",
+            "ldp x29, x30, [sp], #16",
+            ".cfi_def_cfa_offset 0",
+            ".cfi_restore x29",
+            ".cfi_restore x30",
+            "hint #29",
+            ".cfi_negate_ra_state",
+            "ret",
+            ".cfi_endproc",
+        )
+    }
+
+    /// Seen to fail with `plain` giving back what it got.
+    #[test]
+    fn stacks_with_authenticated_return_addresses_agree() {
+        static SIGNED: AtomicUsize = AtomicUsize::new(0);
+        extern "C" fn check() {
+            compare(200);
+            // SAFETY: where the function that called this one has saved its return address.
+            let word = unsafe { walk::read(caller().sp + 8) };
+            let signed = usize::from(word != arch::plain(word));
+            SIGNED.fetch_add(signed, Ordering::SeqCst);
+        }
+        prepare();
+        for depth in 0..20 {
+            recurse(depth, &mut || authenticated(check));
+        }
+        const PACA: libc::c_ulong = 1 << 30;
+        // SAFETY: reads what the kernel gave the process at its start.
+        let can = unsafe { libc::getauxval(libc::AT_HWCAP) } & PACA != 0;
+        assert_eq!(SIGNED.load(Ordering::SeqCst) > 0, can);
+    }
+
+    /// Its caller is known while it runs, from a register that the walk does not follow.
+    #[test]
+    fn what_leaves_its_return_address_in_the_register_is_left_to_the_platforms_unwinder() {
+        #[unsafe(naked)]
+        extern "C" fn leaf() {
+            naked_asm!(".cfi_startproc", "nop", "nop", "ret", ".cfi_endproc")
+        }
+        prepare();
+        let inside = leaf as extern "C" fn() as usize + 4;
+        assert_eq!(UNWINDER.row(&ARENA, inside).kind(), Kind::Other);
+    }
 }

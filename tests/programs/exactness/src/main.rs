@@ -1,10 +1,13 @@
 //! Allocates on stacks of every kind, traced with several limits. The build compares them; this
 //! program only has to come to its end.
+//!
+//! With the argument `linked` it allocates on those alone that lead through libraries that it was
+//! linked with. With `quick` it does everything, but less often: for emulators.
 
 mod callbacks;
 mod deep;
-#[cfg(target_arch = "x86_64")]
 mod frame_register;
+mod libraries;
 mod ordinary;
 mod signals;
 mod switched;
@@ -25,7 +28,28 @@ const SESSIONS: [(usize, usize); 5] = [(1, 20), (25, 60), (150, 20), (1000, 6), 
 const DEEP_STACK: usize = 512 << 20;
 
 fn main() {
+    let argument = std::env::args().nth(1);
+    match argument.as_deref() {
+        None => all(1),
+        Some("quick") => all(10),
+        Some("linked") => {
+            tracemalloc::start(25).expect("the limit is in range");
+            (0..100).for_each(libraries::linked);
+        }
+        Some(other) => panic!("no such argument: {other}"),
+    }
+    println!("done");
+}
+
+/// Everything, one time in `part`.
+fn all(part: usize) {
+    let replaced = libraries::replaced();
+    assert!(
+        replaced > 0 || part > 1,
+        "no library took the place of another"
+    );
     for (limit, rounds) in SESSIONS {
+        let rounds = rounds.div_ceil(part);
         tracemalloc::start(limit).expect("the limit is in range");
         for round in 0..rounds {
             everything(round);
@@ -51,7 +75,6 @@ fn main() {
             .expect("it ends well");
         tracemalloc::stop();
     }
-    println!("done");
 }
 
 /// The same calls from changing depths, so that what is remembered of one is met by another.
@@ -63,10 +86,10 @@ fn everything(round: usize) {
         ordinary::source(round);
         callbacks::sorting(round);
         callbacks::formatting(round);
+        libraries::linked(round);
         switched::grown(round);
         signals::handled(round);
         unwinding::caught(round);
-        #[cfg(target_arch = "x86_64")]
         frame_register::moving(round);
         deep::recursion(300, 3);
     });

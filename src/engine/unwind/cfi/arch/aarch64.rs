@@ -147,3 +147,17 @@ macro_rules! entry {
     };
 }
 pub(crate) use entry;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authentication_codes_are_taken_off() {
+        for address in [0x1000, 0x55_5555_1234, (1 << 48) - 4] {
+            for code in [0, 1, 0x7f, 0x8000, 0xffff] {
+                assert_eq!(plain(address | code << 48), address);
+            }
+        }
+    }
+}
