@@ -194,6 +194,24 @@ mod at_exit {
     }
 }
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    //! A way in for the fuzzer.
+
+    use std::ffi::OsString;
+
+    /// Reads each value as if it were in the environment.
+    pub fn environment(value: &OsString) {
+        let read = super::frames(Some(value.clone()));
+        assert!(!matches!(read, Ok(Some(0 | 65_536..))), "{value:?}");
+        let read = super::sample_every(Some(value.clone()));
+        assert!(!matches!(read, Ok(Some(0))), "{value:?}");
+        let path = super::out_path(value.clone());
+        let marks = value.as_encoded_bytes().contains(&b'%');
+        assert!(marks || path.as_os_str() == value, "{value:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,6 +67,8 @@ pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
 pub(crate) use unwind::Mark;
+#[cfg(fuzzing)]
+pub(crate) use unwind::fuzzing;
 
 /// The state of the one global allocator of a program.
 pub(crate) static TRACKER: Tracker = Tracker::new();

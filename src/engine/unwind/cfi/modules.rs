@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its addresses, from the first segment to the end of the last.
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Where `.eh_frame_hdr` is.
     pub(super) header: usize,
     /// The readable segment that holds it, and as linkers lay it out the frames too.
-    segment: usize,
-    segment_end: usize,
+    pub(super) segment: usize,
+    pub(super) segment_end: usize,
     /// The first segment of code that may be read; empty if there is none.
-    code: usize,
-    code_end: usize,
+    pub(super) code: usize,
+    pub(super) code_end: usize,
 }
 
 const MOST: usize = 8;
@@ -180,7 +180,7 @@ fn is_permanent(info: &libc::dl_phdr_info) -> bool {
     PERMANENT.iter().any(|name| file.starts_with(name))
 }
 
-fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
+pub(super) fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
     if info.dlpi_phdr.is_null() {
         return None;
     }

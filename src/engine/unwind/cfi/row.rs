@@ -1,9 +1,9 @@
 //! One step of the walk: how to get from a function to its caller, at one place in the code.
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, LittleEndian,
-    Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection,
-    UnwindTableRow,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EhFrameOffset, Encoding, EndianSlice, Format,
+    LittleEndian, Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression,
+    UnwindSection, UnwindTableRow,
 };
 
 use super::arch::PROCESSOR;
@@ -152,12 +152,20 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     let bases = bases.set_eh_frame(frames_at);
     let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
     frames.set_vendor(PROCESSOR.vendor);
-    let table = header.table()?;
-    let entry = match table.fde_for_address(&frames, &bases, pc, EhFrame::cie_from_offset) {
-        Ok(entry) => entry,
+    // As `fde_for_address` does, which subtracts without looking: an entry in front of the frames
+    // would panic in a debug build.
+    let entry_at = match header.table()?.lookup(pc, &bases) {
+        Ok(pointer) => pointer.direct().ok()?.checked_sub(frames_at)?,
         Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
         Err(_) => return None,
     };
+    let entry_at = EhFrameOffset(usize::try_from(entry_at).ok()?);
+    let entry = frames
+        .fde_from_offset(&bases, entry_at, EhFrame::cie_from_offset)
+        .ok()?;
+    if !entry.contains(pc) {
+        return unknown(module, return_address);
+    }
     if entry.is_signal_trampoline() {
         return Some(Row(SIGNAL));
     }
