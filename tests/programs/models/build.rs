@@ -81,17 +81,21 @@ fn with_model(path: &Path, text: &str) -> String {
         // The back-end that reads no stack, and memory that is given back.
         .replace("not(miri)", "not(all())")
         .replace("any(miri,", "any(all(),")
-        .replace("    miri,\n", "    all(),\n");
+        .replace("    miri,\n", "    all(),\n")
+        // Models look at parts that the engine keeps to itself.
+        .replace("pub(super) ", "pub(crate) ")
+        .replace("\nmod ", "\npub(crate) mod ");
     let one = |old: &str, new: &str| replaced(path, &text, old, new);
-    if path.ends_with("engine/mod.rs") {
-        return text.replace("\nmod ", "\npub(crate) mod ");
-    } else if path.ends_with("arena/pages.rs") {
-        return one("use std::alloc::{GlobalAlloc, Layout, System};", "use crate::pages::{Layout, System};");
+    if path.ends_with("arena/pages.rs") {
+        return one(
+            "use std::alloc::{GlobalAlloc, Layout, System};",
+            "use crate::pages::{Layout, System};",
+        );
     } else if path.ends_with("engine/guard.rs") {
         return one("thread_local! {", "crate::atomic::thread_local! {");
     } else if path.ends_with("engine/allocator.rs") {
         return one(
-            "#[cfg(test)]\n    pub(super) fn with_tracker",
+            "#[cfg(test)]\n    pub(crate) fn with_tracker",
             "pub(crate) fn with_tracker",
         );
     } else if path.ends_with("engine/threads.rs") {
@@ -106,7 +110,7 @@ fn with_model(path: &Path, text: &str) -> String {
         let text = one("PIECE_BITS: u32 = 12;", "PIECE_BITS: u32 = 5;");
         return replaced(path, &text, "FIRST_BITS: u32 = 2;", "FIRST_BITS: u32 = 0;");
     } else if path.ends_with("live/shadow.rs") {
-        // Atomics of a model may be larger than those of the processor.
+        // Atomics of a model are larger than those of the processor.
         return one("WORD_BITS: u32 = 15;", "WORD_BITS: u32 = 12;");
     }
     text

@@ -134,7 +134,10 @@ pub(crate) struct OnceRef<'a, T>(AtomicPtr<T>, std::marker::PhantomData<&'a T>);
 
 impl<'a, T> OnceRef<'a, T> {
     pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()), std::marker::PhantomData)
+        Self(
+            AtomicPtr::new(std::ptr::null_mut()),
+            std::marker::PhantomData,
+        )
     }
 
     pub(crate) fn get(&self) -> Option<&'a T> {
@@ -145,7 +148,9 @@ impl<'a, T> OnceRef<'a, T> {
     pub(crate) fn set(&self, value: &'a T) -> Result<(), ()> {
         let value = std::ptr::from_ref(value).cast_mut();
         let null = std::ptr::null_mut();
-        let set = self.0.compare_exchange(null, value, Ordering::AcqRel, Ordering::Acquire);
+        let set = self
+            .0
+            .compare_exchange(null, value, Ordering::AcqRel, Ordering::Acquire);
         set.map(drop).map_err(drop)
     }
 }

@@ -4,7 +4,10 @@
 //! Takes the name of a model and how many executions to try of each kind.
 #![allow(dead_code, reason = "the engine's sources are used in part")]
 #![allow(unused_imports, reason = "as above")]
-#![allow(unfulfilled_lint_expectations, reason = "those of the crate's own lints")]
+#![allow(
+    unfulfilled_lint_expectations,
+    reason = "those of the crate's own lints"
+)]
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -38,6 +41,9 @@ fn main() {
         for depth in 2..5 {
             shuttle::check_pct(run, executions / 2, depth);
         }
-        println!("interleavings {name}: {} executions", executions + 3 * (executions / 2));
+        println!(
+            "interleavings {name}: {} executions",
+            executions + 3 * (executions / 2)
+        );
     }
 }

@@ -72,7 +72,10 @@ impl World {
     fn realloc(&self, block: Block, size: usize) -> Block {
         let start = std::ptr::without_provenance_mut(block.address);
         // SAFETY: the block is this thread's.
-        let moved = unsafe { self.allocator.realloc(start, Self::layout(block.size), size) };
+        let moved = unsafe {
+            self.allocator
+                .realloc(start, Self::layout(block.size), size)
+        };
         if moved.is_null() {
             block
         } else {
@@ -191,7 +194,11 @@ fn sessions() {
     world.audit(false);
     world.start();
     let before = world.tracker.session().expect("tracing");
-    assert_eq!(world.tracker.traced_memory(before).0, 0, "a new session is empty");
+    assert_eq!(
+        world.tracker.traced_memory(before).0,
+        0,
+        "a new session is empty"
+    );
     for block in world.passed_on.lock().unwrap().drain(..) {
         world.free(block);
     }
@@ -252,7 +259,11 @@ fn stacks() {
         Box::new(move || {
             let (arena, stacks) = tables;
             for step in 0..12 {
-                let leaf = if step % 3 == 0 { step } else { 100 * seed + step };
+                let leaf = if step % 3 == 0 {
+                    step
+                } else {
+                    100 * seed + step
+                };
                 let frames = vec![leaf + 1, step / 3 + 101, 1001];
                 let stack = stacks.intern(arena, &frames, false).expect("memory");
                 assert_eq!(read(stack), frames);
