@@ -43,7 +43,9 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 fn written(snapshot: &Snapshot) -> Vec<u8> {
     let mut bytes = Vec::new();
-    snapshot.write_to(&mut bytes).expect("what was loaded can be saved");
+    snapshot
+        .write_to(&mut bytes)
+        .expect("what was loaded can be saved");
     bytes
 }
 
@@ -55,7 +57,9 @@ fn ask(snapshot: &Snapshot) {
     let halves = filters().map(|filter| snapshot.filter_traces([filter]));
     for key in KEYS {
         let groups = snapshot.statistics(key);
-        let size: u64 = groups.iter().fold(0, |sum, group| sum.saturating_add(group.size));
+        let size: u64 = groups
+            .iter()
+            .fold(0, |sum, group| sum.saturating_add(group.size));
         if snapshot.sample_every().is_none() {
             assert_eq!(size, snapshot.total_size());
         }
@@ -85,8 +89,10 @@ fn filters() -> [Filter; 5] {
 fn report(snapshot: &Snapshot, other: &Snapshot, key: GroupBy) {
     let mut out = Vec::new();
     let text = Text::new().group_by(key).limit(5).source_lines(false);
-    text.write(snapshot, &mut out).expect("memory does not fail");
-    text.write_diff(snapshot, other, &mut out).expect("of one recording");
+    text.write(snapshot, &mut out)
+        .expect("memory does not fail");
+    text.write_diff(snapshot, other, &mut out)
+        .expect("of one recording");
     let text = String::from_utf8(out).expect("a report is text");
     let steers = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!text.contains(steers), "{text:?}");

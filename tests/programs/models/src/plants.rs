@@ -4,11 +4,14 @@
 pub struct Plant {
     pub name: &'static str,
     /// The end of the file's path.
+    #[allow(dead_code, reason = "for the build script")]
     pub file: &'static str,
+    #[allow(dead_code, reason = "for the build script")]
     pub old: &'static str,
+    #[allow(dead_code, reason = "for the build script")]
     pub new: &'static str,
     /// The program and the model that find it.
-    #[allow(dead_code, reason = "the build script does not need it")]
+    #[allow(dead_code, reason = "for the list")]
     pub found_by: &'static str,
 }
 

@@ -17,13 +17,23 @@ const BASE: usize = 0x7f00_0000_0000;
 pub(crate) struct Heap {
     /// Sizes by address.
     live: Mutex<BTreeMap<usize, usize>>,
+    /// What is free: the last one is handed out next.
+    free: Mutex<Vec<usize>>,
     may_fail: bool,
+}
+
+/// Time for others to run.
+fn pause() {
+    for _ in 0..thread_rng().gen_range(1..40) {
+        point();
+    }
 }
 
 impl Heap {
     pub(crate) fn new(may_fail: bool) -> Self {
         Self {
             live: Mutex::new(BTreeMap::new()),
+            free: Mutex::new(PLACES.map(|place| BASE + place).into()),
             may_fail,
         }
     }
@@ -34,12 +44,15 @@ impl Heap {
     }
 
     fn take(&self, size: usize) -> Option<usize> {
-        let mut live = self.live.lock().expect("no panic");
-        let free = PLACES.map(|place| BASE + place);
-        let mut free = free.into_iter().filter(|place| !live.contains_key(place));
-        let place = free.next()?;
-        live.insert(place, size);
+        let place = self.free.lock().expect("no panic").pop()?;
+        self.live.lock().expect("no panic").insert(place, size);
         Some(place)
+    }
+
+    fn give_back(&self, block: *mut u8, size: usize) {
+        let given = self.live.lock().expect("no panic").remove(&block.addr());
+        assert_eq!(given, Some(size), "given back as it was asked for");
+        self.free.lock().expect("no panic").push(block.addr());
     }
 }
 
@@ -54,9 +67,8 @@ unsafe impl GlobalAlloc for &Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         point();
-        let size = self.live.lock().expect("no panic").remove(&block.addr());
-        assert_eq!(size, Some(layout.size()), "given back as it was asked for");
-        point();
+        self.give_back(block, layout.size());
+        pause();
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
@@ -74,8 +86,8 @@ unsafe impl GlobalAlloc for &Heap {
         let Some(place) = self.take(new_size) else {
             return ptr::null_mut();
         };
-        self.live.lock().expect("no panic").remove(&block.addr());
-        point();
+        self.give_back(block, layout.size());
+        pause();
         ptr::without_provenance_mut(place)
     }
 }
