@@ -132,7 +132,21 @@ fn is_privileged() -> bool {
     secure != 0
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+/// Elsewhere the system does not tell, but the rights themselves do.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn is_privileged() -> bool {
+    #[expect(unsafe_code, reason = "C functions")]
+    // SAFETY: they take nothing and return numbers.
+    let (user, group) = unsafe {
+        (
+            libc::getuid() != libc::geteuid(),
+            libc::getgid() != libc::getegid(),
+        )
+    };
+    user || group
+}
+
+#[cfg(not(unix))]
 fn is_privileged() -> bool {
     false
 }
