@@ -132,7 +132,21 @@ fn is_privileged() -> bool {
     secure != 0
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+/// Elsewhere the system does not tell, but the rights themselves do.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn is_privileged() -> bool {
+    #[expect(unsafe_code, reason = "C functions")]
+    // SAFETY: they take nothing and return numbers.
+    let (user, group) = unsafe {
+        (
+            libc::getuid() != libc::geteuid(),
+            libc::getgid() != libc::getegid(),
+        )
+    };
+    user || group
+}
+
+#[cfg(not(unix))]
 fn is_privileged() -> bool {
     false
 }
@@ -191,6 +205,24 @@ mod at_exit {
                 super::OUT
             ),
         ))
+    }
+}
+
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    //! A way in for the fuzzer.
+
+    use std::ffi::OsString;
+
+    /// Reads each value as if it were in the environment.
+    pub fn environment(value: &OsString) {
+        let read = super::frames(Some(value.clone()));
+        assert!(!matches!(read, Ok(Some(0 | 65_536..))), "{value:?}");
+        let read = super::sample_every(Some(value.clone()));
+        assert!(!matches!(read, Ok(Some(0))), "{value:?}");
+        let path = super::out_path(value.clone());
+        let marks = value.as_encoded_bytes().contains(&b'%');
+        assert!(marks || path.as_os_str() == value, "{value:?}");
     }
 }
 

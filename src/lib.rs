@@ -43,3 +43,12 @@ pub mod failpoints {
 }
 
 pub use error::{Error, ErrorKind};
+
+/// Ways in for the fuzzer, which builds the crate with `--cfg fuzzing`; nobody else does.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::engine::fuzzing::{headers, rows, walk};
+    pub use crate::environment::fuzzing::environment;
+    pub use crate::symbols::fuzzing::names;
+}

@@ -73,6 +73,8 @@ pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
+#[cfg(fuzzing)]
+pub(crate) use unwind::fuzzing;
 pub(crate) use unwind::{Mark, is_known_code};
 
 /// The state of the one global allocator of a program.

@@ -6,11 +6,28 @@
 //! the standard library implements no foreign trait, and a trait of the standard library on a type
 //! of the standard library is implemented elsewhere only if its arguments name a type from there.
 
+use std::cell::Cell;
+
 /// Crates of the toolchain.
 const STANDARD: [&str; 5] = ["alloc", "core", "proc_macro", "std", "test"];
 
 /// Brackets in brackets that are followed; a name that nests deeper is no honest one.
 const MAX_NESTING: usize = 64;
+
+/// Types that are read in one name. An implementation's type may be read once for itself and once
+/// for its arguments, so without a bound each level of nesting could double the work.
+const MAX_TYPES: u32 = 256;
+
+/// What may still be read of one name.
+struct Budget(Cell<u32>);
+
+impl Budget {
+    /// `None` if there is nothing left.
+    fn spend(&self) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(1)?);
+        Some(())
+    }
+}
 
 /// True for a crate of the standard library proper.
 pub(super) fn is_standard(crate_name: &str) -> bool {
@@ -26,47 +43,56 @@ pub(super) fn crate_of<'a>(function: &'a str, package: Option<&str>) -> Option<&
     if nesting(function) > MAX_NESTING {
         return None;
     }
-    let name = path_crate(function, package)?;
+    let budget = Budget(Cell::new(MAX_TYPES));
+    let name = path_crate(function, package, &budget)?;
+    // A name that was read in part only might be another's.
+    budget.spend()?;
     // Where the compiler puts the shims of the global allocator: no crate of anyone's.
     (name != "__rustc").then_some(name)
 }
 
-fn path_crate<'a>(path: &'a str, package: Option<&str>) -> Option<&'a str> {
+fn path_crate<'a>(path: &'a str, package: Option<&str>, budget: &Budget) -> Option<&'a str> {
     let path = path.trim_start();
     match path.strip_prefix('<') {
-        Some(rest) => qualified_crate(rest.get(..closing(rest)).unwrap_or(rest), package),
+        Some(rest) => {
+            let inner = rest.get(..closing(rest)).unwrap_or(rest);
+            qualified_crate(inner, package, budget)
+        }
         None => first_segment(path),
     }
 }
 
 /// The crate of `TYPE as TRAIT`, `impl TRAIT for TYPE` or `TYPE`.
-fn qualified_crate<'a>(inner: &'a str, package: Option<&str>) -> Option<&'a str> {
+fn qualified_crate<'a>(inner: &'a str, package: Option<&str>, budget: &Budget) -> Option<&'a str> {
     let Some((self_type, of_trait)) = split_outside(inner, " as ") else {
-        return type_crate(inner);
+        return type_crate(inner, budget);
     };
-    let own = type_crate(self_type);
-    let foreign = path_crate(of_trait, package);
+    let own = type_crate(self_type, budget);
+    let foreign = path_crate(of_trait, package, budget);
     match (own, foreign) {
         (Some(own), Some(foreign)) if package == Some(foreign) && own != foreign => Some(foreign),
         (Some(own), _) if !is_standard(own) => Some(own),
         (_, Some(foreign)) if !is_standard(foreign) => Some(foreign),
-        _ => argument_crate(self_type, of_trait).or(own).or(foreign),
+        _ => argument_crate(self_type, of_trait, budget)
+            .or(own)
+            .or(foreign),
     }
 }
 
 /// For a standard trait on a standard type: the crate of the trait's argument, as in `From<app::Id>
 /// for String`. If the type itself has foreign parts, the implementation is the generic one of the
 /// standard library.
-fn argument_crate<'a>(self_type: &str, of_trait: &'a str) -> Option<&'a str> {
-    if arguments(self_type).any(|part| foreign_crate(part).is_some()) {
+fn argument_crate<'a>(self_type: &str, of_trait: &'a str, budget: &Budget) -> Option<&'a str> {
+    if arguments(self_type).any(|part| foreign_crate(part, budget).is_some()) {
         return None;
     }
-    arguments(of_trait).find_map(foreign_crate)
+    arguments(of_trait).find_map(|part| foreign_crate(part, budget))
 }
 
 /// The crate of a type; what stands behind a reference or in a slice, array or tuple counts, since
 /// these have none.
-fn type_crate(text: &str) -> Option<&str> {
+fn type_crate<'a>(text: &'a str, budget: &Budget) -> Option<&'a str> {
+    budget.spend()?;
     let mut text = text;
     loop {
         text = text.trim_start();
@@ -84,23 +110,26 @@ fn type_crate(text: &str) -> Option<&str> {
         }
     }
     if let Some(list) = text.strip_prefix('(') {
-        return split_list(list).find_map(type_crate);
+        return split_list(list).find_map(|part| type_crate(part, budget));
     }
     if text.starts_with('<') {
-        return path_crate(text, None);
+        return path_crate(text, None, budget);
     }
     let name = first_segment(text)?;
     // `Box<app::Point>` counts as a type of `app` in the orphan rule, and so does a pinned one.
     let transparent = ["alloc::boxed::Box<", "core::pin::Pin<"];
     if transparent.iter().any(|start| text.starts_with(start)) {
-        return arguments(text).find_map(foreign_crate).or(Some(name));
+        let mut arguments = arguments(text);
+        return arguments
+            .find_map(|part| foreign_crate(part, budget))
+            .or(Some(name));
     }
     Some(name)
 }
 
 /// The crate of a type, unless it is the standard library.
-fn foreign_crate(text: &str) -> Option<&str> {
-    type_crate(text).filter(|name| !is_standard(name))
+fn foreign_crate<'a>(text: &'a str, budget: &Budget) -> Option<&'a str> {
+    type_crate(text, budget).filter(|name| !is_standard(name))
 }
 
 /// The first of at least two segments of a path, if it can be a crate's name.
@@ -390,5 +419,9 @@ mod tests {
         for bracket in ["<", "(", "[", "{", "<(", "<for<"] {
             assert_eq!(crate_of(&bracket.repeat(4000), None), None);
         }
+        // Each level is read twice: without a budget this takes minutes.
+        let level = |inner: String, _| format!("<alloc::boxed::Box<{inner}> as core::a::B>");
+        let doubling = (0..30).fold("u8".to_owned(), level);
+        assert_eq!(crate_of(&format!("{doubling}::f"), None), None);
     }
 }

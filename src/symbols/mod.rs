@@ -6,6 +6,8 @@
 mod cache;
 mod crate_names;
 mod functions;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod modules;
 mod paths;
 mod resolve;

@@ -21,6 +21,10 @@ cases![
         with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "0")],
     nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
     a_snapshot_is_written_at_exit,
+    #[cfg(all(unix, feature = "file"))]
+    a_snapshot_holds_no_secrets_of_the_process,
+    #[cfg(target_os = "linux")]
+    a_process_with_more_rights_than_its_user_ignores_them,
 ];
 
 fn off_unless_asked_for() {
@@ -134,3 +138,93 @@ fn a_snapshot_is_written_at_exit() {
 
 #[cfg(not(feature = "file"))]
 fn a_snapshot_is_written_at_exit() {}
+
+/// Says to a copy of this program that it is to act.
+const CHILD: &str = "TRACEMALLOC_TEST_CHILD";
+
+fn folder(name: &str) -> std::path::PathBuf {
+    let name = format!("tracemalloc-{name}-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A child with secrets in its arguments, one of which is no text, and in its variables, leaves a
+/// file that holds none of them and is its owner's only.
+#[cfg(all(unix, feature = "file"))]
+fn a_snapshot_holds_no_secrets_of_the_process() {
+    use std::ffi::OsStr;
+    use std::io::Read;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+
+    if std::env::var_os(CHILD).is_some() {
+        tracemalloc::start_from_env().unwrap();
+        std::mem::forget(black_box(vec![1_u8; 54_321]));
+        return;
+    }
+    let folder = folder("secrets");
+    let path = folder.join("out.gz");
+    let output = crate::runner::command(&std::env::current_exe().unwrap())
+        .arg("--password=hunter2-in-arguments")
+        .arg(OsStr::from_bytes(b"\xff\xfe"))
+        .env(CHILD, "1")
+        .env("DATABASE_URL", "hunter2-in-variables")
+        .env("TRACEMALLOC", "25")
+        .env("TRACEMALLOC_OUT", &path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let file = std::fs::read(&path).unwrap();
+    let mut content = Vec::new();
+    flate2::read::GzDecoder::new(&file[..])
+        .read_to_end(&mut content)
+        .unwrap();
+    let content = String::from_utf8(content).unwrap();
+    assert!(content.contains("54321"), "the block is in the file");
+    assert!(!content.contains("hunter2"));
+    assert!(!content.contains("DATABASE_URL"));
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A copy of this program that belongs to another user and runs with that user's rights. Only root
+/// can make one; who is not cannot run this case.
+#[cfg(target_os = "linux")]
+fn a_process_with_more_rights_than_its_user_ignores_them() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65_534;
+    if let Some(expected) = std::env::var_os(CHILD) {
+        tracemalloc::start_from_env().unwrap();
+        assert_eq!(tracemalloc::is_tracing(), expected == "traced");
+        return;
+    }
+    let folder = folder("rights");
+    let owner = std::fs::metadata(&folder).unwrap().uid();
+    if owner != 0 || crate::runner::target().is_some() {
+        eprintln!("not run: only root can make such a program, for this system alone");
+        std::fs::remove_dir_all(folder).unwrap();
+        return;
+    }
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.join("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // First as the user's own program, which listens to the variables, then with root's rights.
+    for (user, mode, expected) in [(NOBODY, 0o755, "traced"), (0, 0o4755, "untraced")] {
+        chown(&program, Some(user), Some(user)).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
+        let output = std::process::Command::new(&program)
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .current_dir("/")
+            .env(CHILD, expected)
+            .env("TRACEMALLOC", "25")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{expected}: {output:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -20,8 +20,9 @@ pub(crate) fn sources() -> Vec<Source> {
     sources
 }
 
+/// Files for the fuzzer are as little a part of the crate as tests are.
 fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
+    path.ends_with("/tests.rs") || path.ends_with("/fuzzing.rs") || path.contains("/tests/")
 }
 
 /// All files below `folder` that are text, by their path from the root of the repository. What is

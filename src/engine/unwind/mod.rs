@@ -22,6 +22,8 @@
 ))]
 #[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
 mod cfi;
+#[cfg(fuzzing)]
+pub(crate) use cfi::fuzzing;
 #[cfg(all(
     target_os = "linux",
     any(target_env = "gnu", target_env = "musl"),

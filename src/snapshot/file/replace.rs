@@ -12,7 +12,8 @@ use crate::error::Error;
 /// Has `write` fill a new file and gives that file the name `target`.
 ///
 /// What is not a regular file is written to as it stands: renaming a file over `/dev/null` would
-/// destroy it, and a folder, also behind a link, refuses.
+/// destroy it, and a folder, also behind a link, refuses. It is looked at once more when it is open:
+/// somebody may have put a link to a file in its place.
 pub(super) fn file(
     target: &Path,
     write: impl FnOnce(&mut File) -> Result<(), Error>,
@@ -21,6 +22,7 @@ pub(super) fn file(
         let mut file = OpenOptions::new()
             .write(true)
             .open(target)
+            .and_then(special)
             .map_err(|error| Error::io("cannot open", error))?;
         return write(&mut file);
     }
@@ -33,6 +35,14 @@ pub(super) fn file(
     temporary
         .rename(target)
         .map_err(|error| Error::io("cannot replace", error))
+}
+
+/// The file, unless it is one that could be replaced and must not be overwritten.
+fn special(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Err(io::Error::other("the file was changed meanwhile"));
+    }
+    Ok(file)
 }
 
 /// A file under a name of its own, removed unless it is renamed.
@@ -91,4 +101,37 @@ fn exclusive() -> OpenOptions {
         options.mode(0o600);
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_took_the_place_of_a_device_is_not_overwritten() {
+        let path = std::env::temp_dir().join(unique_name());
+        let file = exclusive().open(&path).expect("a new file");
+        assert!(special(file).is_err());
+        // What exists is not opened, whatever it is.
+        let again = exclusive().open(&path).expect_err("it exists");
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_file(&path).expect("it is there");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = std::env::temp_dir().join(unique_name());
+        fs::create_dir(&folder).expect("a new folder");
+        let (victim, link) = (folder.join("victim"), folder.join("link"));
+        symlink(&victim, &link).expect("a new link");
+        // The link leads nowhere yet, so that following it would make the file.
+        assert!(exclusive().open(&link).is_err());
+        assert!(!victim.exists());
+        let file = exclusive().open(&victim).expect("a new file");
+        let mode = file.metadata().expect("open").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(&folder).expect("it is there");
+    }
 }

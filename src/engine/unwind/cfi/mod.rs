@@ -11,6 +11,8 @@
 //! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
 
 mod arch;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod linked;
 mod memo;
 mod modules;

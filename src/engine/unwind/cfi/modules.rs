@@ -14,16 +14,16 @@ use super::linked::{Linked, MOST};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its addresses, from the first segment to the end of the last.
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Where `.eh_frame_hdr` is.
     pub(super) header: usize,
     /// The readable segment that holds it, and as linkers lay it out the frames too.
-    segment: usize,
-    segment_end: usize,
+    pub(super) segment: usize,
+    pub(super) segment_end: usize,
     /// The first segment of code that may be read; empty if there is none.
-    code: usize,
-    code_end: usize,
+    pub(super) code: usize,
+    pub(super) code_end: usize,
 }
 
 const WORDS: usize = 7;
@@ -222,7 +222,7 @@ pub(super) fn headers(info: &libc::dl_phdr_info) -> Option<&[libc::Elf64_Phdr]> 
     Some(unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) })
 }
 
-fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
+pub(super) fn describe(info: &libc::dl_phdr_info) -> Option<Module> {
     let headers = headers(info)?;
     let range = |header: &libc::Elf64_Phdr| {
         let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);

@@ -157,8 +157,12 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     if module.header_bytes().get(2) != Some(&DW_EH_PE_udata4.0) {
         return None;
     }
-    let entry_at = header.table()?.lookup(pc, &bases).ok()?.direct().ok()?;
-    let offset = EhFrameOffset(usize::try_from(entry_at.checked_sub(frames_at)?).ok()?);
+    let entry_at = match header.table()?.lookup(pc, &bases) {
+        Ok(pointer) => pointer.direct().ok()?.checked_sub(frames_at)?,
+        Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
+        Err(_) => return None,
+    };
+    let offset = EhFrameOffset(usize::try_from(entry_at).ok()?);
     let entry = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
     let entry = entry.ok()?;
     if !entry.contains(pc) {

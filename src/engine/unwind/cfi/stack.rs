@@ -12,9 +12,9 @@ const LARGEST_MAIN_STACK: usize = 64 << 20;
 /// The main thread's stack, found once.
 pub(super) struct MainStack {
     /// Lowest address that it may grow to.
-    start: AtomicUsize,
+    pub(super) start: AtomicUsize,
     /// An address above all frames; 0 until it is known.
-    end: AtomicUsize,
+    pub(super) end: AtomicUsize,
 }
 
 impl MainStack {

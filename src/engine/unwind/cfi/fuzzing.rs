@@ -1,0 +1,229 @@
+//! Ways in for the fuzzer to what reads call-frame information and the stack.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use super::memo::Memo;
+use super::modules::{Module, describe};
+use super::row::Row;
+use super::walk::{Beyond, step};
+use super::{Arena, Caller, Mark, StackId, Stacks, Unwinder};
+
+/// Works out the rows of some addresses from an image that holds a header and call-frame
+/// information, wherever in it.
+///
+/// Addresses count from the beginning of the image and may lie outside of it, as code does.
+pub fn rows(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) {
+    let start = image.as_ptr().addr();
+    let module = Module {
+        start,
+        end: start + image.len(),
+        header: start + header,
+        segment: start,
+        segment_end: start + image.len(),
+        code: start,
+        code_end: start + image.len(),
+    };
+    for address in addresses {
+        let row = Row::compile(&module, start.wrapping_add_signed(address as isize));
+        assert_ne!(row.bits(), 0);
+    }
+}
+
+/// Describes a module by program headers of any content.
+pub fn headers(base: u64, words: &[[u64; 4]]) {
+    let headers: Vec<libc::Elf64_Phdr> = words
+        .iter()
+        .map(|&[kind, p_vaddr, p_memsz, offset]| libc::Elf64_Phdr {
+            p_type: match kind % 4 {
+                0 => libc::PT_GNU_EH_FRAME,
+                1 => libc::PT_NOTE,
+                _ => libc::PT_LOAD,
+            },
+            p_flags: (kind >> 8) as u32 & 7,
+            p_offset: offset,
+            p_vaddr,
+            p_paddr: p_vaddr,
+            p_filesz: p_memsz,
+            p_memsz,
+            p_align: 8,
+        })
+        .collect();
+    // SAFETY: zeros are a valid description: null pointers and numbers.
+    let mut info: libc::dl_phdr_info = unsafe { std::mem::zeroed() };
+    info.dlpi_addr = base;
+    info.dlpi_phdr = headers.as_ptr();
+    info.dlpi_phnum = headers.len() as u16;
+    if let Some(module) = describe(&info) {
+        assert!((module.segment..module.segment_end).contains(&module.header));
+    }
+}
+
+/// Words of the stack that is walked.
+const WORDS: usize = 256;
+const PAGE: usize = 4096;
+/// Where it is: below no thread's own data, so that it is taken for nothing else.
+const PLACE: usize = 0x2000_0000_0000;
+/// Return addresses, of which each stands for a row of its own.
+const CODE: usize = 0x4000_0000;
+const CODE_BITS: u32 = 14;
+
+/// A stack with unreadable pages on both sides, and what is known of the code that it returns to.
+struct Walker {
+    unwinder: Unwinder,
+    arena: Arena,
+    stacks: Stacks,
+}
+
+static WALKER: OnceLock<Walker> = OnceLock::new();
+
+fn walker() -> &'static Walker {
+    WALKER.get_or_init(|| {
+        let walker = Walker {
+            unwinder: Unwinder::new(),
+            arena: Arena::new(),
+            stacks: Stacks::new(),
+        };
+        let wanted = std::ptr::without_provenance_mut::<libc::c_void>(PLACE - PAGE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: a fresh mapping, where nothing is.
+        let mapped = unsafe { libc::mmap(wanted, 3 * PAGE, libc::PROT_NONE, flags, -1, 0) };
+        assert_eq!(mapped, wanted);
+        let usable = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a part of it.
+        let opened = unsafe { libc::mprotect(mapped.byte_add(PAGE), PAGE, usable) };
+        assert_eq!(opened, 0);
+        let main = &walker.unwinder.main_stack;
+        main.start.store(PLACE, Ordering::Relaxed);
+        main.end.store(end(), Ordering::Release);
+        // An interrupted function's row is asked for by the address after its own.
+        for code in 0..1 << CODE_BITS {
+            for after in [0, 1] {
+                let row = || Some(row_of(code));
+                walker
+                    .unwinder
+                    .rows
+                    .get(&walker.arena, CODE + 2 * code + after, row);
+            }
+        }
+        walker
+    })
+}
+
+/// The last words of the page, so that what lies beyond the end cannot be read.
+fn start() -> usize {
+    PLACE + PAGE - 8 * WORDS
+}
+
+fn end() -> usize {
+    PLACE + PAGE
+}
+
+/// A row for every number: mostly plain steps of some words.
+fn row_of(code: usize) -> Row {
+    let cfa = match code >> 4 & 31 {
+        31 => -8,
+        30 => 12,
+        29 => 1 << 20,
+        words => 8 * words as i32,
+    };
+    let saved_at = match code >> 9 & 31 {
+        31 => 1,
+        30 => -300,
+        words => -(words as i16) - 1,
+    };
+    // As `row.rs` lays it out: from the stack pointer, from the frame register, and the others.
+    let kind = [1, 1, 1, 2, 2, 5, 6, [3, 4][code >> 4 & 1]][code & 7];
+    let saved = (code as u64 >> 3 & 1) * (8 | u64::from(saved_at as u16) << 16);
+    Row::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
+}
+
+/// What a word of the fuzzer's means on the stack: code, a place on or near the stack, or neither.
+fn value_of(word: u16) -> usize {
+    let rest = usize::from(word >> 2);
+    match word & 3 {
+        0 | 1 => CODE + 2 * (rest << 1 & ((1 << CODE_BITS) - 1) | usize::from(word & 1)),
+        2 => start().wrapping_add_signed(8 * (rest as isize % 512 - 64)),
+        _ if rest < 0x2000 => 0,
+        _ => start() + rest % 0x1000,
+    }
+}
+
+/// Walks over a stack of any content again and again while it changes.
+///
+/// Each piece of `data` of eight bytes is a change of one word and a place to walk from. The walk,
+/// the one that remembers, and single steps have to agree, and none may leave the stack.
+pub fn walk(data: &[u8]) {
+    let walker = walker();
+    // SAFETY: the page is there, and nobody else uses it.
+    let stack = unsafe {
+        std::slice::from_raw_parts_mut(
+            std::ptr::with_exposed_provenance_mut::<usize>(start()),
+            WORDS,
+        )
+    };
+    stack.fill(0);
+    // SAFETY: zeroed memory is an empty one.
+    let mut memo: Box<Memo> = unsafe { Box::new_zeroed().assume_init() };
+    for piece in data.chunks_exact(8) {
+        let word = |at: usize| u16::from_le_bytes([piece[at], piece[at + 1]]);
+        stack[usize::from(piece[0])] = value_of(word(2));
+        if piece[1] & 1 == 0 {
+            continue;
+        }
+        let caller = Caller {
+            pc: value_of(word(4) & !2),
+            sp: start() + 8 * usize::from(piece[6] % 64),
+            fp: value_of(u16::from(piece[7]) << 3 | 2 | u16::from(piece[1]) >> 7),
+        };
+        compare(
+            walker,
+            &mut memo,
+            caller,
+            usize::from(piece[1] >> 1 & 31) + 1,
+        );
+    }
+}
+
+fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
+    let Walker {
+        unwinder,
+        arena,
+        stacks,
+    } = walker;
+    check_steps(walker, caller);
+    let mut buffer = [0; 64];
+    let buffer = &mut buffer[..most];
+    let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
+    let recalled = memo
+        .recall(caller, most)
+        .or_else(|| unwinder.remember(arena, stacks, memo, caller, most));
+    let Some(recalled) = recalled else {
+        return;
+    };
+    let walked = walked.expect("what is recalled can be walked");
+    let mut frames = Vec::new();
+    let root = stacks.read(recalled, |address| frames.push(address));
+    let whole = frames.len() <= most && root == StackId::COMPLETE;
+    frames.truncate(most);
+    assert_eq!(frames, buffer[..walked.frames], "{caller:x?}");
+    assert_eq!(whole, !walked.truncated, "{caller:x?}");
+}
+
+/// Each plain step reads inside of its own frame and comes to an older one.
+fn check_steps(walker: &Walker, mut frame: Caller) {
+    for _ in 0..WORDS {
+        let row = walker.unwinder.row(&walker.arena, frame.pc);
+        let Beyond::Caller(step) = step(frame, row, end()) else {
+            return;
+        };
+        let inside = frame.sp..step.caller.sp;
+        assert!(step.caller.sp <= end());
+        assert!(inside.contains(&step.return_slot), "{frame:x?} {row:x?}");
+        assert!(
+            step.frame_pointer_slot
+                .is_none_or(|slot| inside.contains(&slot))
+        );
+        frame = step.caller;
+    }
+}

@@ -1,0 +1,32 @@
+//! Ways in for the fuzzer to what reads names from debug information.
+
+use super::crate_names::crate_of;
+use super::functions::qualified;
+use super::paths;
+use super::runtime::visible;
+use crate::snapshot::Frame;
+
+/// Reads the names of one function and of the file that it is in, and trims stacks that it is in.
+pub fn names(path: &str, program: &str, function: &str, package: Option<&str>) {
+    let file = paths::short(path, program);
+    if let Some(name) = crate_of(function, package) {
+        assert!(function.contains(name), "{name} is not in {function}");
+    }
+    let named = qualified(function, Some(&file.name), package);
+    assert!(!named.is_empty() || function.is_empty());
+    let frames: Vec<Frame> = [
+        Frame::new(file.name.as_str(), 1).with_function(function),
+        Frame::named(function).with_function(named.into_owned()),
+        Frame::new(path, 0).with_crate(program),
+        Frame::named(path),
+    ]
+    .into();
+    for first in 0..frames.len() {
+        for last in first..=frames.len() {
+            let stack = &frames[first..last];
+            let shown = visible(stack);
+            assert!(shown.end <= stack.len());
+            assert!(stack.is_empty() || !shown.is_empty(), "{stack:?}");
+        }
+    }
+}

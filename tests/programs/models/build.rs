@@ -1,0 +1,117 @@
+//! Copies the engine's sources and puts the model's atomics, memory and threads in the place of the
+//! system's. Nothing else is changed, so that a model is one of the code and not of a copy; with
+//! `PLANT` in the environment, one defect that the models have to find.
+
+mod plants {
+    include!("src/plants.rs");
+}
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use plants::Plant;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=PLANT");
+    println!("cargo::rerun-if-changed=src/plants.rs");
+    println!("cargo::rustc-check-cfg=cfg(tracemalloc_check, fuzzing)");
+    println!("cargo::rerun-if-changed=../../../src");
+    let plant = env::var("PLANT").ok().filter(|name| !name.is_empty());
+    let plant = plant.map(|name| {
+        let found = plants::PLANTS.iter().find(|plant| plant.name == name);
+        found.unwrap_or_else(|| panic!("no plant is called {name}"))
+    });
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where"));
+    copy(Path::new("../../../src/engine"), &out.join("engine"), plant);
+    write(
+        &out.join("sampling.rs"),
+        &read(Path::new("../../../src/sampling.rs")),
+    );
+    let path = |name: &str| format!("{:?}", out.join(name));
+    write(
+        &out.join("sources.rs"),
+        &format!(
+            "#[path = {}]\nmod engine;\n#[path = {}]\nmod sampling;\n",
+            path("engine/mod.rs"),
+            path("sampling.rs")
+        ),
+    );
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+fn copy(from: &Path, to: &Path, plant: Option<&Plant>) {
+    fs::create_dir_all(to).expect("the folder can be made");
+    for entry in fs::read_dir(from).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target, plant);
+        } else {
+            let mut text = read(&path);
+            if let Some(plant) = plant
+                && path.ends_with(plant.file)
+            {
+                text = replaced(&path, &text, plant.old, plant.new);
+            }
+            write(&target, &with_model(&path, &text));
+        }
+    }
+}
+
+/// The text with `old`, which must be in it once, replaced.
+fn replaced(path: &Path, text: &str, old: &str, new: &str) -> String {
+    let found = text.matches(old).count();
+    let path = path.display();
+    assert_eq!(found, 1, "{path}: found {found} times: {old}");
+    text.replace(old, new)
+}
+
+/// What the models have of their own.
+fn with_model(path: &Path, text: &str) -> String {
+    let text = text
+        .replace("std::sync::atomic::", "crate::atomic::")
+        .replace("once_cell::race::OnceRef", "crate::atomic::OnceRef")
+        // The back-end that reads no stack, and memory that is given back.
+        .replace("not(miri)", "not(all())")
+        .replace("any(miri,", "any(all(),")
+        .replace("    miri,\n", "    all(),\n")
+        // Models look at parts that the engine keeps to itself.
+        .replace("pub(super) ", "pub(crate) ")
+        .replace("\nmod ", "\npub(crate) mod ");
+    let one = |old: &str, new: &str| replaced(path, &text, old, new);
+    if path.ends_with("arena/pages.rs") {
+        return one(
+            "use std::alloc::{GlobalAlloc, Layout, System};",
+            "use crate::pages::{Layout, System};",
+        );
+    } else if path.ends_with("engine/guard.rs") {
+        return one("thread_local! {", "crate::atomic::thread_local! {");
+    } else if path.ends_with("engine/allocator.rs") {
+        return one(
+            "#[cfg(test)]\n    pub(crate) fn with_tracker",
+            "pub(crate) fn with_tracker",
+        );
+    } else if path.ends_with("engine/threads.rs") {
+        // Whether a thread is there is the model's affair.
+        let (before, rest) = text
+            .split_once("/// Which thread a place belongs to.\n")
+            .expect("the owner has a place in the file");
+        let (_, tests) = rest.split_once("#[cfg(all(test").expect("tests follow");
+        return format!("{before}use crate::owner;\n\n#[cfg(all(test{tests}");
+    } else if path.ends_with("stacks/index.rs") {
+        // So small that it grows within a model's few stacks.
+        let text = one("PIECE_BITS: u32 = 12;", "PIECE_BITS: u32 = 5;");
+        return replaced(path, &text, "FIRST_BITS: u32 = 2;", "FIRST_BITS: u32 = 0;");
+    } else if path.ends_with("live/shadow.rs") {
+        // Atomics of a model are larger than those of the processor.
+        return one("WORD_BITS: u32 = 15;", "WORD_BITS: u32 = 12;");
+    }
+    text
+}

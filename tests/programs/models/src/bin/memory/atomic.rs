@@ -1,0 +1,169 @@
+//! Loom's atomics for sources that make theirs in constants and in zeroed memory: the real one is
+//! made at the first use, which has to happen before every other one.
+
+pub(crate) use loom::sync::atomic::Ordering;
+pub(crate) use std::thread_local;
+
+use std::cell::Cell;
+
+/// `$name` in the place of the standard library's.
+macro_rules! atomics {
+    ($($name:ident: $value:ty),*) => {$(
+        #[repr(C)]
+        pub(crate) struct $name {
+            first: $value,
+            made: Cell<*const loom::sync::atomic::$name>,
+        }
+
+        // SAFETY: loom runs all threads of a model on one.
+        unsafe impl Sync for $name {}
+        // SAFETY: as above.
+        unsafe impl Send for $name {}
+
+        impl $name {
+            pub(crate) const fn new(value: $value) -> Self {
+                Self { first: value, made: Cell::new(std::ptr::null()) }
+            }
+
+            fn real(&self) -> &loom::sync::atomic::$name {
+                if self.made.get().is_null() {
+                    let real = loom::sync::atomic::$name::new(self.first);
+                    self.made.set(Box::leak(Box::new(real)));
+                }
+                // SAFETY: made above, and never given back.
+                unsafe { &*self.made.get() }
+            }
+
+            pub(crate) fn load(&self, order: Ordering) -> $value {
+                self.real().load(order)
+            }
+
+            pub(crate) fn store(&self, value: $value, order: Ordering) {
+                self.real().store(value, order)
+            }
+
+            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                self.real().swap(value, order)
+            }
+
+            pub(crate) fn compare_exchange(
+                &self,
+                now: $value,
+                then: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.real().compare_exchange(now, then, success, failure)
+            }
+
+            pub(crate) fn compare_exchange_weak(
+                &self,
+                now: $value,
+                then: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.real().compare_exchange(now, then, success, failure)
+            }
+
+            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                self.real().fetch_add(value, order)
+            }
+
+            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                self.real().fetch_sub(value, order)
+            }
+
+            pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                self.real().fetch_max(value, order)
+            }
+
+            pub(crate) fn fetch_update(
+                &self,
+                success: Ordering,
+                failure: Ordering,
+                change: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                self.real().fetch_update(success, failure, change)
+            }
+        }
+    )*};
+}
+
+atomics!(AtomicU8: u8, AtomicU32: u32, AtomicU64: u64, AtomicUsize: usize, AtomicI64: i64);
+
+/// A pointer, as the number that it is: loom's own cannot be made for types of any kind.
+#[repr(C)]
+pub(crate) struct AtomicPtr<T>(AtomicUsize, std::marker::PhantomData<*mut T>);
+
+// SAFETY: an address.
+unsafe impl<T> Sync for AtomicPtr<T> {}
+// SAFETY: an address.
+unsafe impl<T> Send for AtomicPtr<T> {}
+
+fn pointer<T>(address: usize) -> *mut T {
+    std::ptr::with_exposed_provenance_mut(address)
+}
+
+impl<T> AtomicPtr<T> {
+    pub(crate) const fn new(value: *mut T) -> Self {
+        assert!(value.is_null());
+        Self(AtomicUsize::new(0), std::marker::PhantomData)
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> *mut T {
+        pointer(self.0.load(order))
+    }
+
+    pub(crate) fn store(&self, value: *mut T, order: Ordering) {
+        self.0.store(value.expose_provenance(), order)
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        now: *mut T,
+        then: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        let (now, then) = (now.expose_provenance(), then.expose_provenance());
+        let exchanged = self.0.compare_exchange(now, then, success, failure);
+        exchanged.map(pointer).map_err(pointer)
+    }
+
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        now: *mut T,
+        then: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        self.compare_exchange(now, then, success, failure)
+    }
+}
+
+/// What `once_cell::race::OnceRef` is: a pointer that is set once.
+pub(crate) struct OnceRef<'a, T>(AtomicPtr<T>, std::marker::PhantomData<&'a T>);
+
+impl<'a, T> OnceRef<'a, T> {
+    pub(crate) const fn new() -> Self {
+        Self(
+            AtomicPtr::new(std::ptr::null_mut()),
+            std::marker::PhantomData,
+        )
+    }
+
+    pub(crate) fn get(&self) -> Option<&'a T> {
+        // SAFETY: what was set is valid for `'a`.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+
+    pub(crate) fn set(&self, value: &'a T) -> Result<(), ()> {
+        let value = std::ptr::from_ref(value).cast_mut();
+        let null = std::ptr::null_mut();
+        let set = self
+            .0
+            .compare_exchange(null, value, Ordering::Release, Ordering::Acquire);
+        set.map(drop).map_err(drop)
+    }
+}

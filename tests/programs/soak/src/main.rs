@@ -1,0 +1,152 @@
+//! Threads that parse, match, build maps and pass blocks on while others start, stop, clear, ask and
+//! take snapshots, in no order. Every round ends in a quiet moment, in which the tracer's books have
+//! to agree with what the threads know that they hold.
+//!
+//! Takes the seconds to run, the threads of each kind, and the seed: `soak 30 16 1`.
+
+mod control;
+mod population;
+mod random;
+mod work;
+
+use std::env;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use population::Population;
+use random::Random;
+use tracemalloc::TraceAlloc;
+
+#[global_allocator]
+static ALLOC: TraceAlloc = TraceAlloc::system();
+
+/// What all threads share.
+struct Soak {
+    /// Everybody comes here between the parts of a round.
+    barrier: Barrier,
+    /// The disorderly part of a round is over.
+    quiet: AtomicBool,
+    /// There is no other round.
+    done: AtomicBool,
+    population: Population,
+    works: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Soak {
+    /// Waits for all others.
+    fn meet(&self) {
+        self.barrier.wait();
+    }
+}
+
+fn main() {
+    let mut arguments = env::args().skip(1).map(|text| text.parse::<u64>());
+    let mut next = |default| arguments.next().map_or(default, |n| n.expect("a number"));
+    let (seconds, threads, seed) = (next(30), next(16) as usize, next(1));
+    println!(
+        "soak: {seconds} s, {threads} threads that work and {threads} that control, seed {seed}"
+    );
+    let soak = Soak {
+        barrier: Barrier::new(2 * threads + 1),
+        quiet: AtomicBool::new(false),
+        done: AtomicBool::new(false),
+        population: Population::new(threads),
+        works: AtomicU64::new(0),
+        calls: AtomicU64::new(0),
+    };
+    let begin = Instant::now();
+    let mut rounds = 0;
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let soak = &soak;
+            let random = |kind| Random::new(seed, 2 * number as u64 + kind);
+            let (mut for_work, mut for_control) = (random(0), random(1));
+            scope.spawn(move || worker(soak, number, &mut for_work));
+            scope.spawn(move || controller(soak, &mut for_control));
+        }
+        while begin.elapsed() < Duration::from_secs(seconds) {
+            round(&soak, rounds);
+            rounds += 1;
+        }
+        soak.done.store(true, Ordering::SeqCst);
+        soak.meet();
+    });
+    let (works, calls) = (soak.works.into_inner(), soak.calls.into_inner());
+    println!(
+        "soak: {rounds} rounds, {works} pieces of work, {calls} control calls: the books agree"
+    );
+    assert!(rounds > 0 && works > 0 && calls > 0);
+}
+
+/// One round as the auditor sees it.
+fn round(soak: &Soak, number: u64) {
+    soak.quiet.store(false, Ordering::SeqCst);
+    soak.meet();
+    thread::sleep(Duration::from_millis(700));
+    soak.quiet.store(true, Ordering::SeqCst);
+    soak.meet();
+    control::audit();
+
+    tracemalloc::stop();
+    tracemalloc::start(number as usize % 40 + 1).expect("installed");
+    for _ in 0..3 {
+        soak.meet();
+        // The threads allocate, move, free, and pass on.
+        soak.meet();
+        control::audit();
+        soak.population.audit();
+    }
+    tracemalloc::clear_traces();
+    assert_eq!(control::current(), 0);
+    soak.meet();
+    // The threads free what is left, of which nothing is known any more.
+    soak.meet();
+    control::audit();
+    assert_eq!(control::current(), 0);
+    if number % 2 == 0 {
+        tracemalloc::stop();
+    }
+}
+
+fn worker(soak: &Soak, number: usize, random: &mut Random) {
+    loop {
+        soak.meet();
+        if soak.done.load(Ordering::SeqCst) {
+            return;
+        }
+        while !soak.quiet.load(Ordering::Relaxed) {
+            work::piece(random);
+            soak.works.fetch_add(1, Ordering::Relaxed);
+        }
+        work::put_away();
+        soak.meet();
+        for _ in 0..3 {
+            soak.meet();
+            soak.population.change(number, random);
+            soak.meet();
+        }
+        soak.meet();
+        soak.population.clear(number);
+        soak.meet();
+    }
+}
+
+fn controller(soak: &Soak, random: &mut Random) {
+    loop {
+        soak.meet();
+        if soak.done.load(Ordering::SeqCst) {
+            return;
+        }
+        while !soak.quiet.load(Ordering::Relaxed) {
+            control::call(random);
+            soak.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        // As often as the workers.
+        for _ in 0..9 {
+            soak.meet();
+        }
+    }
+}
