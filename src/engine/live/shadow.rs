@@ -113,8 +113,9 @@ fn use_entry(used: &[AtomicU8], index: usize) {
 }
 
 /// Words that share a mark: a page of them.
-const STRETCH: usize = 512;
-const STRETCHES: u32 = (WORDS / STRETCH) as u32;
+const STRETCH: usize = WORDS / STRETCHES as usize;
+/// As many as the bits of the marks.
+const STRETCHES: u32 = u64::BITS;
 /// Most stretches that are given memory at a time.
 const MOST_AHEAD: u32 = 16;
 /// A leaf with so many written stretches is dense.
@@ -138,8 +139,6 @@ struct Leaf {
 struct Words {
     all: [AtomicU64; WORDS],
 }
-
-const _: () = assert!(STRETCHES == u64::BITS);
 
 zeroed_struct!(Leaf {
     words,

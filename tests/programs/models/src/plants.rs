@@ -48,8 +48,10 @@ pub const PLANTS: &[Plant] = &[
         name: "session-asked-again-at-the-end",
         file: "engine/tracker.rs",
         old: "        let epoch = session.epoch();
+        let size = size as u64;
         let record = Record {",
         new: "        let epoch = self.session().unwrap_or(session).epoch();
+        let size = size as u64;
         let record = Record {",
         found_by: "interleavings sessions",
     },
@@ -63,7 +65,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "places-of-living-threads-taken",
         file: "engine/threads.rs",
-        old: "let free = now == 0 || now == me.bits() || owner::Owner::from_bits(now).is_gone(me);",
+        old: "let free = now == 0 || now == me.bits() || Owner::from_bits(now).is_gone(me);",
         new: "let free = true;",
         found_by: "interleavings places",
     },

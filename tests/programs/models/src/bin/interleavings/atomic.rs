@@ -69,6 +69,11 @@ macro_rules! atomics {
                 self.0.fetch_sub(value, SeqCst)
             }
 
+            pub(crate) fn fetch_or(&self, value: $value, _: Ordering) -> $value {
+                point();
+                self.0.fetch_or(value, SeqCst)
+            }
+
             pub(crate) fn fetch_max(&self, value: $value, _: Ordering) -> $value {
                 point();
                 self.0.fetch_max(value, SeqCst)
@@ -88,6 +93,20 @@ macro_rules! atomics {
 }
 
 atomics!(AtomicU8: u8, AtomicU32: u32, AtomicU64: u64, AtomicUsize: usize, AtomicI64: i64);
+
+/// As a number: of the arithmetic that those have it has none.
+#[repr(transparent)]
+pub(crate) struct AtomicBool(AtomicU8);
+
+impl AtomicBool {
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.store(u8::from(value), order)
+    }
+
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        self.0.swap(u8::from(value), order) != 0
+    }
+}
 
 #[repr(transparent)]
 pub(crate) struct AtomicPtr<T>(std::sync::atomic::AtomicPtr<T>);

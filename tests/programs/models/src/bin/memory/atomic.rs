@@ -74,6 +74,10 @@ macro_rules! atomics {
                 self.real().fetch_sub(value, order)
             }
 
+            pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                self.real().fetch_or(value, order)
+            }
+
             pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
                 self.real().fetch_max(value, order)
             }
@@ -91,6 +95,20 @@ macro_rules! atomics {
 }
 
 atomics!(AtomicU8: u8, AtomicU32: u32, AtomicU64: u64, AtomicUsize: usize, AtomicI64: i64);
+
+/// As a number: of the arithmetic that those have it has none.
+#[repr(transparent)]
+pub(crate) struct AtomicBool(AtomicU8);
+
+impl AtomicBool {
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.store(u8::from(value), order)
+    }
+
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        self.0.swap(u8::from(value), order) != 0
+    }
+}
 
 /// A pointer, as the number that it is: loom's own cannot be made for types of any kind.
 #[repr(C)]
