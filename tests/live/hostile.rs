@@ -320,9 +320,9 @@ fn zeroed_memory_is_not_touched() {
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 fn stacks_that_end_in_unknown_code_are_counted() {
-    static KEPT: std::sync::Mutex<Vec<Box<u32>>> = std::sync::Mutex::new(Vec::new());
+    static KEPT: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
     extern "C" fn allocate() {
-        KEPT.lock().unwrap().push(Box::new(7));
+        KEPT.lock().unwrap().push(String::from("seven"));
     }
     // `sub rsp, 8`, `call rdi`, `add rsp, 8` and `ret`.
     #[cfg(target_arch = "x86_64")]
