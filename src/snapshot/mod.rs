@@ -1,6 +1,8 @@
 //! What a snapshot is and every question it answers: pure values, no pointers, no locks, no
 //! `unsafe`.
 
+mod breakdown;
+mod call_tree;
 #[cfg(feature = "file")]
 mod file;
 mod filter;
@@ -10,15 +12,21 @@ mod group_by;
 mod grouping;
 mod identity;
 mod size;
+mod sort_by;
 mod source;
 mod statistics;
 mod total;
 mod trace;
 
+pub use breakdown::{DomainTotal, SizeClass};
+pub use call_tree::{CallNode, CallOrder, CallTree};
+#[cfg(feature = "file")]
+pub use file::FileHeader;
 pub use filter::Filter;
 pub use frame::{Frame, Module, Traceback};
 pub use group_by::GroupBy;
 pub use size::{Size, SizeDiff};
+pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
