@@ -2,4 +2,4 @@
 
 mod text;
 
-pub use text::{Text, terminal_colour, text};
+pub use text::{Summary, Text, Tree, terminal_colour, terminal_text, text};

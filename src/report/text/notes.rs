@@ -164,7 +164,7 @@ fn stacks_in_use(snapshot: &Snapshot) -> Vec<&Traceback> {
         .collect()
 }
 
-fn counted(number: u64, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
