@@ -4,17 +4,16 @@
 //! Texts come from symbol tables and files of other machines: [`visible`] shows them so that none
 //! can steer the terminal.
 
-mod notes;
 mod rows;
 mod style;
 mod table;
-mod visible;
 
 use std::io::{self, Write};
 
+use super::notes::{self, Whose};
+use super::visible;
 use crate::error::Error;
 use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff};
-use notes::Whose;
 use style::{Paint, Style};
 use table::Table;
 
