@@ -11,6 +11,7 @@ mod glob;
 mod group_by;
 mod grouping;
 mod identity;
+mod sites;
 mod size;
 mod sort_by;
 mod source;
@@ -31,5 +32,7 @@ pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
 pub(crate) use frame::UNKNOWN;
+pub(crate) use identity::IdentityMap;
+pub(crate) use sites::Site;
 pub(crate) use size::Bytes;
 pub(crate) use trace::{Runs, StackTable};

@@ -360,7 +360,10 @@ impl Snapshot {
             .collect())
     }
 
-    fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
+    /// # Errors
+    ///
+    /// As [`compare_to`](Self::compare_to).
+    pub(crate) fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
         let (with, without) = match (
             self.recording().runtime_frames,
             old.recording().runtime_frames,

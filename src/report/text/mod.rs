@@ -5,26 +5,24 @@
 //! can steer the terminal.
 
 mod columns;
-mod notes;
 mod rows;
 mod style;
 mod summary;
 mod table;
 mod tree;
-mod visible;
 
 use std::io::{self, Write};
 
+use super::notes::{self, Whose};
+use super::visible;
 use crate::error::Error;
 use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff};
-use notes::Whose;
 use style::{Paint, Style};
 use table::Table;
 
 pub use style::terminal_colour;
 pub use summary::Summary;
 pub use tree::Tree;
-pub use visible::terminal_text;
 
 /// Columns of every table. Characters are counted, each as one column: east Asian and combining
 /// ones can make a line look longer or shorter.

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::columns::Columns;
-use super::notes::{self, Whose};
 use super::style::{Paint, Style};
 use super::{Text, rows};
+use crate::report::notes::{self, Whose};
 use crate::snapshot::{Bytes, Domain, GroupBy, Size, SizeClass, Snapshot};
 
 /// Characters of the longest bar.

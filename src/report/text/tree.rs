@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::columns::Columns;
-use super::notes::{self, Whose};
 use super::rows;
 use super::style::{Paint, Style};
 use super::table::Line;
+use crate::report::notes::{self, Whose};
 use crate::snapshot::{CallNode, CallOrder, GroupBy, Size, Snapshot, SortBy};
 
 /// Columns of indentation from which on deeper calls are indented no further.

@@ -1,4 +1,4 @@
-//! What stands below a table: totals, what was not captured, and how to capture more.
+//! What reports say below their numbers: totals, what was not captured, and how to capture more.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -140,11 +140,7 @@ pub(super) fn write_hint<const N: usize>(
 /// True for a frame without a line that belongs to the program itself. A setting of this program
 /// does not change the shared libraries that it uses.
 fn could_have_line(frame: &Frame) -> bool {
-    const LIBRARIES: [&str; 3] = [".so", ".dylib", ".dll"];
-    let in_library = frame.code().is_some_and(|(module, _)| {
-        let name = module.path.rsplit(['/', '\\']).next().unwrap_or_default();
-        LIBRARIES.iter().any(|ending| name.contains(ending))
-    });
+    let in_library = frame.code().is_some_and(|(module, _)| module.is_library());
     frame.is_named() && !in_library
 }
 
