@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use super::Query;
 use crate::error::Error;
 use crate::report::visible;
-use crate::snapshot::{Frame, GroupBy, Snapshot, Traceback};
+use crate::snapshot::{Frame, GroupBy, Snapshot, SortBy, Traceback};
 
 /// Statistics and differences as comma-separated values (RFC 4180, but lines end in `\n`), for
 /// spreadsheets and databases.
@@ -65,6 +65,21 @@ impl Csv {
     #[must_use]
     pub fn cumulative(mut self, cumulative: bool) -> Self {
         self.query.cumulative = cumulative;
+        self
+    }
+
+    /// Whether a block counts once for every group in its stack, as in
+    /// [`Snapshot::inclusive_statistics`].
+    #[must_use]
+    pub fn inclusive(mut self, inclusive: bool) -> Self {
+        self.query.inclusive = inclusive;
+        self
+    }
+
+    /// What groups are ordered by.
+    #[must_use]
+    pub fn sort_by(mut self, sort_by: SortBy) -> Self {
+        self.query.sort_by = sort_by;
         self
     }
 

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::Query;
 use crate::error::Error;
-use crate::snapshot::{Frame, GroupBy, Losses, Snapshot, Statistic, StatisticDiff, Traceback};
+use crate::snapshot::{
+    Frame, GroupBy, Losses, Snapshot, SortBy, Statistic, StatisticDiff, Traceback,
+};
 
 /// Raised when a field changes its meaning. New fields do not raise it.
 const VERSION: u32 = 1;
@@ -22,6 +24,7 @@ const VERSION: u32 = 1;
 /// | `version` | 1 |
 /// | `group_by` | `file`, `line`, `function`, `crate` or `traceback` |
 /// | `cumulative` | true if blocks count for every frame of their stack |
+/// | `inclusive` | true if blocks count once for every group in their stack |
 /// | `snapshot`; of differences `new` and `old` | how it was recorded, see below |
 /// | `groups` | number of groups, those beyond the limit too |
 /// | `statistics`; of differences `differences` | the groups, largest or most changed first |
@@ -86,6 +89,21 @@ impl Json {
         self
     }
 
+    /// Whether a block counts once for every group in its stack, as in
+    /// [`Snapshot::inclusive_statistics`].
+    #[must_use]
+    pub fn inclusive(mut self, inclusive: bool) -> Self {
+        self.query.inclusive = inclusive;
+        self
+    }
+
+    /// What groups are ordered by.
+    #[must_use]
+    pub fn sort_by(mut self, sort_by: SortBy) -> Self {
+        self.query.sort_by = sort_by;
+        self
+    }
+
     /// How many groups are written, at most.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -107,6 +125,7 @@ impl Json {
             version: VERSION,
             group_by: self.query.group_by.to_string(),
             cumulative: self.query.cumulative,
+            inclusive: self.query.inclusive,
             snapshots: Snapshots::One {
                 snapshot: SnapshotRow::of(snapshot),
             },
@@ -152,6 +171,7 @@ impl Json {
             version: VERSION,
             group_by: self.query.group_by.to_string(),
             cumulative: self.query.cumulative,
+            inclusive: self.query.inclusive,
             snapshots: Snapshots::Two {
                 new: SnapshotRow::of(new),
                 old: SnapshotRow::of(old),
@@ -181,6 +201,7 @@ struct Document<'a> {
     version: u32,
     group_by: String,
     cumulative: bool,
+    inclusive: bool,
     #[serde(flatten)]
     snapshots: Snapshots<'a>,
     groups: usize,

@@ -5,7 +5,7 @@ mod csv;
 mod json;
 
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Snapshot, Statistic, StatisticDiff};
+use crate::snapshot::{GroupBy, Snapshot, SortBy, Statistic, StatisticDiff};
 
 pub use csv::Csv;
 #[cfg(feature = "json")]
@@ -16,6 +16,9 @@ pub use json::Json;
 struct Query {
     group_by: GroupBy,
     cumulative: bool,
+    /// Goes before `cumulative`.
+    inclusive: bool,
+    sort_by: SortBy,
     limit: usize,
 }
 
@@ -24,6 +27,8 @@ impl Default for Query {
         Self {
             group_by: GroupBy::Line,
             cumulative: false,
+            inclusive: false,
+            sort_by: SortBy::Size,
             limit: usize::MAX,
         }
     }
@@ -31,19 +36,23 @@ impl Default for Query {
 
 impl Query {
     fn statistics(self, snapshot: &Snapshot) -> Result<Vec<Statistic>, Error> {
-        if self.cumulative {
-            snapshot.cumulative_statistics(self.group_by)
-        } else {
-            Ok(snapshot.statistics(self.group_by))
-        }
+        let mut statistics = match (self.inclusive, self.cumulative) {
+            (true, _) => snapshot.inclusive_statistics(self.group_by)?,
+            (false, true) => snapshot.cumulative_statistics(self.group_by)?,
+            (false, false) => snapshot.statistics(self.group_by),
+        };
+        self.sort_by.sort(&mut statistics);
+        Ok(statistics)
     }
 
     fn differences(self, new: &Snapshot, old: &Snapshot) -> Result<Vec<StatisticDiff>, Error> {
-        if self.cumulative {
-            new.compare_cumulative_to(old, self.group_by)
-        } else {
-            new.compare_to(old, self.group_by)
-        }
+        let mut differences = match (self.inclusive, self.cumulative) {
+            (true, _) => new.compare_inclusive_to(old, self.group_by)?,
+            (false, true) => new.compare_cumulative_to(old, self.group_by)?,
+            (false, false) => new.compare_to(old, self.group_by)?,
+        };
+        self.sort_by.sort_diffs(&mut differences);
+        Ok(differences)
     }
 
     /// The groups that are shown.

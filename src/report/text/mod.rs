@@ -80,7 +80,7 @@ pub fn text(
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     group_by: GroupBy,
-    cumulative: bool,
+    inclusive: bool,
     sort_by: SortBy,
     limit: usize,
     style: Style,
@@ -91,7 +91,7 @@ impl Default for Text {
     fn default() -> Self {
         Self {
             group_by: GroupBy::Line,
-            cumulative: false,
+            inclusive: false,
             sort_by: SortBy::Size,
             limit: 10,
             style: Style::Plain,
@@ -118,8 +118,8 @@ impl Text {
     /// [`Snapshot::inclusive_statistics`]. The groups then overlap. Has no effect on
     /// [`GroupBy::Traceback`], whose groups have their callers already.
     #[must_use]
-    pub fn cumulative(mut self, cumulative: bool) -> Self {
-        self.cumulative = cumulative;
+    pub fn inclusive(mut self, inclusive: bool) -> Self {
+        self.inclusive = inclusive;
         self
     }
 
@@ -234,7 +234,7 @@ impl Text {
     }
 
     fn counts_callers(&self) -> bool {
-        self.cumulative && self.group_by != GroupBy::Traceback
+        self.inclusive && self.group_by != GroupBy::Traceback
     }
 
     fn write_changes(

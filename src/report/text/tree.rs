@@ -10,8 +10,9 @@ use super::columns::Columns;
 use super::rows;
 use super::style::{Paint, Style};
 use super::table::Line;
+use crate::report::folded::Weight;
 use crate::report::notes::{self, Whose};
-use crate::snapshot::{CallNode, CallOrder, GroupBy, Size, Snapshot, SortBy};
+use crate::snapshot::{CallNode, CallOrder, GroupBy, Size, Snapshot};
 
 /// Columns of indentation from which on deeper calls are indented no further.
 const MOST_INDENT: usize = 36;
@@ -43,7 +44,7 @@ const HEADINGS: [&str; 4] = ["size", "share", "blocks", "call"];
 pub struct Tree {
     group_by: GroupBy,
     order: CallOrder,
-    sort_by: SortBy,
+    weight: Weight,
     depth: usize,
     least: f64,
     style: Style,
@@ -54,7 +55,7 @@ impl Default for Tree {
         Self {
             group_by: GroupBy::Line,
             order: CallOrder::TopDown,
-            sort_by: SortBy::Size,
+            weight: Weight::Bytes,
             depth: 25,
             least: 0.01,
             style: Style::Plain,
@@ -86,8 +87,8 @@ impl Tree {
     /// Whether bytes or blocks decide what is large: the order of the calls, their shares and which
     /// of them are shown.
     #[must_use]
-    pub fn sort_by(mut self, sort_by: SortBy) -> Self {
-        self.sort_by = sort_by;
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -309,9 +310,9 @@ impl<'t> Walk<'t> {
     }
 
     fn weight(&self, amount: Amount) -> u64 {
-        match self.tree.sort_by {
-            SortBy::Blocks => amount.count,
-            SortBy::Size | SortBy::Growth => amount.size,
+        match self.tree.weight {
+            Weight::Bytes => amount.size,
+            Weight::Blocks => amount.count,
         }
     }
 
