@@ -24,4 +24,8 @@ pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
 pub(crate) use frame::UNKNOWN;
 pub(crate) use size::Bytes;
+#[cfg(feature = "html")]
+pub(crate) use source::lines_of;
+#[cfg(feature = "html")]
+pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};

@@ -4,11 +4,11 @@
 //! Texts come from symbol tables and files of other machines: [`visible`] shows them so that none
 //! can steer the terminal.
 
-mod notes;
+pub(super) mod notes;
 mod rows;
 mod style;
 mod table;
-mod visible;
+pub(super) mod visible;
 
 use std::io::{self, Write};
 

@@ -6,7 +6,7 @@ const ELLIPSIS: char = '…';
 
 /// `text` with escapes in the place of characters that would move the cursor, change colours or
 /// turn the direction of writing.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+pub(in crate::report) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
