@@ -12,6 +12,8 @@ mod calls;
 #[cfg(feature = "json")]
 mod dhat;
 mod folded;
+#[cfg(feature = "html")]
+mod html;
 mod merged;
 mod notes;
 #[cfg(feature = "pprof")]
@@ -23,6 +25,8 @@ mod visible;
 #[cfg(feature = "json")]
 pub use dhat::{Dhat, dhat};
 pub use folded::{Folded, Weight, folded};
+#[cfg(feature = "html")]
+pub use html::Html;
 #[cfg(feature = "pprof")]
 pub use pprof::{Pprof, pprof};
 pub use statistics::Csv;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub(super) use self::terminal_text as escaped;
+
 const ELLIPSIS: char = '…';
 
 /// `text` with escapes in the place of characters that would move the cursor of a terminal, change
@@ -17,11 +19,6 @@ const ELLIPSIS: char = '…';
 /// assert_eq!(terminal_text("\x1b[2J"), "\\u{1b}[2J");
 /// ```
 pub fn terminal_text(text: &str) -> Cow<'_, str> {
-    escaped(text)
-}
-
-/// See [`terminal_text`].
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }

@@ -35,4 +35,8 @@ pub(crate) use frame::UNKNOWN;
 pub(crate) use identity::IdentityMap;
 pub(crate) use sites::Site;
 pub(crate) use size::Bytes;
+#[cfg(feature = "html")]
+pub(crate) use source::lines_of;
+#[cfg(feature = "html")]
+pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};
