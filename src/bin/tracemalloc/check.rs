@@ -22,13 +22,15 @@ use measure::{Measure, Outcome, Site};
     group(ArgGroup::new("limits").required(true).multiple(true).args([
         "max_live", "max_growth", "per_site",
     ])),
+    override_usage = "tracemalloc check [OPTIONS] <SNAPSHOT>, with at least one limit",
     after_help = "\
 A limit on growth is a number of bytes (65536, 64KiB, 1.5MiB) or a percentage of
 what the base snapshot holds (5%). Of nothing, every percentage is nothing.
 
 Examples:
   tracemalloc check app.tmsnap.json.gz --max-live 64MiB
-  tracemalloc check new.tmsnap.json.gz --base main.tmsnap.json.gz --max-growth 5%
+  tracemalloc check new.tmsnap.json.gz --base main.tmsnap.json.gz \\
+      --max-growth 5%
   tracemalloc check new.tmsnap.json.gz --base main.tmsnap.json.gz \\
       --per-site 256KiB --format markdown >> \"$GITHUB_STEP_SUMMARY\"
 
@@ -44,15 +46,25 @@ pub(crate) struct Options {
     base: Option<PathBuf>,
 
     /// Most live bytes.
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
     max_live: Option<u64>,
 
     /// Most growth of all live bytes together.
-    #[arg(long, value_name = "GROWTH", requires = "base")]
+    #[arg(
+        long,
+        value_name = "GROWTH",
+        requires = "base",
+        help_heading = "Limits"
+    )]
     max_growth: Option<Growth>,
 
     /// Most growth of any one line, or whatever --by says.
-    #[arg(long, value_name = "GROWTH", requires = "base")]
+    #[arg(
+        long,
+        value_name = "GROWTH",
+        requires = "base",
+        help_heading = "Limits"
+    )]
     per_site: Option<Growth>,
 
     /// What a site is.

@@ -111,6 +111,9 @@ impl File<'_> {
                 Some(bytes) => format!("one block per {} allocated, on average", Size(bytes.get())),
             },
         ));
+        if snapshot.sample_every().is_some() {
+            facts.push(("records", snapshot.traces().len().to_string()));
+        }
         facts.push(("live", self.live()));
         if recording.peak > 0 {
             facts.push(("peak", Size(recording.peak).to_string()));
@@ -125,11 +128,11 @@ impl File<'_> {
     fn live(&self) -> String {
         let snapshot = &self.snapshot;
         let (size, blocks) = (Size(snapshot.total_size()), snapshot.blocks());
-        let estimated = match snapshot.sample_every() {
-            None => String::new(),
-            Some(_) => format!(", estimated from {} records", snapshot.traces().len()),
-        };
         let stacks = self.stacks;
+        let estimated = match snapshot.sample_every() {
+            None => "",
+            Some(_) => ", estimated",
+        };
         format!("{size} in {blocks} blocks of {stacks} stacks{estimated}")
     }
 
@@ -157,12 +160,8 @@ impl File<'_> {
         }
         writeln!(out, "\nAttributes\n")?;
         for (name, value) in attributes {
-            writeln!(
-                out,
-                "  {:<15}  {}",
-                terminal_text(name),
-                terminal_text(value)
-            )?;
+            let line = format!("  {:<15}  {}", terminal_text(name), terminal_text(value));
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use arguments::Arguments;
 use clap::Parser;
 use failure::{Failure, Verdict};
+use tracemalloc::report::terminal_text;
 
 fn main() -> ExitCode {
     // A wrong command line ends the process here, with code 2.
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Ok(Verdict::OverBudget) => ExitCode::from(1),
         Err(Failure::Message(message)) => {
             // Nobody is left to be told if standard error is closed.
-            let _ = writeln!(io::stderr(), "error: {message}");
+            let _ = writeln!(io::stderr(), "error: {}", terminal_text(&message));
             ExitCode::from(2)
         }
     }

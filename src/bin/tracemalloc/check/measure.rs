@@ -82,7 +82,7 @@ impl Measure {
                 format!("{:+} ({percent:+.1}%)", SizeDiff(difference))
             }
             Self::PerSite { over: 0, .. } => "none beyond".to_owned(),
-            Self::PerSite { over, grown, .. } => format!("{over} beyond, of {grown} that grew"),
+            Self::PerSite { over, grown, .. } => format!("{over} of {grown} beyond"),
         }
     }
 

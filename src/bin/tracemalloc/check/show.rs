@@ -74,7 +74,7 @@ fn heading(outcome: &Outcome) -> String {
 
 fn number(site: &Site) -> String {
     match site.growth {
-        Some((size, _)) => format!("{:+} to {}", SizeDiff(size), Size(site.size)),
+        Some((size, _)) => format!("{:+}, now {}", SizeDiff(size), Size(site.size)),
         None => Size(site.size).to_string(),
     }
 }
@@ -94,30 +94,38 @@ pub(super) fn markdown(outcome: &Outcome, out: &mut impl Write) -> io::Result<()
         };
         writeln!(out, "| {name} | {measured} | {limit} | {passed} |")?;
     }
-    let sites = outcome.shown();
-    if !sites.is_empty() {
-        writeln!(out, "\n{}:\n", heading(outcome))?;
-        writeln!(
-            out,
-            "| bytes | blocks | {} |\n| ---: | ---: | --- |",
-            outcome.by
-        )?;
-    }
-    for site in sites {
-        let blocks = match site.growth {
-            Some((_, count)) => format!("{count:+} to {}", site.count),
-            None => site.count.to_string(),
-        };
-        let function = site.function().map(|name| format!("<br>{}", code(name)));
-        let (bytes, name) = (number(site), code(&site.name()));
-        writeln!(
-            out,
-            "| {bytes} | {blocks} | {name}{} |",
-            function.unwrap_or_default()
-        )?;
-    }
+    write_site_table(outcome, out)?;
     for note in &outcome.notes {
         writeln!(out, "\n{note}")?;
+    }
+    Ok(())
+}
+
+fn write_site_table(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let Some(first) = outcome.shown().first() else {
+        return Ok(());
+    };
+    writeln!(out, "\n{}:\n", heading(outcome))?;
+    let by = outcome.by;
+    match first.growth {
+        Some(_) => writeln!(
+            out,
+            "| growth | now | blocks | {by} |\n| ---: | ---: | ---: | --- |"
+        )?,
+        None => writeln!(out, "| bytes | blocks | {by} |\n| ---: | ---: | --- |")?,
+    }
+    for site in outcome.shown() {
+        let (size, count) = (Size(site.size), site.count);
+        match site.growth {
+            Some((grown, more)) => {
+                let grown = SizeDiff(grown);
+                write!(out, "| {grown:+} | {size} | {more:+}, now {count} |")?;
+            }
+            None => write!(out, "| {size} | {count} |")?,
+        }
+        let function = site.function().map(|name| format!("<br>{}", code(name)));
+        let name = code(&site.name());
+        writeln!(out, " {name}{} |", function.unwrap_or_default())?;
     }
     Ok(())
 }
