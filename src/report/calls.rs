@@ -27,17 +27,16 @@ fn is_inlined(frame: &Frame) -> bool {
     frame.code().is_none() && frame.filename() != UNKNOWN
 }
 
-/// The function, or the file where the function is not known. Visible, and never empty.
+/// The function, or the file where the function is not known, as by [`shown`].
 pub(super) fn function(frame: &Frame) -> Cow<'_, str> {
     shown(frame.function().unwrap_or(frame.filename()))
 }
 
-/// The text, visible and never empty.
+/// The text, visible, without white space around it, and never empty.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if text.trim().is_empty() {
-        Cow::Borrowed(UNKNOWN)
-    } else {
-        visible::escaped(text)
+    match text.trim() {
+        "" => Cow::Borrowed(UNKNOWN),
+        text => visible::escaped(text),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Folded stacks: a line of text for each, for flame graphs.
 
-use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
-use super::calls;
+use super::calls::{function, shown};
 use super::merged::{Amount, Merged};
 use crate::error::Error;
 use crate::snapshot::{Domain, Frame, Site, Snapshot};
@@ -171,15 +170,14 @@ fn roots(site: &Site<'_>, sampled: bool) -> Vec<String> {
     estimated.into_iter().chain(domain).collect()
 }
 
-/// Readers cut lines at `;`, at their end, and at the last spaces that a number follows; they drop
-/// white space around a line.
+/// Readers cut lines at `;` and at the last spaces that a number follows.
 fn name(frame: &Frame, _: Option<u64>) -> String {
-    let place = match frame.function() {
-        Some(function) => Cow::Borrowed(function),
-        None if frame.lineno() == 0 => Cow::Borrowed(frame.filename()),
-        None => Cow::Owned(frame.to_string()),
+    let name = if frame.function().is_some() || frame.lineno() == 0 {
+        function(frame)
+    } else {
+        shown(&frame.to_string()).into_owned().into()
     };
-    let mut name = calls::shown(place.trim()).replace(';', ":");
+    let mut name = name.replace(';', ":");
     if let Some(space) = name.rfind(' ')
         && name[space + 1..]
             .chars()

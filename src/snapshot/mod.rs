@@ -32,6 +32,7 @@ pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
 pub(crate) use frame::UNKNOWN;
+#[cfg(feature = "pprof")]
 pub(crate) use identity::IdentityMap;
 pub(crate) use sites::Site;
 pub(crate) use size::Bytes;

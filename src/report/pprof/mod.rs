@@ -13,8 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::calls::shown;
 use super::notes::{self, Whose};
+use super::visible::escaped;
 use crate::snapshot::Snapshot;
 use message::{Profile, ValueType};
 use tables::{Strings, Tables};
@@ -164,6 +164,7 @@ fn comments(snapshot: &Snapshot) -> io::Result<Vec<String>> {
     let mut comments = vec![concat!("tracemalloc ", env!("CARGO_PKG_VERSION")).to_owned()];
     comments.extend(String::from_utf8_lossy(&notes).lines().map(str::to_owned));
     let attributes = snapshot.attributes().iter();
-    comments.extend(attributes.map(|(name, value)| format!("{}: {}", shown(name), shown(value))));
+    comments
+        .extend(attributes.map(|(name, value)| format!("{}: {}", escaped(name), escaped(value))));
     Ok(comments)
 }
