@@ -335,7 +335,7 @@ fn without_scripts_the_largest_lines_are_shown() {
     assert!(table.contains("a/src/lib.rs:11<br>") && !table.contains("a/src/lib.rs:10<br>"));
     let text = diff_page(&Snapshot::from_traces([], 1), &snapshot);
     let table = between(&text, "<noscript>", "</noscript>");
-    assert!(table.contains(">-29.3 KiB</td>"), "{table}");
+    assert!(table.contains(">−29.3 KiB</td>"), "{table}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ const flame = [
       await page.focus("#flame");
       await page.keyboard.press("ArrowDown");
       const first = await view.text("#details h2");
+      assert.ok((await view.text("#spoken")).startsWith(`${first}: `));
       await page.keyboard.press("ArrowRight");
       const second = await view.text("#details h2");
       assert.notEqual(second, first);
