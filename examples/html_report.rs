@@ -96,6 +96,14 @@ fn catalogue_text() -> String {
     serde_json::to_string(&products).expect("values have a text")
 }
 
+/// Notes for the people who load catalogues.
+fn import_log(catalogue: &Catalogue) -> Vec<String> {
+    let products = catalogue.products.iter();
+    products
+        .map(|product| format!("imported {product}"))
+        .collect()
+}
+
 fn serve_all(memory: &Memory, catalogue: &Catalogue) -> HashMap<usize, usize> {
     let served = DashMap::new();
     thread::scope(|scope| {
@@ -118,8 +126,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tracemalloc::start(25)?;
     let catalogue = Catalogue::load(&text)?;
+    let log = import_log(&catalogue);
     let memory = Memory::default();
     let loaded = tracemalloc::take_snapshot()?;
+    drop(log);
     let served = serve_all(&memory, &catalogue);
     let after = tracemalloc::take_snapshot()?;
     tracemalloc::stop();
@@ -136,18 +146,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .write_diff(&after, &loaded, &mut out)?;
     println!("Written: {} and {}", heap.display(), diff.display());
 
-    // What the pages claim: the parser holds most of the memory, and serving let pages grow.
+    // What the pages claim: the parser holds most of the memory, serving let pages grow, and the
+    // log went away.
     let crates = after.statistics(GroupBy::Crate);
     assert_eq!(crates[0].traceback.most_recent().to_string(), "serde_json");
-    let growth = after.compare_to(&loaded, GroupBy::Function)?;
-    assert!(
-        growth.iter().all(|change| change.size_diff >= 0),
-        "nothing went away"
-    );
-    for (page, function) in [
-        (&heap, "html_report::index_words"),
-        (&diff, "html_report::render"),
-    ] {
+    let changes = after.compare_to(&loaded, GroupBy::Crate)?;
+    assert!(changes.iter().any(|change| change.size_diff > 0));
+    assert!(changes.iter().any(|change| change.size_diff < 0));
+    for (page, function) in [(&heap, "index_words"), (&diff, "import_log")] {
         let page = fs::read_to_string(page)?;
         assert!(page.starts_with("<!doctype html>"));
         assert!(page.contains(function), "{function}");

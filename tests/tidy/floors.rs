@@ -14,7 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("external", &["engine"]),
     ("snapshot", &["error", "sampling"]),
     ("symbols", &["snapshot"]),
-    ("report", &["error", "snapshot"]),
+    ("report", &["error", "sampling", "snapshot"]),
     ("collect", &["engine", "external", "snapshot", "symbols"]),
     (
         "control",

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::escape::Escaped;
-use super::header::{grouped, signed};
-use crate::snapshot::{Frame, Size, SizeDiff, Statistic, StatisticDiff};
+use super::header::{grouped, signed, signed_size};
+use crate::snapshot::{Frame, Size, Statistic, StatisticDiff};
 
 /// Rows that are shown.
 const ROWS: usize = 20;
@@ -33,7 +33,7 @@ pub(super) fn write_diff(diffs: &[StatisticDiff], out: &mut impl Write) -> io::R
     begin(&caption, &["±Size", "Size", "±Blocks", "Blocks"], out)?;
     for diff in diffs.into_iter().take(ROWS) {
         let numbers = [
-            format!("{:+}", SizeDiff(diff.size_diff)),
+            signed_size(diff.size_diff),
             Size(diff.size).to_string(),
             signed(diff.count_diff),
             grouped(diff.count),

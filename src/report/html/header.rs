@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::escape::Escaped;
 use super::time::Utc;
 use crate::report::notes;
-use crate::snapshot::{Losses, Size, SizeDiff, Snapshot};
+use crate::snapshot::{Losses, Size, Snapshot};
 
 /// One snapshot's totals and facts.
 pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
@@ -28,7 +28,7 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()>
     }
     write_figures(&figures, out)?;
     write_facts("", snapshot, out)?;
-    write_notices(&notices([("", snapshot)]), out)
+    write_notices(of_recording(snapshot), &[snapshot], out)
 }
 
 /// What changed between two snapshots, and the facts of both.
@@ -40,7 +40,7 @@ pub(super) fn write_diff(new: &Snapshot, old: &Snapshot, out: &mut impl Write) -
         Some(_) => "Change, estimated",
     };
     let mut figures = vec![
-        (change, format!("{:+}", SizeDiff(size))),
+        (change, signed_size(size)),
         ("Change in blocks", signed(blocks)),
         ("New", Size(new.total_size()).to_string()),
         ("Old", Size(old.total_size()).to_string()),
@@ -51,10 +51,11 @@ pub(super) fn write_diff(new: &Snapshot, old: &Snapshot, out: &mut impl Write) -
     write_figures(&figures, out)?;
     write_facts("New", new, out)?;
     write_facts("Old", old, out)?;
-    write_notices(
-        &notices([("New snapshot: ", new), ("Old snapshot: ", old)]),
-        out,
-    )
+    let of_both = [("New snapshot", new), ("Old snapshot", old)].map(|(whose, snapshot)| {
+        let notices = of_recording(snapshot);
+        (!notices.is_empty()).then(|| format!("{whose}: {}", notices.join(" ")))
+    });
+    write_notices(of_both.into_iter().flatten().collect(), &[new, old], out)
 }
 
 fn write_figures(figures: &[(&str, String)], out: &mut impl Write) -> io::Result<()> {
@@ -102,26 +103,7 @@ fn write_facts(whose: &str, snapshot: &Snapshot, out: &mut impl Write) -> io::Re
     writeln!(out, "</ul>")
 }
 
-/// What a reader of the numbers must know, each as a sentence.
-fn notices<const N: usize>(snapshots: [(&str, &Snapshot); N]) -> Vec<String> {
-    let mut notices = Vec::new();
-    for (whose, snapshot) in snapshots {
-        let of_one = of_recording(snapshot).into_iter();
-        notices.extend(of_one.map(|notice| format!("{whose}{notice}")));
-    }
-    if snapshots
-        .iter()
-        .any(|(_, snapshot)| notes::lacks_lines(snapshot))
-    {
-        notices.push(
-            "Some allocations have a function but no line. For lines, set debug = \
-             \"line-tables-only\" for the profile in Cargo.toml."
-                .to_owned(),
-        );
-    }
-    notices
-}
-
+/// What a reader of a snapshot's numbers must know, each as a sentence.
 fn of_recording(snapshot: &Snapshot) -> Vec<String> {
     let mut notices = Vec::new();
     // Losses of a sample are numbers of its records, not estimates.
@@ -158,12 +140,26 @@ fn of_recording(snapshot: &Snapshot) -> Vec<String> {
     notices
 }
 
-fn write_notices(notices: &[String], out: &mut impl Write) -> io::Result<()> {
+fn write_notices(
+    mut notices: Vec<String>,
+    snapshots: &[&Snapshot],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    if snapshots
+        .iter()
+        .any(|snapshot| notes::lacks_lines(snapshot))
+    {
+        notices.push(
+            "Some allocations have a function but no line. For lines, set debug = \
+             \"line-tables-only\" for the profile in Cargo.toml."
+                .to_owned(),
+        );
+    }
     if notices.is_empty() {
         return Ok(());
     }
     writeln!(out, "<ul class=\"notices\">")?;
-    for notice in notices {
+    for notice in &notices {
         writeln!(out, "<li>{}</li>", Escaped(notice))?;
     }
     writeln!(out, "</ul>")
@@ -184,8 +180,17 @@ pub(super) fn grouped(number: u64) -> String {
 
 /// A difference with its sign, `+0` if there is none.
 pub(super) fn signed(difference: i64) -> String {
-    let sign = if difference < 0 { '-' } else { '+' };
-    format!("{sign}{}", grouped(difference.unsigned_abs()))
+    format!("{}{}", sign(difference), grouped(difference.unsigned_abs()))
+}
+
+/// A difference in bytes with its sign.
+pub(super) fn signed_size(difference: i64) -> String {
+    format!("{}{}", sign(difference), Size(difference.unsigned_abs()))
+}
+
+/// The minus sign is as wide as the plus sign; a hyphen is not.
+fn sign(difference: i64) -> char {
+    if difference < 0 { '−' } else { '+' }
 }
 
 #[cfg(test)]
@@ -202,8 +207,8 @@ mod tests {
         ] {
             assert_eq!(grouped(number), text);
         }
-        assert_eq!(signed(-1000), "-1,000");
+        assert_eq!(signed(-1000), "−1,000");
         assert_eq!(signed(0), "+0");
-        assert_eq!(signed(i64::MIN), "-9,223,372,036,854,775,808");
+        assert_eq!(signed(i64::MIN), "−9,223,372,036,854,775,808");
     }
 }

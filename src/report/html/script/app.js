@@ -39,7 +39,10 @@ function showSelected() {
     return element("li", {}, button);
   });
   byId("path").replaceChildren(...shortened(path));
-  showDetails(flame.tree, flame.selected);
+  const call = flame.selected;
+  byId("spoken").textContent =
+    call === null ? "" : `${nameOf(flame.tree, call)}: ${summary(flame.tree, call)}`;
+  showDetails(flame.tree, call);
 }
 
 // A long path without its middle.

@@ -49,7 +49,8 @@ class Colours {
   ofChange(part) {
     const same = this.rgb("--same");
     const full = this.rgb(part < 0 ? "--shrink" : "--grow");
-    const weight = part === 0 ? 0 : 0.15 + 0.85 * Math.min(1, Math.abs(part));
+    // Small parts are told from none, and a half from the whole.
+    const weight = part === 0 ? 0 : Math.max(0.08, Math.sqrt(Math.min(1, Math.abs(part))));
     return same.map((channel, index) => Math.round(channel + (full[index] - channel) * weight));
   }
 
@@ -62,9 +63,9 @@ class Colours {
     if (isDiff) {
       const shades = [
         ["− gone", -1],
-        ["− shrinks", -0.4],
+        ["− shrinks", -0.2],
         ["no change", 0],
-        ["+ grows", 0.4],
+        ["+ grows", 0.2],
         ["+ new", 1],
       ];
       return shades.map(([name, part]) => entry(name, `rgb(${this.ofChange(part).join(" ")})`));

@@ -37,23 +37,34 @@ function summary(tree, call) {
   return `${spoken(metric, size)}, ${percent(size, tree.root.width)} of what is shown`;
 }
 
-function showTip(tree, call, event) {
+// `box` is what the mouse is on, if it is on anything.
+function showTip(tree, box, event) {
   const tip = byId("tip");
-  tip.hidden = call === null;
-  if (call === null) {
+  tip.hidden = box === null;
+  if (box === null) {
     return;
   }
-  const lines = call.isRoot ? [] : tree.lines(call);
-  const others = lines.length > 1 ? ` and ${lines.length - 1} more` : "";
-  tip.replaceChildren(
-    element("p", { className: "name" }, nameOf(tree, call)),
-    element("p", {}, summary(tree, call)),
-    lines.length > 0 ? element("p", { className: "faint" }, placeOf(lines[0].frame) + others) : "",
-  );
+  tip.replaceChildren(...(box.call === null ? others(box.others) : tipOf(tree, box.call)));
   const graph = tip.parentElement;
   const left = Math.min(event.offsetX + 14, graph.clientWidth - tip.offsetWidth);
   tip.style.left = `${Math.max(0, left)}px`;
   tip.style.top = `${event.offsetY + 18}px`;
+}
+
+// Calls too narrow to be drawn one by one.
+function others(count) {
+  const calls = `${unsignedCount(count)} smaller ${count === 1 ? "call" : "calls"}`;
+  return [element("p", {}, calls), element("p", { className: "faint" }, "The table shows each.")];
+}
+
+function tipOf(tree, call) {
+  const lines = call.isRoot ? [] : tree.lines(call);
+  const more = lines.length > 1 ? ` and ${lines.length - 1} more` : "";
+  return [
+    element("p", { className: "name" }, nameOf(tree, call)),
+    element("p", {}, summary(tree, call)),
+    lines.length > 0 ? element("p", { className: "faint" }, placeOf(lines[0].frame) + more) : "",
+  ];
 }
 
 function amounts(tree, call) {
@@ -67,15 +78,15 @@ function amounts(tree, call) {
       pair("Now", amount(metric, tree.amount(call, NEW))),
       pair("Before", amount(metric, tree.amount(call, OLD))),
       pair(other === BLOCKS ? "Blocks" : "Bytes", signed(other, change(tree.amount, other))),
-      pair("Own change", signed(metric, change(tree.ownAmount, metric))),
+      ...(tree.inverted ? [] : [pair("Own change", signed(metric, change(tree.ownAmount, metric)))]),
     ];
   }
   const size = tree.amount(call, NEW);
   return [
-    pair("With callees", amount(metric, size)),
+    pair(tree.inverted ? "Allocated" : "With callees", amount(metric, size)),
     pair("Share", percent(size, tree.root.width)),
     pair(other === BLOCKS ? "Blocks" : "Bytes", amount(other, tree.amount(call, NEW, other))),
-    pair("Own", amount(metric, tree.ownAmount(call, NEW))),
+    ...(tree.inverted ? [] : [pair("Own", amount(metric, tree.ownAmount(call, NEW)))]),
   ];
 }
 

@@ -3,9 +3,20 @@
 
 const byId = (id) => document.getElementById(id);
 
+// Parts of tables say what they are: on small screens they are laid out as something else, and then
+// browsers no longer know.
+const TABLE_ROLES = {
+  tr: () => "row",
+  td: () => "cell",
+  th: (properties) => (properties.scope === "row" ? "rowheader" : "columnheader"),
+};
+
 // An element with properties and children; strings are text.
 function element(tag, properties, ...children) {
   const made = document.createElement(tag);
+  if (tag in TABLE_ROLES) {
+    made.setAttribute("role", TABLE_ROLES[tag](properties));
+  }
   for (const [name, value] of Object.entries(properties ?? {})) {
     if (name.includes("-") || name === "role" || name === "scope") {
       made.setAttribute(name, value);

@@ -53,10 +53,12 @@ class Flame {
       }
       let left = x;
       let rest = 0;
+      let others = 0;
       for (const child of this.tree.children(call)) {
         const wide = child.width * scale;
         if (wide < NARROW) {
           rest += wide;
+          others += 1;
           continue;
         }
         this.#row(child.depth).push({ call: child, x: left, width: wide });
@@ -64,7 +66,7 @@ class Flame {
         left += wide;
       }
       if (rest >= 0.5) {
-        this.#row(call.depth + 1).push({ call: null, x: left, width: rest });
+        this.#row(call.depth + 1).push({ call: null, x: left, width: rest, others });
       }
     };
     if (this.zoomed.width > 0) {
@@ -106,10 +108,23 @@ class Flame {
     context.fillRect(x, y, Math.max(width - 1, 0.75), ROW - 1);
     if (call !== null && width > 28) {
       context.fillStyle = inkOn(colour);
-      const room = width - 2 * PADDING;
-      context.fillText(this.#label(call, room), x + PADDING, y + ROW / 2);
+      this.#write(call, x + PADDING, y + ROW / 2, width - 2 * PADDING);
     }
     context.globalAlpha = 1;
+  }
+
+  // The name, and what the call holds if there is room for that too.
+  #write(call, x, y, room) {
+    const context = this.#context;
+    const name = this.#label(call, room);
+    context.fillText(name, x, y);
+    const left = x + context.measureText(name).width + 12;
+    const { tree } = this;
+    const size = amount(tree.metric, tree.amount(call, NEW));
+    if (!name.endsWith("…") && room > 120 && left + context.measureText(size).width <= x + room) {
+      context.globalAlpha *= 0.65;
+      context.fillText(size, left, y);
+    }
   }
 
   #colour(call) {
@@ -127,10 +142,8 @@ class Flame {
 
   #label(call, room) {
     const context = this.#context;
-    let before = "";
-    if (isDiff) {
-      before = `${signed(this.tree.metric, this.tree.change(call))}  `;
-    }
+    const change = this.tree.change(call);
+    const before = change === 0 ? "" : `${signed(this.tree.metric, change)}  `;
     const forms = call.isRoot ? [rootName(this.tree)] : shortForms(functionOf(call.frame));
     for (const form of forms) {
       // Measuring text costs time; a character is 4 pixels wide at least.
@@ -170,20 +183,21 @@ class Flame {
   #at(event) {
     const row = this.#rows[Math.floor(event.offsetY / ROW)] ?? [];
     const hit = row.find((box) => event.offsetX >= box.x && event.offsetX < box.x + box.width);
-    return hit?.call ?? null;
+    return hit ?? null;
   }
 
   #hover(event) {
-    const call = event === null || event.pointerType === "touch" ? null : this.#at(event);
+    const box = event === null || event.pointerType === "touch" ? null : this.#at(event);
+    const call = box?.call ?? null;
     if (call !== this.#hovered) {
       this.#hovered = call;
       this.draw();
     }
-    showTip(this.tree, call, event);
+    showTip(this.tree, box, event);
   }
 
   #click(event) {
-    const call = this.#at(event);
+    const call = this.#at(event)?.call ?? null;
     if (call !== null) {
       this.#hovered = null;
       showTip(this.tree, null);

@@ -71,6 +71,11 @@ class Group {
     this.all = snapshots.map(() => [0, 0]);
   }
 
+  get hasChanged() {
+    const differs = (sums) => sums[NEW].some((sum, metric) => sum !== sums[OLD][metric]);
+    return differs(this.own) || differs(this.all);
+  }
+
   // `new - old` of sums of this group.
   static change(sums, metric) {
     return sums[NEW][metric] - sums[OLD][metric];

@@ -32,7 +32,7 @@ function columnsFor(metric, by) {
       ...(cumulative ? [change("all", "±With callees", "all", metric)] : []),
       plain("new", "New", NEW, true),
       plain("old", "Old", OLD, true),
-      change("other", `±${otherTitle}`, "own", other, true),
+      change("other", `±${otherTitle}`, "own", other, "kept"),
     ];
   }
   const average = (group) =>
@@ -48,7 +48,7 @@ function columnsFor(metric, by) {
     { ...plain("own", title, "own", metric), strong: true },
     { name: "share", title: "Share", lesser: true, share: true, value: (group) => group.own[NEW][metric] },
     ...(cumulative ? [plain("all", "With callees", "all", metric)] : []),
-    plain("other", otherTitle, "own", other, true),
+    plain("other", otherTitle, "own", other, "kept"),
     {
       name: "average",
       title: "Average",
@@ -57,6 +57,11 @@ function columnsFor(metric, by) {
       text: (group) => (average(group) < 0 ? "–" : unsignedSize(average(group))),
     },
   ];
+}
+
+// Lesser columns are left out where there is little room, unless they are to be kept there.
+function numberClass(lesser) {
+  return `number ${lesser ? "lesser" : ""} ${lesser === "kept" ? "kept" : ""}`.trim();
 }
 
 class Table {
@@ -90,6 +95,9 @@ class Table {
   }
 
   #isFound(group) {
+    if (isDiff && !group.hasChanged) {
+      return false;
+    }
     if (this.query === "") {
       return true;
     }
@@ -135,7 +143,7 @@ class Table {
       return cell;
     };
     const numbers = this.columns.map(({ name, title, lesser }) =>
-      heading(name, title, lesser ? "number lesser" : "number"),
+      heading(name, title, numberClass(lesser)),
     );
     const place = { line: "Line", function: "Function", file: "File", crate: "Crate" }[this.by];
     const last = heading("name", place ?? "Most recent call", "wide");
@@ -146,7 +154,8 @@ class Table {
     const shown = this.groups.slice(0, this.#limit);
     this.#body.replaceChildren(...shown.map((group) => this.#row(group)));
     if (shown.length === 0) {
-      const text = this.query === "" ? "No live blocks." : "Nothing matches the search.";
+      const nothing = isDiff ? "No change." : "No live blocks.";
+      const text = this.query === "" ? nothing : "Nothing matches the search.";
       const cell = element("td", { className: "none", colSpan: this.columns.length + 1 }, text);
       this.#body.append(element("tr", {}, cell));
     }
@@ -176,7 +185,7 @@ class Table {
   }
 
   #cell(column, group) {
-    const className = column.lesser ? "number lesser" : "number";
+    const className = numberClass(column.lesser);
     if (column.share) {
       const whole = this.selection.total[NEW][this.metric];
       const bar = element("i");
