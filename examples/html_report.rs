@@ -1,5 +1,6 @@
 //! A shop loads its catalogue and serves pages: what holds the memory, and what grows? Writes two
-//! pages to look at in a browser, the heap after serving and what serving has changed.
+//! pages to look at in a browser, the heap after serving and what serving has changed, and the two
+//! snapshots that they show.
 //!
 //!     cargo run --release --features html --example html_report [FOLDER]
 
@@ -145,6 +146,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .title("What 3,000 requests changed")
         .write_diff(&after, &loaded, &mut out)?;
     println!("Written: {} and {}", heap.display(), diff.display());
+
+    // For the command-line tool.
+    loaded.dump(folder.join("loaded.tmsnap.json.gz"))?;
+    after.dump(folder.join("served.tmsnap.json.gz"))?;
 
     // What the pages claim: the parser holds most of the memory, serving let pages grow, and the
     // log went away.

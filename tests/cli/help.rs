@@ -46,6 +46,14 @@ fn help_fits_and_has_examples() {
 }
 
 #[test]
+fn every_command_is_documented() {
+    let page = include_str!("../../docs/CLI.md");
+    for name in COMMANDS {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn the_version_is_that_of_the_library() {
     let folder = folder();
     let version = succeed(folder.path(), "--version").text();

@@ -17,8 +17,8 @@ use crate::output::{Content, Destination};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The width of a box is the memory of all stacks that lead through it. With --diff
-it is that of the new snapshot; red boxes have grown, blue ones have shrunk, and
-what is gone is not there.
+it is that of the new snapshot; a box is red if what it allocates itself has
+grown, and blue if that has shrunk. What is gone is not there.
 
 Examples:
   tracemalloc flamegraph app.tmsnap.json.gz -o app.svg

@@ -261,7 +261,7 @@ impl<'t> Walk<'t> {
             entries.push(Entry::Own(Amount { size, count }));
         }
         let mut entries = self.shown(entries, depth);
-        if let [Entry::Call(_)] = entries[..] {
+        if let [Entry::Call(_) | Entry::Omitted(..)] = entries[..] {
             let entry = entries.remove(0);
             return vec![Placed {
                 entry,
