@@ -24,7 +24,12 @@ async function speedscope(page, file) {
   await page.goto('about:blank');
   await page.goto(`file://${package_}/dist/release/index.html#localProfilePath=${loader}`);
   await page.waitForFunction(() => document.title !== 'speedscope', PATIENCE);
-  return page.title();
+  // The flame graph is painted; the table of the third view has the functions as text.
+  await page.keyboard.press('3');
+  await page.waitForFunction(() => document.body.innerText.includes('%'), PATIENCE);
+  const functions = await page.evaluate(() => document.body.innerText);
+  await page.keyboard.press('2');
+  return `${await page.title()}\n${functions}`;
 }
 
 // dh_view shows the tree below a heading, or an error in its place.

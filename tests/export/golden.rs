@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use tracemalloc::report::{self, Csv, Dhat, Folded, Json, Pprof, Weight};
 use tracemalloc::{Error, GroupBy, Snapshot};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, Sample};
 use crate::sample::{data, hostile, of, server};
 
 pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> String {
@@ -114,6 +114,41 @@ fn pprof_profiles_with_full_paths() {
         shown.contains("server::body::Buffer::push \"src/body.rs\":21:0"),
         "{shown}"
     );
+}
+
+/// Every frame is the one function of a location, and nothing else has changed.
+#[test]
+fn pprof_profiles_with_inlined_functions_apart() {
+    let server = server(3);
+    let (together, apart) = (
+        Profile::of(&server),
+        Profile::written_by(Pprof::new().inlined_apart(true), &server),
+    );
+    let functions = |profile: &Profile, sample: &Sample| -> Vec<String> {
+        let locations = sample.location_id.iter().map(|id| profile.location(*id));
+        let lines = locations.flat_map(|location| &location.line);
+        let function = lines.map(|line| profile.function(line.function_id));
+        function
+            .map(|function| profile.text(function.name).to_owned())
+            .collect()
+    };
+    assert!(
+        together
+            .location
+            .iter()
+            .any(|location| location.line.len() == 3)
+    );
+    assert!(
+        apart
+            .location
+            .iter()
+            .all(|location| location.line.len() == 1)
+    );
+    assert_eq!(together.sample.len(), apart.sample.len());
+    for (one, other) in together.sample.iter().zip(&apart.sample) {
+        assert_eq!(one.value, other.value);
+        assert_eq!(functions(&together, one), functions(&apart, other));
+    }
 }
 
 #[test]

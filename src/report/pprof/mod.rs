@@ -54,8 +54,9 @@ pub fn pprof(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
 /// `inuse_space`, its bytes, which viewers show first. A snapshot does not know what was freed, so
 /// `alloc_objects` and `alloc_space` are not there. Values stop at the greatest `i64`.
 ///
-/// Functions are named in full, with file, line and column; of inlined functions each is a frame,
-/// and they share the address of their call. Addresses are offsets in their module, as its linker
+/// Functions are named in full, with file, line and column. Inlined functions share the location of
+/// their call; see [`inlined_apart`](Self::inlined_apart) for viewers that show only one function of
+/// a location. Addresses are offsets in their module, as its linker
 /// gave them, and modules have their build id, so that a server with the debug information can name
 /// what is not named. A frame of which only the file is known has it for a function name.
 /// Characters in names that would steer a terminal are escapes.
@@ -81,6 +82,7 @@ pub fn pprof(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pprof {
     full_paths: bool,
+    inlined_apart: bool,
 }
 
 impl Pprof {
@@ -98,6 +100,24 @@ impl Pprof {
         self
     }
 
+    /// Whether each inlined function is a location by itself, without an address. Some viewers show
+    /// one function of a location only, the one that the others are inlined into: speedscope 1.25
+    /// does. `go tool pprof` shows all, and tells which are inlined if they are not apart.
+    ///
+    /// ```
+    /// use tracemalloc::report::Pprof;
+    /// use tracemalloc::Snapshot;
+    ///
+    /// let mut out = Vec::new();
+    /// Pprof::new().inlined_apart(true).write(&Snapshot::from_traces([], 25), &mut out)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn inlined_apart(mut self, inlined_apart: bool) -> Self {
+        self.inlined_apart = inlined_apart;
+        self
+    }
+
     /// Writes the profile of `snapshot`.
     ///
     /// # Errors
@@ -105,7 +125,7 @@ impl Pprof {
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let mut gzip = GzEncoder::new(out, Compression::default());
-        let mut tables = Tables::new(self.full_paths);
+        let mut tables = Tables::new(*self);
         for sites in snapshot.sites().chunks(PIECE) {
             let piece = Profile {
                 sample: sites.iter().map(|site| tables.sample(site)).collect(),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::Pprof;
 use super::message::{Function, Label, Line, Location, Mapping, Sample};
 use crate::report::calls::{calls, function, shown};
 use crate::snapshot::{Domain, Frame, IdentityMap, Module, Site};
@@ -18,7 +19,7 @@ struct Place {
 }
 
 pub(super) struct Tables<'a> {
-    full_paths: bool,
+    options: Pprof,
     pub(super) strings: Strings,
     functions: Numbered<(i64, i64)>,
     mappings: Numbered<&'a Module>,
@@ -32,9 +33,9 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn new(full_paths: bool) -> Self {
+    pub(super) fn new(options: Pprof) -> Self {
         Self {
-            full_paths,
+            options,
             strings: Strings::new(),
             functions: Numbered::new(),
             mappings: Numbered::new(),
@@ -48,8 +49,15 @@ impl<'a> Tables<'a> {
 
     /// One sample, in the order of the sample types: blocks, bytes.
     pub(super) fn sample(&mut self, site: &Site<'a>) -> Sample {
-        let calls = calls(site.stack);
-        let mut location_id: Vec<u64> = calls.map(|call| self.location(call)).collect();
+        let mut location_id = Vec::new();
+        for call in calls(site.stack) {
+            let frames = if self.options.inlined_apart {
+                1
+            } else {
+                call.len()
+            };
+            location_id.extend(call.chunks(frames).map(|frames| self.location(frames)));
+        }
         location_id.reverse();
         let label = (site.domain != Domain::HEAP).then(|| Label {
             key: self.strings.index("domain"),
@@ -119,7 +127,7 @@ impl<'a> Tables<'a> {
     /// Of a frame that has only a name, no file is known.
     fn filename(&mut self, frame: &Frame) -> i64 {
         let filename = match frame.path() {
-            Some(path) if self.full_paths => path,
+            Some(path) if self.options.full_paths => path,
             _ if frame.is_named() => return 0,
             _ => frame.filename(),
         };
