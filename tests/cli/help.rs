@@ -34,8 +34,12 @@ fn help_fits_and_has_examples() {
             program.contains(&format!("\n  {name} ")),
             "{name}: {program}"
         );
-        for flag in ["-h", "--help"] {
-            let help = succeed(folder.path(), &format!("{name} {flag}")).text();
+        for line in [
+            format!("{name} -h"),
+            format!("{name} --help"),
+            format!("help {name}"),
+        ] {
+            let help = succeed(folder.path(), &line).text();
             check_fits(&help);
             assert!(
                 help.contains(&format!("Examples:\n  tracemalloc {name}")),

@@ -19,7 +19,6 @@ use crate::{check, completions, diff, export, flamegraph, info, man, report, sta
     name = "tracemalloc",
     version,
     max_term_width = 80,
-    disable_help_subcommand = true,
     after_help = "\
 Examples:
   tracemalloc top app.tmsnap.json.gz
