@@ -144,9 +144,9 @@ class Flame {
     const context = this.#context;
     const change = this.tree.change(call);
     let before = change === 0 ? "" : `${signed(this.tree.metric, change)}  `;
-    // A number that is cut short is another number.
+    // A number that is cut short is another number: then its sign alone.
     if (context.measureText(before).width > 0.6 * room) {
-      before = "";
+      before = change < 0 ? `${MINUS} ` : "+ ";
     }
     const forms = call.isRoot ? [rootName(this.tree)] : shortForms(functionOf(call.frame));
     for (const form of forms) {
