@@ -24,11 +24,11 @@ fn memory_grows_with_the_stacks_alone() {
     let lines: Vec<Traceback> = (1..=5_000)
         .map(|line| Traceback::of(Frame::new("src/main.rs", line)))
         .collect();
-    // No two neighbours are alike, so each block is a run of its own.
+    // No two blocks are alike, so each is a run of its own.
     let blocks = |number: usize, stacks: usize| {
         let traces = (0..number).map(|block| {
             let line = lines[block % stacks].clone();
-            Trace::new(Domain::HEAP, block as u64 % 1000, line)
+            Trace::new(Domain::HEAP, block as u64, line)
         });
         Snapshot::from_traces(traces, 1)
     };

@@ -103,7 +103,7 @@ class Flame {
   #box({ call, x, width }, y) {
     const context = this.#context;
     const colour = this.#colour(call);
-    context.globalAlpha = call !== null && call.depth < this.zoomed.depth ? 0.55 : 1;
+    context.globalAlpha = call !== null && call.depth < this.zoomed.depth ? 0.65 : 1;
     context.fillStyle = `rgb(${colour.join(" ")})`;
     context.fillRect(x, y, Math.max(width - 1, 0.75), ROW - 1);
     if (call !== null && width > 28) {
@@ -143,7 +143,11 @@ class Flame {
   #label(call, room) {
     const context = this.#context;
     const change = this.tree.change(call);
-    const before = change === 0 ? "" : `${signed(this.tree.metric, change)}  `;
+    let before = change === 0 ? "" : `${signed(this.tree.metric, change)}  `;
+    // A number that is cut short is another number: then its sign alone.
+    if (context.measureText(before).width > 0.6 * room) {
+      before = change < 0 ? `${MINUS} ` : "+ ";
+    }
     const forms = call.isRoot ? [rootName(this.tree)] : shortForms(functionOf(call.frame));
     for (const form of forms) {
       // Measuring text costs time; a character is 4 pixels wide at least.
