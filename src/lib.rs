@@ -31,10 +31,13 @@ pub use object::HeapBlock;
 pub use control::{track, untrack};
 
 // Snapshots, and what they are made of.
+#[cfg(feature = "file")]
+pub use snapshot::FileHeader;
 pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Traceback, Traces};
 
 // The questions that a snapshot answers.
-pub use snapshot::{Filter, GroupBy, Size, SizeDiff, Statistic, StatisticDiff};
+pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};
+pub use snapshot::{Filter, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
 
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]

@@ -88,6 +88,18 @@ impl Fixed {
         let whole = self.0.saturating_add(Self::UNIT / 2) >> Self::PLACES;
         u64::try_from(whole).unwrap_or(u64::MAX)
     }
+
+    /// The number, if it is a whole one.
+    #[cfg(feature = "html")]
+    pub(crate) fn whole(self) -> Option<u64> {
+        self.0.is_multiple_of(Self::UNIT).then(|| self.rounded())
+    }
+
+    /// The nearest number of three decimal places, as exact as a double is.
+    #[cfg(feature = "html")]
+    pub(crate) fn thousandths(self) -> f64 {
+        (self.0 as f64 / Self::UNIT as f64 * 1000.0).round() / 1000.0
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +156,16 @@ mod tests {
                 assert!(sampling(every).weight(size).0 >= Fixed::UNIT);
             }
         }
+    }
+
+    #[cfg(feature = "html")]
+    #[test]
+    fn fractions_are_told_from_whole_numbers() {
+        let third = Fixed(Fixed::UNIT / 3);
+        assert_eq!((third.whole(), third.thousandths()), (None, 0.333));
+        let seven = Fixed::ONE.times(7);
+        assert_eq!((seven.whole(), seven.thousandths()), (Some(7), 7.0));
+        assert_eq!(Fixed(u128::MAX - Fixed::UNIT + 1).whole(), Some(u64::MAX));
     }
 
     #[test]

@@ -1,5 +1,36 @@
 //! Shows snapshots to people and programs. Each report is a function from a snapshot to a writer.
+//!
+//! [`Text`] is for a terminal. [`Folded`] and, with their features, `Pprof` and `Dhat` are for
+//! viewers, which group for themselves: they hold every stack. [`Csv`] and `Json` hold statistics,
+//! for programs. `docs/EXPORT.md` tells which viewer opens what.
+//!
+//! Names come from symbol tables and files of other machines. `Json` keeps every character; the
+//! others write control characters, marks without width and those that turn the direction of
+//! writing as escapes such as `\u{1b}`, because their readers print names to terminals as they are.
 
+mod calls;
+#[cfg(feature = "json")]
+mod dhat;
+mod folded;
+#[cfg(feature = "html")]
+mod html;
+mod merged;
+mod notes;
+#[cfg(feature = "pprof")]
+mod pprof;
+mod statistics;
 mod text;
+mod visible;
 
-pub use text::{Text, terminal_colour, text};
+#[cfg(feature = "json")]
+pub use dhat::{Dhat, dhat};
+pub use folded::{Folded, Weight, folded};
+#[cfg(feature = "html")]
+pub use html::Html;
+#[cfg(feature = "pprof")]
+pub use pprof::{Pprof, pprof};
+pub use statistics::Csv;
+#[cfg(feature = "json")]
+pub use statistics::Json;
+pub use text::{Summary, Text, Tree, terminal_colour, text};
+pub use visible::terminal_text;

@@ -32,6 +32,13 @@ impl Module {
             build_id,
         }
     }
+
+    /// True for a shared library, going by its name; otherwise it is the program.
+    pub(crate) fn is_library(&self) -> bool {
+        const ENDINGS: [&str; 3] = [".so", ".dylib", ".dll"];
+        let name = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        ENDINGS.iter().any(|ending| name.contains(ending))
+    }
 }
 
 /// One frame of a [`Traceback`]: a file name and a line, and what else is known of the place.

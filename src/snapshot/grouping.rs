@@ -133,7 +133,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// The blocks of each stack, at the stack's index.
-fn stack_sums<S: Sum>(snapshot: &Snapshot, amount: impl Fn(&Run, u64) -> S) -> Vec<S> {
+pub(super) fn stack_sums<S: Sum>(snapshot: &Snapshot, amount: impl Fn(&Run, u64) -> S) -> Vec<S> {
     let mut sums = vec![S::default(); snapshot.stacks().len()];
     for (run, count) in snapshot.counted_runs() {
         if let Some(sum) = sums.get_mut(run.stack as usize) {
@@ -145,7 +145,7 @@ fn stack_sums<S: Sum>(snapshot: &Snapshot, amount: impl Fn(&Run, u64) -> S) -> V
 
 /// Numbers the groups of frames.
 #[derive(Debug)]
-struct FrameGroups<'a> {
+pub(super) struct FrameGroups<'a> {
     group_by: GroupBy,
     /// The frames are borrowed, so their identities stay theirs.
     seen: IdentityMap<u32>,
@@ -155,7 +155,7 @@ struct FrameGroups<'a> {
 }
 
 impl<'a> FrameGroups<'a> {
-    fn new(group_by: GroupBy) -> Self {
+    pub(super) fn new(group_by: GroupBy) -> Self {
         Self {
             group_by,
             seen: IdentityMap::default(),
@@ -164,7 +164,7 @@ impl<'a> FrameGroups<'a> {
         }
     }
 
-    fn group(&mut self, frame: &'a Frame) -> u32 {
+    pub(super) fn group(&mut self, frame: &'a Frame) -> u32 {
         if let Some(group) = self.seen.get(&frame.identity()) {
             return *group;
         }
@@ -188,7 +188,7 @@ impl<'a> FrameGroups<'a> {
         ranks
     }
 
-    fn into_groups(self) -> Vec<Group> {
+    pub(super) fn into_groups(self) -> Vec<Group> {
         let label = |frame| Traceback::of(self.group_by.label(frame));
         self.first.into_iter().map(label).map(Group::new).collect()
     }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Right only as long as the frames whose addresses are keys stay alive.
-pub(super) type IdentityMap<V> = HashMap<usize, V, BuildHasherDefault<IdentityHasher>>;
+pub(crate) type IdentityMap<V> = HashMap<usize, V, BuildHasherDefault<IdentityHasher>>;
 
 /// Hashes one address. The default hasher is made to withstand keys chosen by an enemy, at several
 /// times the cost; addresses are chosen by the allocator.
 #[derive(Debug, Default)]
-pub(super) struct IdentityHasher(u64);
+pub(crate) struct IdentityHasher(u64);
 
 impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {

@@ -1,6 +1,8 @@
 //! What a snapshot is and every question it answers: pure values, no pointers, no locks, no
 //! `unsafe`.
 
+mod breakdown;
+mod call_tree;
 #[cfg(feature = "file")]
 mod file;
 mod filter;
@@ -9,19 +11,33 @@ mod glob;
 mod group_by;
 mod grouping;
 mod identity;
+mod sites;
 mod size;
+mod sort_by;
 mod source;
 mod statistics;
 mod total;
 mod trace;
 
+pub use breakdown::{DomainTotal, SizeClass};
+pub use call_tree::{CallNode, CallOrder, CallTree};
+#[cfg(feature = "file")]
+pub use file::FileHeader;
 pub use filter::Filter;
 pub use frame::{Frame, Module, Traceback};
 pub use group_by::GroupBy;
 pub use size::{Size, SizeDiff};
+pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 
 pub(crate) use frame::UNKNOWN;
+#[cfg(feature = "pprof")]
+pub(crate) use identity::IdentityMap;
+pub(crate) use sites::Site;
 pub(crate) use size::Bytes;
+#[cfg(feature = "html")]
+pub(crate) use source::lines_of;
+#[cfg(feature = "html")]
+pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};

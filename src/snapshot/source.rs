@@ -1,6 +1,8 @@
 //! Stacks written out with the source line of each frame.
 
 use std::collections::HashMap;
+#[cfg(feature = "html")]
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::frame::{Frame, Traceback};
@@ -76,6 +78,20 @@ impl<'a> SourceFiles<'a> {
         let line = text.lines().nth(index)?.trim();
         (!line.is_empty()).then_some(line)
     }
+}
+
+/// The lines of the source file at `path` that have the numbers `wanted`, without the white space
+/// around them. Lines that are not there, or of which nothing is left then, are left out.
+#[cfg(feature = "html")]
+pub(crate) fn lines_of(path: &str, wanted: &BTreeSet<u32>) -> BTreeMap<u32, String> {
+    let Some(text) = read(path) else {
+        return BTreeMap::new();
+    };
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines
+        .filter(|(number, line)| !line.is_empty() && wanted.contains(number))
+        .map(|(number, line)| (number, line.to_owned()))
+        .collect()
 }
 
 /// Bytes of the largest file that can be source.

@@ -301,6 +301,33 @@ impl Snapshot {
         self.compared(old, group_by, Counting::EveryFrame)
     }
 
+    /// How the groups of [`inclusive_statistics`](Self::inclusive_statistics) differ from those of
+    /// an `old` snapshot. Otherwise as [`compare_to`](Self::compare_to).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`], and those of `compare_to`.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let frame = |name: &str| Frame::new("src/tree.rs", 1).with_function(name);
+    /// let stack = Traceback::from_oldest_first(["main", "walk", "walk"].map(frame)).unwrap();
+    /// let old = Snapshot::from_traces([], 3);
+    /// let new = Snapshot::from_traces([Trace::new(Domain::HEAP, 100, stack)], 3);
+    /// let top = &new.compare_inclusive_to(&old, GroupBy::Function)?[0];
+    /// assert_eq!((top.traceback.to_string(), top.size_diff), ("walk".to_owned(), 100));
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
+    pub fn compare_inclusive_to(
+        &self,
+        old: &Snapshot,
+        group_by: GroupBy,
+    ) -> Result<Vec<StatisticDiff>, Error> {
+        check_cumulative(group_by)?;
+        self.compared(old, group_by, Counting::OncePerGroup)
+    }
+
     fn summed(&self, group_by: GroupBy, counting: Counting) -> Vec<Statistic> {
         let mut grouping = Grouping::new(group_by, counting);
         let totals = grouping.totals(self);
@@ -333,7 +360,10 @@ impl Snapshot {
             .collect())
     }
 
-    fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
+    /// # Errors
+    ///
+    /// As [`compare_to`](Self::compare_to).
+    pub(crate) fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
         let (with, without) = match (
             self.recording().runtime_frames,
             old.recording().runtime_frames,
@@ -441,6 +471,7 @@ mod tests {
         check_error(snapshot.cumulative_statistics(key), kind, text);
         check_error(snapshot.inclusive_statistics(key), kind, text);
         check_error(snapshot.compare_cumulative_to(&snapshot, key), kind, text);
+        check_error(snapshot.compare_inclusive_to(&snapshot, key), kind, text);
     }
 
     #[test]

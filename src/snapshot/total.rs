@@ -6,7 +6,7 @@ use super::trace::{Domain, Run, Snapshot};
 use crate::sampling::{Fixed, Sampling};
 
 /// Something that blocks add up to, in any order.
-pub(super) trait Sum: Copy + Default {
+pub(crate) trait Sum: Copy + Default {
     fn add(&mut self, other: Self);
 
     /// True of the sum of no blocks.
@@ -41,9 +41,9 @@ impl Sum for Total {
 
 /// Bytes and blocks that recorded blocks stand for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Estimate {
-    size: Fixed,
-    count: Fixed,
+pub(crate) struct Estimate {
+    pub(crate) size: Fixed,
+    pub(crate) count: Fixed,
 }
 
 impl Estimate {
@@ -52,9 +52,16 @@ impl Estimate {
     pub(super) fn of(sampling: Sampling, run: &Run, count: u64) -> Self {
         let weight = match run.domain {
             Domain::HEAP => sampling.weight(run.size),
-            _ => Fixed::ONE,
+            _ => return Self::exactly(run, count),
         };
         let count = weight.times(count);
+        let size = count.times(run.size);
+        Self { size, count }
+    }
+
+    /// The blocks alone.
+    fn exactly(run: &Run, count: u64) -> Self {
+        let count = Fixed::ONE.times(count);
         let size = count.times(run.size);
         Self { size, count }
     }
@@ -142,6 +149,15 @@ impl Snapshot {
         match self.sampling {
             None => self.recorded(),
             Some(_) => self.total().count,
+        }
+    }
+
+    /// What `count` blocks of a run stand for; the blocks themselves unless the snapshot is sampled.
+    #[cfg(feature = "html")]
+    pub(crate) fn stands_for(&self, run: &Run, count: u64) -> Estimate {
+        match self.sampling {
+            None => Estimate::exactly(run, count),
+            Some(sampling) => Estimate::of(sampling, run, count),
         }
     }
 

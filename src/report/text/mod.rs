@@ -4,21 +4,25 @@
 //! Texts come from symbol tables and files of other machines: [`visible`] shows them so that none
 //! can steer the terminal.
 
-mod notes;
+mod columns;
 mod rows;
 mod style;
+mod summary;
 mod table;
-mod visible;
+mod tree;
 
 use std::io::{self, Write};
 
+use super::notes::{self, Whose};
+use super::visible;
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff};
-use notes::Whose;
+use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff};
 use style::{Paint, Style};
 use table::Table;
 
 pub use style::terminal_colour;
+pub use summary::Summary;
+pub use tree::Tree;
 
 /// Columns of every table. Characters are counted, each as one column: east Asian and combining
 /// ones can make a line look longer or shorter.
@@ -76,6 +80,8 @@ pub fn text(
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     group_by: GroupBy,
+    inclusive: bool,
+    sort_by: SortBy,
     limit: usize,
     style: Style,
     source_lines: bool,
@@ -85,6 +91,8 @@ impl Default for Text {
     fn default() -> Self {
         Self {
             group_by: GroupBy::Line,
+            inclusive: false,
+            sort_by: SortBy::Size,
             limit: 10,
             style: Style::Plain,
             source_lines: true,
@@ -103,6 +111,22 @@ impl Text {
     #[must_use]
     pub fn group_by(mut self, group_by: GroupBy) -> Self {
         self.group_by = group_by;
+        self
+    }
+
+    /// Whether a block counts for its callers too: once for every group in its stack, as in
+    /// [`Snapshot::inclusive_statistics`]. The groups then overlap. Has no effect on
+    /// [`GroupBy::Traceback`], whose groups have their callers already.
+    #[must_use]
+    pub fn inclusive(mut self, inclusive: bool) -> Self {
+        self.inclusive = inclusive;
+        self
+    }
+
+    /// What groups are ordered by.
+    #[must_use]
+    pub fn sort_by(mut self, sort_by: SortBy) -> Self {
+        self.sort_by = sort_by;
         self
     }
 
@@ -135,7 +159,7 @@ impl Text {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let statistics = snapshot.statistics(self.group_by);
+        let statistics = self.statistics(snapshot);
         if statistics.is_empty() {
             let nothing = match snapshot.sample_every() {
                 None => "No live blocks.",
@@ -184,9 +208,33 @@ impl Text {
         old: &Snapshot,
         out: &mut impl Write,
     ) -> Result<(), Error> {
-        let diffs = new.compare_to(old, self.group_by)?;
+        let diffs = self.diffs(new, old)?;
         self.write_changes(&diffs, new, old, out)
             .map_err(|error| Error::io("cannot write", error))
+    }
+
+    fn statistics(&self, snapshot: &Snapshot) -> Vec<Statistic> {
+        let mut statistics = match self.counts_callers() {
+            true => snapshot
+                .inclusive_statistics(self.group_by)
+                .unwrap_or_default(),
+            false => snapshot.statistics(self.group_by),
+        };
+        self.sort_by.sort(&mut statistics);
+        statistics
+    }
+
+    fn diffs(&self, new: &Snapshot, old: &Snapshot) -> Result<Vec<StatisticDiff>, Error> {
+        let mut diffs = match self.counts_callers() {
+            true => new.compare_inclusive_to(old, self.group_by)?,
+            false => new.compare_to(old, self.group_by)?,
+        };
+        self.sort_by.sort_diffs(&mut diffs);
+        Ok(diffs)
+    }
+
+    fn counts_callers(&self) -> bool {
+        self.inclusive && self.group_by != GroupBy::Traceback
     }
 
     fn write_changes(
@@ -210,7 +258,10 @@ impl Text {
                 let size = others
                     .iter()
                     .fold(0, |sum: i64, diff| sum.saturating_add(diff.size_diff));
-                writeln!(out, "{} other: {:+}", others.len(), SizeDiff(size))?;
+                match self.counts_callers() {
+                    true => writeln!(out, "{} other", others.len())?,
+                    false => writeln!(out, "{} other: {:+}", others.len(), SizeDiff(size))?,
+                }
             }
         }
         writeln!(out, "{}", notes::total_change(new, old))?;
@@ -231,11 +282,30 @@ impl Text {
             return Ok(());
         }
         let mut title = format!("{what} by {}", self.group_by);
+        if self.counts_callers() {
+            title += ", callers included";
+        }
+        if let Some(order) = self.unusual_order() {
+            title += &format!(", {order} first");
+        }
         if shown < groups {
-            title += &format!(", the largest {shown} of {groups}");
+            let which = match self.unusual_order() {
+                None => "the largest ",
+                Some(_) => "",
+            };
+            title += &format!(", {which}{shown} of {groups}");
         }
         writeln!(out, "{}\n", self.style.paint(Paint::Strong, &title))?;
         table::write(table, self.style, out)
+    }
+
+    /// What the first groups have most of, if that is not bytes.
+    fn unusual_order(&self) -> Option<&'static str> {
+        match self.sort_by {
+            SortBy::Size => None,
+            SortBy::Blocks => Some("most blocks"),
+            SortBy::Growth => Some("most growth"),
+        }
     }
 
     fn write_others(&self, others: &[Statistic], out: &mut impl Write) -> io::Result<()> {
@@ -245,6 +315,10 @@ impl Text {
         let size = others
             .iter()
             .fold(0, |sum: u64, other| sum.saturating_add(other.size));
+        if self.counts_callers() {
+            // Groups overlap: their sum means nothing.
+            return writeln!(out, "{} other", others.len());
+        }
         writeln!(out, "{} other: {}", others.len(), Size(size))
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn of_diffs(text: &Text, diffs: &[&StatisticDiff]) -> Table {
     }
 }
 
-fn share(size: u64, total: u64) -> String {
+pub(super) fn share(size: u64, total: u64) -> String {
     if total == 0 {
         return "-".to_owned();
     }
@@ -67,7 +67,7 @@ fn average(size: u64, count: u64) -> String {
     Bytes(size as f64 / count as f64).to_string()
 }
 
-fn place(group_by: GroupBy, frame: &Frame) -> Line {
+pub(super) fn place(group_by: GroupBy, frame: &Frame) -> Line {
     match group_by {
         GroupBy::Function | GroupBy::Crate => Line::Function(frame.filename().to_owned()),
         GroupBy::File => Line::Path(frame.filename().to_owned()),
@@ -79,7 +79,7 @@ fn place(group_by: GroupBy, frame: &Frame) -> Line {
 }
 
 /// The line is left out where it is not known.
-fn file_and_line(frame: &Frame) -> String {
+pub(super) fn file_and_line(frame: &Frame) -> String {
     if frame.lineno() == 0 {
         frame.filename().to_owned()
     } else {
@@ -126,7 +126,7 @@ fn callers_left_out(stack: &Traceback) -> String {
 }
 
 /// The function, unless the place says as much.
-fn function(frame: &Frame) -> Option<String> {
+pub(super) fn function(frame: &Frame) -> Option<String> {
     frame
         .function()
         .filter(|function| *function != frame.filename())

@@ -51,7 +51,13 @@ pub(super) enum Line {
     CallSource(String),
 }
 
+/// The rows and an empty line below them.
 pub(super) fn write(table: &Table, style: Style, out: &mut impl Write) -> io::Result<()> {
+    write_rows(table, style, out)?;
+    writeln!(out)
+}
+
+pub(super) fn write_rows(table: &Table, style: Style, out: &mut impl Write) -> io::Result<()> {
     let rank_width = table.rows.len().to_string().len().max(3);
     let widths = widths(table);
     let mut heading = format!("{:>rank_width$}", "#");
@@ -80,7 +86,7 @@ pub(super) fn write(table: &Table, style: Style, out: &mut impl Write) -> io::Re
             writeln!(out, "{:INDENT$}{}", "", style.paint(Paint::Faint, &text))?;
         }
     }
-    writeln!(out)
+    Ok(())
 }
 
 fn widths(table: &Table) -> Vec<usize> {
@@ -99,7 +105,7 @@ fn widths(table: &Table) -> Vec<usize> {
 
 impl Line {
     /// The text, visible and at most `room` characters long.
-    fn fitted(&self, room: usize) -> String {
+    pub(super) fn fitted(&self, room: usize) -> String {
         match self {
             Self::Path(text) => visible::keep_end(&visible::escaped(text), room).into(),
             Self::Function(text) => visible::keep_ends(&visible::escaped(text), room).into(),

@@ -19,6 +19,17 @@ use std::path::Path;
 use super::trace::Snapshot;
 use crate::error::Error;
 
+/// What a file says of itself, besides the snapshot that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileHeader {
+    /// Version of the format.
+    pub version: u64,
+    /// Name and version of the program that wrote the file, as that program tells them; empty if it
+    /// does not.
+    pub writer: String,
+}
+
 impl Snapshot {
     /// Saves the snapshot as the file `path`, replacing an older file of that name.
     ///
@@ -63,6 +74,29 @@ impl Snapshot {
     /// [`InvalidFile`](crate::ErrorKind::InvalidFile) if it is no snapshot or a damaged one,
     /// [`NewerFile`](crate::ErrorKind::NewerFile) if a newer format wrote it. All name the path.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(Self::load_with_header(path)?.0)
+    }
+
+    /// Reads a snapshot as [`Snapshot::load`] does, and what the file says of itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Snapshot::load`].
+    ///
+    /// ```
+    /// use tracemalloc::Snapshot;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("tracemalloc-doc-h{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// let path = folder.join("empty.json.gz");
+    /// Snapshot::from_traces([], 25).dump(&path)?;
+    /// let (_, header) = Snapshot::load_with_header(&path)?;
+    /// assert_eq!(header.version, 1);
+    /// assert!(header.writer.starts_with("tracemalloc "));
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
+    pub fn load_with_header(path: impl AsRef<Path>) -> Result<(Self, FileHeader), Error> {
         let path = path.as_ref();
         File::open(path)
             .map_err(|error| Error::io("cannot open", error))
@@ -94,6 +128,6 @@ impl Snapshot {
     ///
     /// As for [`Snapshot::load`], without a path.
     pub fn read_from(input: impl io::Read) -> Result<Self, Error> {
-        read::snapshot(input)
+        Ok(read::snapshot(input)?.0)
     }
 }

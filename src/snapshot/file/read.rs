@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
+use super::FileHeader;
 use super::limits::{self, invalid};
 use super::schema::{self, FrameRow, Meta, ModuleRow, NodeRow, RunRow, StackRow};
 use super::source::{self, Source};
@@ -19,7 +20,7 @@ use crate::snapshot::trace::{Domain, Losses, Recording, Runs, Snapshot};
 
 type Body = schema::Body<'static, Vec<RunRow>>;
 
-pub(super) fn snapshot(input: impl Read) -> Result<Snapshot, Error> {
+pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error> {
     let mut source = Source::new(input);
     let body = parse(&mut source)?;
     source.expect_end()?;
@@ -40,7 +41,12 @@ pub(super) fn snapshot(input: impl Read) -> Result<Snapshot, Error> {
         limits::check_text("an attribute", &value)?;
         snapshot.set_attribute(name, value);
     }
-    Ok(snapshot)
+    limits::check_text("the name of the writer", &body.meta.writer)?;
+    let header = FileHeader {
+        version: schema::VERSION,
+        writer: body.meta.writer.into_owned(),
+    };
+    Ok((snapshot, header))
 }
 
 fn parse(source: &mut Source<impl Read>) -> Result<Body, Error> {

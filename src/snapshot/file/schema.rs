@@ -39,8 +39,7 @@ pub(super) struct Body<'a, Runs> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Meta<'a> {
-    /// Name and version of the program that wrote the file. For people; a reader does not look at
-    /// it.
+    /// Name and version of the program that wrote the file. For people; nothing depends on it.
     #[serde(default)]
     pub(super) writer: Cow<'a, str>,
     pub(super) traceback_limit: u16,

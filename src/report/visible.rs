@@ -2,11 +2,23 @@
 
 use std::borrow::Cow;
 
+pub(super) use self::terminal_text as escaped;
+
 const ELLIPSIS: char = '…';
 
-/// `text` with escapes in the place of characters that would move the cursor, change colours or
-/// turn the direction of writing.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+/// `text` with escapes in the place of characters that would move the cursor of a terminal, change
+/// its colours or turn the direction of writing.
+///
+/// Names in a snapshot come from symbol tables and from files of other machines, so they may hold
+/// anything. Every report for a terminal shows them this way.
+///
+/// ```
+/// use tracemalloc::report::terminal_text;
+///
+/// assert_eq!(terminal_text("src/größe.rs"), "src/größe.rs");
+/// assert_eq!(terminal_text("\x1b[2J"), "\\u{1b}[2J");
+/// ```
+pub fn terminal_text(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }

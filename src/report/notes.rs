@@ -1,4 +1,4 @@
-//! What stands below a table: totals, what was not captured, and how to capture more.
+//! What reports say below their numbers: totals, what was not captured, and how to capture more.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -46,7 +46,7 @@ pub(super) fn total_change(new: &Snapshot, old: &Snapshot) -> String {
 }
 
 /// `new - old`, or the nearest number that fits.
-fn difference(new: u64, old: u64) -> i64 {
+pub(super) fn difference(new: u64, old: u64) -> i64 {
     let difference = i128::from(new) - i128::from(old);
     i64::try_from(difference).unwrap_or(if new < old { i64::MIN } else { i64::MAX })
 }
@@ -99,12 +99,8 @@ fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io
     let Some(period) = snapshot.sample_every() else {
         return Ok(());
     };
-    let sampled = snapshot
-        .counted_runs()
-        .filter(|(run, _)| run.domain == Domain::HEAP)
-        .map(|(_, count)| count)
-        .sum();
-    let (period, records) = (Size(period.get()), counted(sampled, "record"));
+    let records = counted(sampled_records(snapshot), "record");
+    let period = Size(period.get());
     writeln!(
         out,
         "Sampled: one record per {period} allocated on average{whose}\n\
@@ -112,13 +108,25 @@ fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io
     )
 }
 
-fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {
+/// The records that estimates are made from: what the program tracks itself is no sample.
+pub(super) fn sampled_records(snapshot: &Snapshot) -> u64 {
+    let runs = snapshot.counted_runs();
+    let sampled = runs.filter(|(run, _)| run.domain == Domain::HEAP);
+    sampled.map(|(_, count)| count).sum()
+}
+
+/// How many of the allocator's stacks were cut, and how many there are.
+pub(super) fn cut_stacks(snapshot: &Snapshot) -> (usize, usize) {
     let stacks = stacks_in_use(snapshot);
     let cut = stacks.iter().filter(|stack| stack.is_truncated()).count();
+    (cut, stacks.len())
+}
+
+fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {
+    let (cut, all) = cut_stacks(snapshot);
     if cut == 0 {
         return Ok(());
     }
-    let all = stacks.len();
     writeln!(
         out,
         "Stacks cut to their {} most recent frames: {cut} of {all}{whose}",
@@ -131,8 +139,7 @@ pub(super) fn write_hint<const N: usize>(
     snapshots: [&Snapshot; N],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut stacks = snapshots.into_iter().flat_map(stacks_in_use);
-    if !stacks.any(|stack| could_have_line(stack.most_recent())) {
+    if !snapshots.into_iter().any(lacks_lines) {
         return Ok(());
     }
     writeln!(
@@ -142,14 +149,16 @@ pub(super) fn write_hint<const N: usize>(
     )
 }
 
+/// True if some allocations could have a line and have none.
+pub(super) fn lacks_lines(snapshot: &Snapshot) -> bool {
+    let mut stacks = stacks_in_use(snapshot).into_iter();
+    stacks.any(|stack| could_have_line(stack.most_recent()))
+}
+
 /// True for a frame without a line that belongs to the program itself. A setting of this program
 /// does not change the shared libraries that it uses.
 fn could_have_line(frame: &Frame) -> bool {
-    const LIBRARIES: [&str; 3] = [".so", ".dylib", ".dll"];
-    let in_library = frame.code().is_some_and(|(module, _)| {
-        let name = module.path.rsplit(['/', '\\']).next().unwrap_or_default();
-        LIBRARIES.iter().any(|ending| name.contains(ending))
-    });
+    let in_library = frame.code().is_some_and(|(module, _)| module.is_library());
     frame.is_named() && !in_library
 }
 
@@ -169,7 +178,7 @@ fn stacks_in_use(snapshot: &Snapshot) -> Vec<&Traceback> {
         .collect()
 }
 
-fn counted(number: u64, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

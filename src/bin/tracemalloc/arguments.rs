@@ -1,0 +1,182 @@
+//! The command line, and what several commands have in common.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracemalloc::{GroupBy, SortBy};
+
+use crate::failure::{Failure, Verdict};
+use crate::output::Content;
+use crate::{check, completions, diff, export, flamegraph, info, man, report, stats, top, tree};
+
+/// Answers questions about saved snapshots of a program's memory.
+///
+/// A traced program saves snapshots with `Snapshot::dump`, or at its end in the file that the
+/// variable TRACEMALLOC_OUT names.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tracemalloc",
+    version,
+    max_term_width = 80,
+    after_help = "\
+Examples:
+  tracemalloc top app.tmsnap.json.gz
+  tracemalloc diff before.tmsnap.json.gz after.tmsnap.json.gz
+  tracemalloc flamegraph app.tmsnap.json.gz -o app.svg
+
+Exit codes: 0 fine, 1 a check failed, 2 wrong usage or unusable input or output."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Top(top::Options),
+    Diff(diff::Options),
+    Tree(tree::Options),
+    Stats(stats::Options),
+    Flamegraph(flamegraph::Options),
+    Report(report::Options),
+    Export(export::Options),
+    Check(check::Options),
+    Info(info::Options),
+    Completions(completions::Options),
+    Man(man::Options),
+}
+
+impl Arguments {
+    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+        match &self.command {
+            Command::Top(options) => top::run(options)?,
+            Command::Diff(options) => diff::run(options)?,
+            Command::Tree(options) => tree::run(options)?,
+            Command::Stats(options) => stats::run(options)?,
+            Command::Flamegraph(options) => flamegraph::run(options)?,
+            Command::Report(options) => report::run(options)?,
+            Command::Export(options) => export::run(options)?,
+            Command::Check(options) => return check::run(options),
+            Command::Info(options) => info::run(options)?,
+            Command::Completions(options) => completions::run(options)?,
+            Command::Man(options) => man::run(options)?,
+        }
+        Ok(Verdict::Passed)
+    }
+}
+
+/// The one snapshot that a command is about.
+#[derive(Args, Debug)]
+pub(crate) struct Subject {
+    /// A saved snapshot.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) path: PathBuf,
+}
+
+/// How a table of groups is made.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Table")]
+pub(crate) struct Grouping {
+    /// What blocks are grouped by.
+    #[arg(long, value_name = "KEY", default_value = "line", value_parser = group_by())]
+    pub(crate) by: GroupBy,
+
+    /// How many groups to show, or `all`.
+    #[arg(long, short = 'n', value_name = "N", default_value = "10", value_parser = limit)]
+    pub(crate) limit: usize,
+
+    /// Count a block for all of its callers too, not only for the frame that
+    /// made the allocation.
+    #[arg(long)]
+    pub(crate) cumulative: bool,
+
+    /// Do not read source lines from the files that the snapshot names.
+    #[arg(long)]
+    pub(crate) no_source: bool,
+
+    /// The form of the output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TableFormat,
+}
+
+impl Grouping {
+    /// Refuses what the library would have to ignore.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.cumulative && self.by == GroupBy::Traceback {
+            return Err(Failure::new(
+                "--cumulative cannot be used with --by traceback: choose file, line, function or \
+                 crate",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    Text,
+    Json,
+    Csv,
+}
+
+impl TableFormat {
+    pub(crate) fn content(self) -> Content {
+        match self {
+            Self::Text => Content::Text,
+            Self::Json | Self::Csv => Content::Data,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// What the groups of one snapshot are ordered by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Sort {
+    Size,
+    Blocks,
+}
+
+impl From<Sort> for SortBy {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Size => Self::Size,
+            Sort::Blocks => Self::Blocks,
+        }
+    }
+}
+
+/// What the size of something in a picture or a tree stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Weight {
+    Bytes,
+    Blocks,
+}
+
+impl From<Weight> for tracemalloc::report::Weight {
+    fn from(weight: Weight) -> Self {
+        match weight {
+            Weight::Bytes => Self::Bytes,
+            Weight::Blocks => Self::Blocks,
+        }
+    }
+}
+
+pub(crate) fn group_by() -> impl TypedValueParser<Value = GroupBy> {
+    PossibleValuesParser::new(["file", "line", "function", "crate", "traceback"])
+        .try_map(|name| name.parse::<GroupBy>())
+}
+
+pub(crate) fn limit(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        _ => text
+            .parse()
+            .map_err(|_| "expected a number or `all`".to_owned()),
+    }
+}

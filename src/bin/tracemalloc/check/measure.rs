@@ -1,0 +1,167 @@
+//! What a check has measured.
+
+use tracemalloc::{Frame, GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff};
+
+use crate::failure::Verdict;
+use crate::limits::Growth;
+
+/// Everything that a check has to tell.
+pub(super) struct Outcome {
+    pub(super) measures: Vec<Measure>,
+    pub(super) by: GroupBy,
+    /// How many sites are shown, at most.
+    pub(super) limit: usize,
+    /// Those beyond their own limit if there is one, else those that grew; without a base those
+    /// that hold most.
+    pub(super) sites: Vec<Site>,
+    /// What makes the numbers less than certain.
+    pub(super) notes: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.measures.iter().all(Measure::passed) {
+            true => Verdict::Passed,
+            false => Verdict::OverBudget,
+        }
+    }
+
+    /// What to look at after a failure.
+    pub(super) fn shown(&self) -> &[Site] {
+        match self.verdict() {
+            Verdict::Passed => &[],
+            Verdict::OverBudget => &self.sites[..self.limit.min(self.sites.len())],
+        }
+    }
+}
+
+/// A number and its limit.
+pub(super) enum Measure {
+    Live {
+        size: u64,
+        most: u64,
+    },
+    Growth {
+        old: u64,
+        new: u64,
+        most: Growth,
+    },
+    PerSite {
+        /// Sites beyond the limit, of those that grew at all.
+        over: usize,
+        grown: usize,
+        by: GroupBy,
+        most: Growth,
+    },
+}
+
+impl Measure {
+    pub(super) fn passed(&self) -> bool {
+        match *self {
+            Self::Live { size, most } => size <= most,
+            Self::Growth { old, new, most } => !most.is_exceeded(old, new),
+            Self::PerSite { over, .. } => over == 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Live { .. } => "live memory".to_owned(),
+            Self::Growth { .. } => "growth".to_owned(),
+            Self::PerSite { by, .. } => format!("growth per {by}"),
+        }
+    }
+
+    pub(super) fn measured(&self) -> String {
+        match *self {
+            Self::Live { size, .. } => Size(size).to_string(),
+            Self::Growth { old: 0, new, .. } => format!("{:+}", SizeDiff(difference(new, 0))),
+            Self::Growth { old, new, .. } => {
+                let difference = difference(new, old);
+                let percent = difference as f64 / old as f64 * 100.0;
+                format!("{:+} ({percent:+.1}%)", SizeDiff(difference))
+            }
+            Self::PerSite { over: 0, .. } => "none beyond".to_owned(),
+            Self::PerSite { over, grown, .. } => format!("{over} of {grown} beyond"),
+        }
+    }
+
+    pub(super) fn limit(&self) -> String {
+        match self {
+            Self::Live { most, .. } => Size(*most).to_string(),
+            Self::Growth { most, .. } | Self::PerSite { most, .. } => most.to_string(),
+        }
+    }
+}
+
+/// `new - old`, or the nearest number that fits.
+fn difference(new: u64, old: u64) -> i64 {
+    let magnitude = i64::try_from(new.abs_diff(old)).unwrap_or(i64::MAX);
+    if new < old { -magnitude } else { magnitude }
+}
+
+/// A line, a function, or what else blocks were grouped by.
+pub(super) struct Site {
+    frame: Frame,
+    pub(super) size: u64,
+    pub(super) count: u64,
+    /// Bytes and blocks more than in the base, if there is one.
+    pub(super) growth: Option<(i64, i64)>,
+}
+
+impl Site {
+    pub(super) fn grown(diff: StatisticDiff) -> Self {
+        Self {
+            frame: diff.traceback.most_recent().clone(),
+            size: diff.size,
+            count: diff.count,
+            growth: Some((diff.size_diff, diff.count_diff)),
+        }
+    }
+
+    pub(super) fn held(statistic: Statistic) -> Self {
+        Self {
+            frame: statistic.traceback.most_recent().clone(),
+            size: statistic.size,
+            count: statistic.count,
+            growth: None,
+        }
+    }
+
+    /// The line is left out where it is not known, or not what sites are.
+    pub(super) fn name(&self) -> String {
+        match self.frame.lineno() {
+            0 => self.frame.filename().to_owned(),
+            _ => self.frame.to_string(),
+        }
+    }
+
+    /// The function, unless the name says as much.
+    pub(super) fn function(&self) -> Option<&str> {
+        let function = self.frame.function();
+        function.filter(|function| *function != self.frame.filename())
+    }
+}
+
+pub(super) fn notes(new: &Snapshot, base: Option<&Snapshot>) -> Vec<String> {
+    let snapshots = [("", Some(new)), ("base ", base)];
+    let snapshots = snapshots
+        .into_iter()
+        .filter_map(|(which, snapshot)| Some((which, snapshot?)));
+    let mut notes = Vec::new();
+    for (which, snapshot) in snapshots {
+        if let Some(period) = snapshot.sample_every() {
+            let period = Size(period.get());
+            notes.push(format!(
+                "The {which}snapshot is a sample, one record per {period}: its numbers are estimates."
+            ));
+        }
+        let lost = snapshot.recording().losses.blocks;
+        if lost > 0 {
+            notes.push(format!(
+                "The {which}snapshot lacks {lost} blocks that could not be recorded."
+            ));
+        }
+    }
+    notes
+}

@@ -1,0 +1,130 @@
+//! A flame graph as a picture.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use inferno::flamegraph::color::{BasicPalette, Palette};
+use inferno::flamegraph::{Direction, Options as Graph};
+use tracemalloc::report::Folded;
+use tracemalloc::{Size, Snapshot};
+
+use crate::arguments::{Subject, Weight};
+use crate::failure::Failure;
+use crate::input::Selection;
+use crate::output::{Content, Destination};
+
+/// Draw a flame graph as an SVG picture.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The width of a box is the memory of all stacks that lead through it. With --diff
+it is that of the new snapshot; a box is red if what it allocates itself has
+grown, and blue if that has shrunk. What is gone is not there.
+
+Examples:
+  tracemalloc flamegraph app.tmsnap.json.gz -o app.svg
+  tracemalloc flamegraph app.tmsnap.json.gz --inverted --weight blocks -o app.svg
+  tracemalloc flamegraph after.tmsnap.json.gz --diff before.tmsnap.json.gz \\
+      -o diff.svg")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Colour by what changed since this earlier snapshot.
+    #[arg(long, value_name = "OLD")]
+    diff: Option<PathBuf>,
+
+    /// Begin at the frames that made the allocations, and grow downwards to their
+    /// callers.
+    #[arg(long)]
+    inverted: bool,
+
+    /// What the width of a box stands for.
+    #[arg(long, value_name = "KEY", default_value = "bytes")]
+    weight: Weight,
+
+    /// The title of the picture.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    destination: Destination,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let new = options.selection.load(&options.subject.path)?;
+    let old = options.diff.as_deref();
+    let old = old.map(|path| options.selection.load(path)).transpose()?;
+    check(options, [Some(&new), old.as_ref()])?;
+
+    let stacks = Folded::new().weight(options.weight.into());
+    let mut folded = Vec::new();
+    match &old {
+        Some(old) => stacks.write_diff(&new, old, &mut folded)?,
+        None => stacks.write(&new, &mut folded)?,
+    }
+    let folded = String::from_utf8_lossy(&folded);
+    let mut graph = graph(options, &new, old.as_ref());
+    options.destination.write(Content::Document, |out| {
+        Ok(inferno::flamegraph::from_lines(
+            &mut graph,
+            folded.lines(),
+            out,
+        )?)
+    })
+}
+
+/// Refuses what cannot be drawn: nothing, and sums beyond what is counted with when drawing.
+fn check(options: &Options, snapshots: [Option<&Snapshot>; 2]) -> Result<(), Failure> {
+    let weight = |snapshot: &Snapshot| match options.weight {
+        Weight::Bytes => snapshot.total_size(),
+        Weight::Blocks => snapshot.blocks(),
+    };
+    let path = options.subject.path.display();
+    let weights = snapshots.map(|snapshot| snapshot.map_or(0, weight));
+    if weights[0] == 0 {
+        return Err(Failure::new(format!(
+            "{path}: no memory to draw a flame graph of"
+        )));
+    }
+    if weights
+        .iter()
+        .any(|&weight| isize::try_from(weight).is_err())
+    {
+        return Err(Failure::new(format!(
+            "{path}: too much memory to draw a flame graph of"
+        )));
+    }
+    Ok(())
+}
+
+fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'static> {
+    let mut graph = Graph::default();
+    graph.title = options.title.clone().unwrap_or_else(|| match old {
+        None => "Live memory".to_owned(),
+        Some(_) => "Live memory, compared with an earlier snapshot".to_owned(),
+    });
+    let estimated = new.sample_every().or(old.and_then(Snapshot::sample_every));
+    let estimated = if estimated.is_some() {
+        ", estimated from a sample"
+    } else {
+        ""
+    };
+    let (size, blocks) = (Size(new.total_size()), new.blocks());
+    graph.subtitle = Some(format!("{size} in {blocks} blocks{estimated}"));
+    graph.colors = Palette::Basic(BasicPalette::Mem);
+    // The same snapshot makes the same picture.
+    graph.deterministic = true;
+    graph.count_name = match options.weight {
+        Weight::Bytes => "bytes",
+        Weight::Blocks => "blocks",
+    }
+    .to_owned();
+    if options.inverted {
+        graph.reverse_stack_order = true;
+        graph.direction = Direction::Inverted;
+    }
+    graph
+}

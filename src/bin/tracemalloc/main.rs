@@ -1,0 +1,43 @@
+//! `tracemalloc`: questions to saved snapshots, described in `docs/CLI.md`.
+//!
+//! [`arguments`] says what can be asked, one file per command answers it. All of them read through
+//! [`input`], write through [`output`] and fail by [`failure`].
+
+mod arguments;
+mod check;
+mod completions;
+mod diff;
+mod export;
+mod failure;
+mod flamegraph;
+mod info;
+mod input;
+mod limits;
+mod man;
+mod output;
+mod report;
+mod stats;
+mod top;
+mod tree;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use clap::Parser;
+use failure::{Failure, Verdict};
+use tracemalloc::report::terminal_text;
+
+fn main() -> ExitCode {
+    // A wrong command line ends the process here, with code 2.
+    match Arguments::parse().run() {
+        // Who closed the pipe has read enough.
+        Ok(Verdict::Passed) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Verdict::OverBudget) => ExitCode::from(1),
+        Err(Failure::Message(message)) => {
+            // Nobody is left to be told if standard error is closed.
+            let _ = writeln!(io::stderr(), "error: {}", terminal_text(&message));
+            ExitCode::from(2)
+        }
+    }
+}

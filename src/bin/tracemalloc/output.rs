@@ -1,0 +1,206 @@
+//! Where the output goes: standard output, or a file that appears when it is complete.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anstream::{AutoStream, ColorChoice};
+use clap::{Args, ValueEnum};
+use tempfile::NamedTempFile;
+
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Destination {
+    /// Write to FILE instead of standard output, which is `-`.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Overwrite FILE if it exists.
+    #[arg(long, short)]
+    force: bool,
+
+    /// Whether to set off parts of a text by colour. `auto`: on a terminal,
+    /// unless NO_COLOR is set.
+    #[arg(
+        long,
+        visible_alias = "colour",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// For people to read; may be coloured.
+    Text,
+    /// For programs, but readable.
+    Data,
+    /// Nothing that a terminal could show.
+    Document,
+}
+
+/// A writer that remembers its first error, whatever those who write through it make of it.
+pub(crate) struct Out {
+    inner: Box<dyn Write>,
+    error: Option<io::Error>,
+    /// Whether text is to be coloured.
+    pub(crate) colour: bool,
+}
+
+impl Destination {
+    /// Has `write` make the output, and puts it where the user wants it. A file is written under
+    /// another name and renamed, so that none is there after a failure.
+    pub(crate) fn write(
+        &self,
+        content: Content,
+        write: impl FnOnce(&mut Out) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.output.as_deref() {
+            Some(path) if path != Path::new("-") => self.write_file(path, content, write),
+            named => {
+                if named.is_none() && content == Content::Document && io::stdout().is_terminal() {
+                    return Err(Failure::new(
+                        "this is nothing for a terminal: name a file with -o FILE, or insist with \
+                         -o -",
+                    ));
+                }
+                let name = "standard output";
+                filled(name, self.standard_output(content), write).map(drop)
+            }
+        }
+    }
+
+    fn standard_output(&self, content: Content) -> Out {
+        let choice = match self.color {
+            Colour::Auto => AutoStream::choice(&io::stdout()),
+            Colour::Always => ColorChoice::Always,
+            Colour::Never => ColorChoice::Never,
+        };
+        if content != Content::Text || choice == ColorChoice::Never {
+            return Out::new(BufWriter::new(io::stdout()), false);
+        }
+        // Turns colours into what older consoles of Windows understand.
+        Out::new(BufWriter::new(AutoStream::new(io::stdout(), choice)), true)
+    }
+
+    fn write_file(
+        &self,
+        path: &Path,
+        content: Content,
+        write: impl FnOnce(&mut Out) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let colour = content == Content::Text && matches!(self.color, Colour::Always);
+        let name = path.display().to_string();
+        let failed =
+            |what: &str, error: &io::Error| Failure::new(format!("{name}: {what}: {error}"));
+        match fs::metadata(path) {
+            // A device or a pipe: a new file in its place would destroy it.
+            Ok(found) if !found.is_file() => {
+                let device = OpenOptions::new().write(true).open(path);
+                let device = device.map_err(|error| failed("cannot open", &error))?;
+                return filled(&name, Out::new(BufWriter::new(device), colour), write).map(drop);
+            }
+            Ok(_) if !self.force => return Err(exists(&name)),
+            _ => {}
+        }
+        let file = beside(path).map_err(|error| failed("cannot create", &error))?;
+        let copy = file
+            .reopen()
+            .map_err(|error| failed("cannot create", &error))?;
+        filled(&name, Out::new(BufWriter::new(copy), colour), write)?;
+        let kept = match self.force {
+            true => file.persist(path),
+            false => file.persist_noclobber(path),
+        };
+        match kept {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&name)),
+            Err(error) => Err(failed("cannot create", &error.error)),
+        }
+    }
+}
+
+fn exists(name: &str) -> Failure {
+    Failure::new(format!("{name}: the file exists; -f overwrites it"))
+}
+
+/// A file in the folder of `path` that is removed unless it is given that name.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tracemalloc-").suffix(".tmp");
+    // As any new file, less what the user's mask takes away.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
+}
+
+/// Writes all of the output to `out`, which is called `name`.
+fn filled(
+    name: &str,
+    mut out: Out,
+    write: impl FnOnce(&mut Out) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+    match out.error {
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ClosedPipe),
+        Some(error) => Err(Failure::new(format!("{name}: cannot write: {error}"))),
+        None => written,
+    }
+}
+
+impl Out {
+    fn new(inner: impl Write + 'static, colour: bool) -> Self {
+        Self {
+            inner: Box::new(inner),
+            error: None,
+            colour,
+        }
+    }
+
+    /// Writes `value` as indented JSON.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
+        serde_json::to_writer_pretty(&mut *self, value)?;
+        Ok(writeln!(self)?)
+    }
+
+    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            // Tried again by whoever called: no error of the output.
+            if kind == io::ErrorKind::Interrupted {
+                return error;
+            }
+            self.error.get_or_insert(error);
+            kind.into()
+        })
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.inner.write(bytes);
+        self.noted(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.noted(result)
+    }
+}

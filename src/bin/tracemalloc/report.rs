@@ -1,0 +1,61 @@
+//! A page for a browser.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tracemalloc::report::Html;
+
+use crate::arguments::Subject;
+use crate::failure::Failure;
+use crate::input::Selection;
+use crate::output::{Content, Destination};
+
+/// Write a page that shows a snapshot in a browser.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The page is one file that needs no other and no network.
+
+Examples:
+  tracemalloc report app.tmsnap.json.gz -o app.html
+  tracemalloc report after.tmsnap.json.gz --diff before.tmsnap.json.gz \\
+      -o diff.html --title 'Ten requests'")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Show what changed since this earlier snapshot.
+    #[arg(long, value_name = "OLD")]
+    diff: Option<PathBuf>,
+
+    /// The title of the page.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+
+    /// Do not put source lines into the page, which are read from the files that
+    /// the snapshot names.
+    #[arg(long)]
+    no_source: bool,
+
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    destination: Destination,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let new = options.selection.load(&options.subject.path)?;
+    let old = options.diff.as_deref();
+    let old = old.map(|path| options.selection.load(path)).transpose()?;
+    let mut page = Html::new().source_lines(!options.no_source);
+    if let Some(title) = &options.title {
+        page = page.title(title);
+    }
+    options.destination.write(Content::Document, |out| {
+        match &old {
+            Some(old) => page.write_diff(&new, old, out)?,
+            None => page.write(&new, out)?,
+        }
+        Ok(())
+    })
+}

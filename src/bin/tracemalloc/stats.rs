@@ -1,0 +1,96 @@
+//! Totals, sizes of blocks, domains, crates, and what was not recorded.
+
+use clap::Args;
+use serde_json::{Value, json};
+use tracemalloc::report::Summary;
+use tracemalloc::{GroupBy, Losses, Snapshot};
+
+use crate::arguments::{Format, Subject, limit};
+use crate::failure::Failure;
+use crate::input::Selection;
+use crate::output::{Content, Destination};
+
+/// Show totals, the sizes of blocks, domains and crates.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tracemalloc stats app.tmsnap.json.gz
+  tracemalloc stats app.tmsnap.json.gz --crate serde_json
+  tracemalloc stats app.tmsnap.json.gz --format json")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// How many crates to show, or `all`.
+    #[arg(long, short = 'n', value_name = "N", default_value = "10", value_parser = limit)]
+    limit: usize,
+
+    /// The form of the output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    destination: Destination,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let snapshot = options.selection.load(&options.subject.path)?;
+    match options.format {
+        Format::Text => options.destination.write(Content::Text, |out| {
+            let summary = Summary::new().limit(options.limit).colour(out.colour);
+            Ok(summary.write(&snapshot, out)?)
+        }),
+        Format::Json => {
+            let value = as_json(&snapshot, options.limit);
+            options
+                .destination
+                .write(Content::Data, |out| out.json(&value))
+        }
+    }
+}
+
+fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
+    let recording = snapshot.recording();
+    let classes: Vec<Value> = snapshot
+        .size_classes()
+        .iter()
+        .map(|class| {
+            json!({
+                "least": class.least, "most": class.most,
+                "size": class.size, "count": class.count,
+            })
+        })
+        .collect();
+    let domains: Vec<Value> = snapshot
+        .domains()
+        .iter()
+        .map(|total| json!({"domain": total.domain.0, "size": total.size, "count": total.count}))
+        .collect();
+    let crates: Vec<Value> = snapshot
+        .statistics(GroupBy::Crate)
+        .iter()
+        .take(limit)
+        .map(|group| {
+            let name = group.traceback.most_recent().filename();
+            json!({"crate": name, "size": group.size, "count": group.count})
+        })
+        .collect();
+    json!({
+        "size": snapshot.total_size(),
+        "count": snapshot.blocks(),
+        "peak": recording.peak,
+        "tracer_memory": recording.tracer_memory,
+        "sample_every": snapshot.sample_every(),
+        "losses": losses(&recording.losses),
+        "size_classes": classes,
+        "domains": domains,
+        "crates": crates,
+    })
+}
+
+pub(crate) fn losses(losses: &Losses) -> Value {
+    json!({"blocks": losses.blocks, "stacks": losses.stacks, "replaced": losses.replaced})
+}

@@ -1,0 +1,79 @@
+//! The largest groups of a snapshot.
+
+use clap::Args;
+use tracemalloc::SortBy;
+use tracemalloc::report::{Csv, Json, Text};
+
+use crate::arguments::{Grouping, Sort, Subject, TableFormat};
+use crate::failure::Failure;
+use crate::input::Selection;
+use crate::output::Destination;
+
+/// Show which lines, functions or crates hold the memory.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tracemalloc top app.tmsnap.json.gz
+  tracemalloc top app.tmsnap.json.gz --by crate --sort blocks
+  tracemalloc top app.tmsnap.json.gz --by traceback --limit 1
+  tracemalloc top app.tmsnap.json.gz --exclude '<std>*' --format json")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// What groups are ordered by.
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "size",
+        help_heading = "Table"
+    )]
+    sort: Sort,
+
+    #[command(flatten)]
+    grouping: Grouping,
+
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    destination: Destination,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    options.grouping.check()?;
+    let snapshot = options.selection.load(&options.subject.path)?;
+    let Grouping {
+        by,
+        limit,
+        cumulative,
+        no_source,
+        format,
+    } = options.grouping;
+    let sort_by = SortBy::from(options.sort);
+    options.destination.write(format.content(), |out| {
+        match format {
+            TableFormat::Text => Text::new()
+                .group_by(by)
+                .inclusive(cumulative)
+                .sort_by(sort_by)
+                .limit(limit)
+                .source_lines(!no_source)
+                .colour(out.colour)
+                .write(&snapshot, out)?,
+            TableFormat::Json => Json::new()
+                .group_by(by)
+                .inclusive(cumulative)
+                .sort_by(sort_by)
+                .limit(limit)
+                .write(&snapshot, out)?,
+            TableFormat::Csv => Csv::new()
+                .group_by(by)
+                .inclusive(cumulative)
+                .sort_by(sort_by)
+                .limit(limit)
+                .write(&snapshot, out)?,
+        }
+        Ok(())
+    })
+}

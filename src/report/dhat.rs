@@ -1,0 +1,230 @@
+//! Profiles in the form of Valgrind's DHAT.
+
+use std::io::{self, BufWriter, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::calls::{function, shown};
+use super::merged::{Amount, Merged};
+use crate::snapshot::{Domain, Frame, Site, Snapshot};
+
+/// The only version that the viewers read.
+const VERSION: u32 = 2;
+
+/// The name of the root, which has the index 0 and is a part of no stack.
+const ROOT: &str = "[root]";
+
+/// Writes the live blocks of `snapshot` as a profile for DHAT's viewer. See [`Dhat`] for what it
+/// holds.
+///
+/// # Errors
+///
+/// What `out` returns.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12).with_function("app::main"));
+/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
+/// let mut out = Vec::new();
+/// report::dhat(&snapshot, &mut out)?;
+/// let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
+/// assert_eq!(document["ftbl"][1], "0x0: app::main (src/main.rs:12)");
+/// assert_eq!(document["pps"][0]["tb"], 640);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn dhat(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+    Dhat::new().write(snapshot, out)
+}
+
+/// A profile of the live blocks in the JSON of Valgrind's DHAT, version 2: for `dh_view.html`,
+/// which comes with Valgrind, and for the Firefox Profiler.
+///
+/// The viewer's totals are the live bytes and blocks. Lifetimes, accesses and peaks per stack are
+/// not known to a snapshot, and the file says that they are not there. Its times are 0.
+///
+/// A frame reads `0xADDRESS: FUNCTION (FILE:LINE:COLUMN)`, as far as that is known. The address is
+/// the offset of the call in its module, 0 if that is not known; the functions inlined into a call
+/// have its address. Stacks of the same text are one. Characters in names that would steer a
+/// terminal are escapes.
+///
+/// Blocks of a [domain](Domain) other than the heap have a frame such as `[domain 1]` below them.
+/// That the numbers of a [sampled](Snapshot::sample_every) snapshot are estimates stands in the
+/// mode. What the recording could not hold is not said.
+///
+/// ```
+/// use tracemalloc::report::Dhat;
+/// use tracemalloc::Snapshot;
+///
+/// let mut out = Vec::new();
+/// Dhat::new().write(&Snapshot::from_traces([], 25), &mut out)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Dhat {}
+
+impl Dhat {
+    /// The one form there is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes the profile of `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// What `out` returns.
+    pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let merged = Merged::new([snapshot], name, roots);
+        let document = Document {
+            version: VERSION,
+            mode: mode(snapshot),
+            verb: "Live",
+            has_lifetimes: false,
+            has_accesses: false,
+            time_unit: "seconds",
+            time_unit_million: "Mseconds",
+            command: command(snapshot),
+            process_id: snapshot.recording().process_id.unwrap_or(0),
+            end: 0,
+            points: Points(&merged.stacks),
+            frames: Frames(&merged.names),
+        };
+        let mut out = BufWriter::new(out);
+        serde_json::to_writer(&mut out, &document)?;
+        writeln!(out)?;
+        out.flush()
+    }
+}
+
+/// Every field has to be there.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "dhatFileVersion")]
+    version: u32,
+    mode: String,
+    verb: &'static str,
+    /// With it six more fields of each point would have to be there.
+    #[serde(rename = "bklt")]
+    has_lifetimes: bool,
+    #[serde(rename = "bkacc")]
+    has_accesses: bool,
+    #[serde(rename = "tu")]
+    time_unit: &'static str,
+    #[serde(rename = "Mtu")]
+    time_unit_million: &'static str,
+    #[serde(rename = "cmd")]
+    command: String,
+    #[serde(rename = "pid")]
+    process_id: u32,
+    #[serde(rename = "te")]
+    end: u64,
+    #[serde(rename = "pps")]
+    points: Points<'a>,
+    #[serde(rename = "ftbl")]
+    frames: Frames<'a>,
+}
+
+/// The program points: stacks with their blocks.
+struct Points<'a>(&'a [(Box<[u32]>, [Amount; 1])]);
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(stack, [amount])| Point {
+            bytes: amount.size,
+            blocks: amount.count,
+            // The most recent frame comes first, and the root is no part of it.
+            stack: stack.iter().rev().map(|frame| frame + 1).collect(),
+        }))
+    }
+}
+
+#[derive(Serialize)]
+struct Point {
+    #[serde(rename = "tb")]
+    bytes: u64,
+    #[serde(rename = "tbk")]
+    blocks: u64,
+    #[serde(rename = "fs")]
+    stack: Vec<u32>,
+}
+
+struct Frames<'a>(&'a [String]);
+
+impl Serialize for Frames<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.0.iter().map(String::as_str);
+        serializer.collect_seq(std::iter::once(ROOT).chain(names))
+    }
+}
+
+fn mode(snapshot: &Snapshot) -> String {
+    match snapshot.sample_every() {
+        None => "live blocks".to_owned(),
+        Some(period) => format!(
+            "live blocks, estimated from a sample of one record per {period} bytes allocated"
+        ),
+    }
+}
+
+/// The program, which is the oldest frame's module unless that is a library.
+fn command(snapshot: &Snapshot) -> String {
+    let frames = snapshot.stacks().iter().flat_map(|stack| stack.frames());
+    let mut modules = frames.filter_map(Frame::code).map(|(module, _)| module);
+    let program = modules.find(|module| !module.is_library());
+    program.map_or("unknown".into(), |module| shown(&module.path).into_owned())
+}
+
+fn roots(site: &Site<'_>) -> Vec<String> {
+    let domain = (site.domain != Domain::HEAP).then(|| format!("[domain {}]", site.domain.0));
+    domain.into_iter().collect()
+}
+
+fn name(frame: &Frame, offset: Option<u64>) -> String {
+    let mut name = format!("{:#x}: {}", offset.unwrap_or(0), function(frame));
+    if !frame.is_named() {
+        name += &format!(" ({}", shown(frame.filename()));
+        if frame.lineno() > 0 {
+            name += &format!(":{}", frame.lineno());
+            if frame.column() > 0 {
+                name += &format!(":{}", frame.column());
+            }
+        }
+        name.push(')');
+    } else if let Some((module, _)) = frame.code() {
+        name += &format!(" (in {})", shown(&module.path));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::snapshot::Module;
+
+    #[test]
+    fn a_frame_says_what_is_known() {
+        #[track_caller]
+        fn check(frame: &Frame, offset: Option<u64>, shown: &str) {
+            assert_eq!(name(frame, offset), shown);
+        }
+        let place = Frame::new("src/main.rs", 12);
+        check(&place, None, "0x0: src/main.rs (src/main.rs:12)");
+        let full = place.with_function("app::main").with_column(9);
+        check(&full, Some(4096), "0x1000: app::main (src/main.rs:12:9)");
+        let lineless = Frame::new("src/main.rs", 0)
+            .with_function("app::main")
+            .with_column(9);
+        check(&lineless, None, "0x0: app::main (src/main.rs)");
+        let named = Frame::named("malloc");
+        check(&named, None, "0x0: malloc");
+        let libc = Arc::new(Module::new("/lib/libc.so.6", None));
+        let coded = named.with_code(libc, 16);
+        check(&coded, Some(16), "0x10: malloc (in /lib/libc.so.6)");
+        let hostile = Frame::new("\u{202e}", 1).with_function("\x1b");
+        check(&hostile, None, "0x0: \\u{1b} (\\u{202e}:1)");
+    }
+}

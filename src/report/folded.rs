@@ -1,0 +1,226 @@
+//! Folded stacks: a line of text for each, for flame graphs.
+
+use std::io::{self, BufWriter, Write};
+
+use super::calls::{function, shown};
+use super::merged::{Amount, Merged};
+use crate::error::Error;
+use crate::snapshot::{Domain, Frame, Site, Snapshot};
+
+/// The frame below all others where numbers are estimates.
+const ESTIMATED: &str = "[estimated from a sample]";
+
+/// Writes the live bytes of `snapshot` as folded stacks. See [`Folded`] for the form and for more
+/// choices.
+///
+/// # Errors
+///
+/// What `out` returns.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report};
+///
+/// let frames = ["app::main", "app::read"].map(Frame::named);
+/// let stack = Traceback::from_oldest_first(frames).unwrap();
+/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+/// let mut out = Vec::new();
+/// report::folded(&snapshot, &mut out)?;
+/// assert_eq!(out, b"app::main;app::read 640\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn folded(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+    Folded::new().write(snapshot, out)
+}
+
+/// What the width of a frame stands for in a flame graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Weight {
+    /// Live bytes.
+    #[default]
+    Bytes,
+    /// Live blocks.
+    Blocks,
+}
+
+/// Folded stacks, the form that `flamegraph.pl`, `inferno-flamegraph`, speedscope and others read:
+/// a line for each stack with its frames, oldest first and separated by `;`, a space, and its
+/// bytes or blocks. Lines are in the order of their frames' names; each stack is there once.
+///
+/// A frame is its function, or `FILE:LINE` where the function is not known. In names `;` is written
+/// as `:`, characters that would steer a terminal as escapes, and the last space as `_` if nothing
+/// but a number follows it, which readers would take for the weight. Stacks without weight, such as
+/// blocks of no bytes, are left out.
+///
+/// Blocks of a [domain](Domain) other than the heap have a frame such as `[domain 1]` below them.
+/// The form has no place for remarks, so that the numbers of a
+/// [sampled](Snapshot::sample_every) snapshot are estimates is said by a frame below all others.
+/// What the recording could not hold is not said.
+///
+/// ```
+/// use tracemalloc::report::{Folded, Weight};
+/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+///
+/// let stack = Traceback::of(Frame::named("app::main"));
+/// let block = Trace::new(Domain::HEAP, 640, stack);
+/// let snapshot = Snapshot::from_traces([block.clone(), block], 25);
+/// let mut out = Vec::new();
+/// Folded::new().weight(Weight::Blocks).write(&snapshot, &mut out)?;
+/// assert_eq!(out, b"app::main 2\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Folded {
+    weight: Weight,
+}
+
+impl Folded {
+    /// Stacks with their bytes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number at the end of a line.
+    #[must_use]
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Writes the stacks of `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// What `out` returns.
+    pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        self.write_stacks([snapshot], out)
+    }
+
+    /// Writes the stacks of both snapshots with two weights each, that of `old` and that of `new`:
+    /// the form that `inferno-diff-folded` makes of two files and that `inferno-flamegraph` and
+    /// `flamegraph.pl` draw as a differential flame graph. Stacks that did not change are there
+    /// too: they are a part of the picture.
+    ///
+    /// # Errors
+    ///
+    /// [`NotComparable`](crate::ErrorKind::NotComparable) as [`Snapshot::compare_to`], and
+    /// [`Io`](crate::ErrorKind::Io) with what `out` returns.
+    ///
+    /// ```
+    /// use tracemalloc::report::Folded;
+    /// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let block = |size| Trace::new(Domain::HEAP, size, Traceback::of(Frame::named("app::main")));
+    /// let old = Snapshot::from_traces([block(100)], 25);
+    /// let new = Snapshot::from_traces([block(40)], 25);
+    /// let mut out = Vec::new();
+    /// Folded::new().write_diff(&new, &old, &mut out)?;
+    /// assert_eq!(out, b"app::main 100 40\n");
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
+    pub fn write_diff(
+        &self,
+        new: &Snapshot,
+        old: &Snapshot,
+        out: &mut impl Write,
+    ) -> Result<(), Error> {
+        new.check_comparable(old)?;
+        self.write_stacks([old, new], out)
+            .map_err(|error| Error::io("cannot write", error))
+    }
+
+    fn write_stacks<const N: usize>(
+        &self,
+        snapshots: [&Snapshot; N],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let sampled = snapshots
+            .iter()
+            .any(|snapshot| snapshot.sample_every().is_some());
+        let merged = Merged::new(snapshots, name, |site| roots(site, sampled));
+        let mut out = BufWriter::new(out);
+        for (stack, amounts) in &merged.stacks {
+            let weights = amounts.map(|amount| self.weight_of(amount));
+            if weights.iter().all(|weight| *weight == 0) {
+                continue;
+            }
+            for (position, frame) in stack.iter().enumerate() {
+                let separator = if position == 0 { "" } else { ";" };
+                write!(out, "{separator}{}", merged.names[*frame as usize])?;
+            }
+            for weight in weights {
+                write!(out, " {weight}")?;
+            }
+            writeln!(out)?;
+        }
+        out.flush()
+    }
+
+    fn weight_of(&self, amount: Amount) -> u64 {
+        match self.weight {
+            Weight::Bytes => amount.size,
+            Weight::Blocks => amount.count,
+        }
+    }
+}
+
+fn roots(site: &Site<'_>, sampled: bool) -> Vec<String> {
+    let estimated = sampled.then(|| ESTIMATED.to_owned());
+    let domain = (site.domain != Domain::HEAP).then(|| format!("[domain {}]", site.domain.0));
+    estimated.into_iter().chain(domain).collect()
+}
+
+/// Readers cut lines at `;` and at the last spaces that a number follows.
+fn name(frame: &Frame, _: Option<u64>) -> String {
+    let name = if frame.function().is_some() || frame.lineno() == 0 {
+        function(frame)
+    } else {
+        shown(&frame.to_string()).into_owned().into()
+    };
+    let mut name = name.replace(';', ":");
+    if let Some(space) = name.rfind(' ')
+        && name[space + 1..]
+            .chars()
+            .all(|c| c.is_ascii_digit() || c == '.')
+    {
+        name.replace_range(space..=space, "_");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_a_line() {
+        #[track_caller]
+        fn check(function: &str, shown: &str) {
+            let frame = Frame::new("src/main.rs", 3).with_function(function);
+            assert_eq!(name(&frame, None), shown);
+        }
+        check(
+            "<[u8; 4] as app::Read>::read",
+            "<[u8: 4] as app::Read>::read",
+        );
+        check("two\nlines 7", "two\\nlines_7");
+        check("\u{202e}\x1b[2J", "\\u{202e}\\u{1b}[2J");
+        check("app::run 12", "app::run_12");
+        check("app::run 1.5", "app::run_1.5");
+        check("app::run 1 2", "app::run 1_2");
+        check("app::run 12a", "app::run 12a");
+        check(" \u{a0}spaced ", "spaced");
+        check(" ", "<unknown>");
+        check("", "<unknown>");
+    }
+
+    #[test]
+    fn without_a_function_the_place_is_shown() {
+        assert_eq!(name(&Frame::new("src/main.rs", 3), None), "src/main.rs:3");
+        assert_eq!(name(&Frame::new("src/main.rs", 0), None), "src/main.rs");
+        assert_eq!(
+            name(&Frame::named("libc.so!malloc"), None),
+            "libc.so!malloc"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+// The payload, as columns of numbers. Entry 0 of every table stands for nothing: the empty text,
+// the frames that were cut off, the root of the tree of calls.
+
+const payload = JSON.parse(document.getElementById("payload").textContent);
+
+const strings = payload.strings;
+const frames = {
+  count: payload.frames.length,
+  file: Uint32Array.from(payload.frames, (row) => row[0]),
+  line: Uint32Array.from(payload.frames, (row) => row[1]),
+  function: Uint32Array.from(payload.frames, (row) => row[2]),
+  crate: Uint32Array.from(payload.frames, (row) => row[3]),
+  source: Uint32Array.from(payload.frames, (row) => row[4]),
+  flags: Uint8Array.from(payload.frames, (row) => row[5]),
+};
+
+// Callers have smaller numbers than what they call.
+const parents = Uint32Array.from(payload.parents);
+const calls = Uint32Array.from(payload.calls);
+const snapshots = payload.snapshots;
+
+// The new snapshot is the first one, the old one the second.
+const NEW = 0;
+const OLD = 1;
+const isDiff = snapshots.length === 2;
+
+// Metrics, in the order in which sums hold them.
+const BYTES = 0;
+const BLOCKS = 1;
+
+// Frames that were not kept: the caller of the oldest frame of a stack that was cut.
+const CUT = 0;
+const CUT_NAME = "… older frames, not kept";
+const UNKNOWN = "<unknown>";
+
+const isStandard = (frame) => (frames.flags[frame] & 2) !== 0;
+const isNamed = (frame) => (frames.flags[frame] & 1) !== 0;
+
+const fileOf = (frame) => (frame === CUT ? CUT_NAME : strings[frames.file[frame]]);
+const crateOf = (frame) => strings[frames.crate[frame]] || UNKNOWN;
+const functionOf = (frame) => strings[frames.function[frame]] || fileOf(frame);
+const sourceOf = (frame) => strings[frames.source[frame]];
+
+// File and line, the file alone where the line is not known.
+function placeOf(frame) {
+  const line = frames.line[frame];
+  return line === 0 ? fileOf(frame) : `${fileOf(frame)}:${line}`;
+}
+
+// The domains that blocks have, the allocator's own first.
+const domains = [...new Set(snapshots.flatMap((sites) => sites.domains))].sort((a, b) => a - b);
+const domainName = (domain) => (domain === 0 ? "Heap" : `Domain ${domain}`);

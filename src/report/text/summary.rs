@@ -1,0 +1,188 @@
+//! What a snapshot consists of, on one screen.
+
+use std::io::{self, Write};
+
+use super::columns::Columns;
+use super::style::{Paint, Style};
+use super::{Text, rows};
+use crate::report::notes::{self, Whose};
+use crate::snapshot::{Bytes, Domain, GroupBy, Size, SizeClass, Snapshot};
+
+/// Characters of the longest bar.
+const BAR: usize = 24;
+
+/// The totals of a snapshot, its blocks by size, its domains and its largest crates, as text of 80
+/// columns. Below them, as in [`Text`], what the snapshot does not hold.
+///
+/// ```
+/// use tracemalloc::{Domain, Snapshot, Trace, Traceback, report::Summary};
+///
+/// let block = |size| Trace::new(Domain::HEAP, size, Traceback::unknown());
+/// let snapshot = Snapshot::from_traces([block(24), block(4096)], 1);
+/// let mut out = Vec::new();
+/// Summary::new().write(&snapshot, &mut out)?;
+/// assert!(String::from_utf8_lossy(&out).starts_with("Live memory: 4120 B in 2 blocks"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    limit: usize,
+    style: Style,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            limit: 10,
+            style: Style::Plain,
+        }
+    }
+}
+
+impl Summary {
+    /// With the ten largest crates, without colour.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many crates are shown, at most.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether to set parts of the text off by colour, as [`Text::colour`].
+    #[must_use]
+    pub fn colour(mut self, colour: bool) -> Self {
+        self.style = if colour { Style::Ansi } else { Style::Plain };
+        self
+    }
+
+    /// Writes the summary of `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// What `out` returns.
+    pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{}", totals(snapshot))?;
+        if !snapshot.traces().is_empty() {
+            self.write_sizes(snapshot, out)?;
+            self.write_domains(snapshot, out)?;
+            self.write_crates(snapshot, out)?;
+        }
+        writeln!(out)?;
+        notes::write_recording(snapshot, Whose::Only, out)
+    }
+
+    fn heading(&self, text: &str, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "\n{}\n", self.style.paint(Paint::Strong, text))
+    }
+
+    fn write_sizes(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let classes = snapshot.size_classes();
+        let (size, count) = (snapshot.total_size(), snapshot.blocks());
+        let largest = classes.iter().map(|class| class.size).max().unwrap_or(0);
+        let mut columns = Columns::new(&["block size", "blocks", "share", "size", "share", ""]);
+        for class in &classes {
+            let numbers = vec![
+                range(class),
+                class.count.to_string(),
+                rows::share(class.count, count),
+                Size(class.size).to_string(),
+                rows::share(class.size, size),
+            ];
+            columns.push(numbers, bar(class.size, largest));
+        }
+        self.heading("By size of a block", out)?;
+        columns.write(self.style, out)
+    }
+
+    /// Says nothing of a snapshot that has the allocator's blocks only.
+    fn write_domains(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let domains = snapshot.domains();
+        if domains.iter().all(|total| total.domain == Domain::HEAP) {
+            return Ok(());
+        }
+        let size = snapshot.total_size();
+        let mut columns = Columns::new(&["size", "share", "blocks", "domain"]);
+        for total in &domains {
+            let numbers = vec![
+                Size(total.size).to_string(),
+                rows::share(total.size, size),
+                total.count.to_string(),
+            ];
+            let whose = match total.domain {
+                Domain::HEAP => "0 (global allocator)".to_owned(),
+                Domain(number) => number.to_string(),
+            };
+            columns.push(numbers, whose);
+        }
+        self.heading("By domain", out)?;
+        columns.write(self.style, out)
+    }
+
+    fn write_crates(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let crates = snapshot.statistics(GroupBy::Crate);
+        let (shown, others) = crates.split_at(self.limit.min(crates.len()));
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let text = Text {
+            group_by: GroupBy::Crate,
+            style: self.style,
+            ..Text::default()
+        };
+        self.heading("By crate", out)?;
+        let table = rows::of_statistics(&text, shown, snapshot.total_size());
+        super::table::write_rows(&table, self.style, out)?;
+        text.write_others(others, out)
+    }
+}
+
+fn totals(snapshot: &Snapshot) -> String {
+    let (size, blocks) = (snapshot.total_size(), snapshot.blocks());
+    let what = match snapshot.sample_every() {
+        None => "Live memory",
+        Some(_) => "Estimated live memory",
+    };
+    let mut text = format!(
+        "{what}: {} in {}",
+        Size(size),
+        notes::counted(blocks, "block")
+    );
+    if blocks > 0 {
+        text += &format!(", average {}", Bytes(size as f64 / blocks as f64));
+    }
+    let peak = snapshot.recording().peak;
+    if peak > 0 {
+        text += &format!("; peak {}", Size(peak));
+    }
+    text
+}
+
+fn range(class: &SizeClass) -> String {
+    if class.least == class.most {
+        return Size(class.most).to_string();
+    }
+    // Ends are powers of two, which are whole in the unit that suits them.
+    format!("to {}", whole(class.most))
+}
+
+/// A power of two in the largest unit in which it is whole.
+fn whole(size: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let unit = (size.trailing_zeros() / 10) as usize;
+    match UNITS.get(unit) {
+        Some(name) => format!("{} {name}", size >> (10 * unit)),
+        None => Size(size).to_string(),
+    }
+}
+
+fn bar(size: u64, largest: u64) -> String {
+    if largest == 0 {
+        return String::new();
+    }
+    let length = (size as f64 / largest as f64 * BAR as f64).round() as usize;
+    "#".repeat(length.min(BAR))
+}

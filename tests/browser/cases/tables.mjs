@@ -1,0 +1,134 @@
+// The tables, which must have the library's own numbers.
+
+import assert from "node:assert/strict";
+import { count, signed, size } from "./numbers.mjs";
+
+export function tables(expected) {
+  const byGroup = ["line", "function", "file", "crate"].map((by) => ({
+    name: `the table by ${by} has the library's numbers`,
+    page: "heap",
+    async run(view) {
+      await view.press("view", "table");
+      await view.press("by", by);
+      await view.page.click("#standard");
+      const bytes = await view.rows();
+      const groups = expected.statistics[by];
+      assert.equal(bytes.length, Object.keys(groups).length);
+      for (const [own, , all, blocks, , name] of bytes) {
+        const [ownBytes, ownBlocks, allBytes] = groups[name];
+        assert.deepEqual([own, all, blocks], [size(ownBytes), size(allBytes), count(ownBlocks)], name);
+      }
+      await view.press("metric", "blocks");
+      for (const [own, , all, , , name] of await view.rows()) {
+        assert.deepEqual([own, all], [count(groups[name][1]), count(groups[name][3])], name);
+      }
+    },
+  }));
+  return [
+    ...byGroup,
+    {
+      name: "columns sort both ways",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "table");
+        await view.press("metric", "blocks");
+        const own = async () => (await view.rows()).map((row) => Number(row[0].replaceAll(",", "")));
+        const down = await own();
+        assert.ok(new Set(down).size > 3);
+        assert.deepEqual(down, down.toSorted((a, b) => b - a));
+        assert.equal(await view.page.$eval("#table [aria-sort]", (th) => th.ariaSort), "descending");
+        await view.page.click("#table [aria-sort] button");
+        assert.deepEqual(await own(), down.toReversed());
+        await view.page.click("#table th.wide button");
+        const names = (await view.rows()).map((row) => row.at(-1));
+        assert.deepEqual(names, names.toSorted((a, b) => a.localeCompare(b, "en")));
+      },
+    },
+    {
+      name: "a search leaves the rows that it finds",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "table");
+        await view.search("orders.rs");
+        assert.deepEqual((await view.rows()).map((row) => row.at(-1)), ["src/orders.rs:1"]);
+        assert.deepEqual(await view.texts("#table mark"), ["orders.rs"]);
+        const source = "//! A snapshot that has everything: several crates, the standard library between them, recursion,";
+        assert.equal(await view.text("#table .source"), source);
+        await view.search("no such name");
+        assert.match(await view.text("#table tbody"), /Nothing matches/);
+      },
+    },
+    {
+      name: "a row opens to its stacks and leads to the flame graph",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "table");
+        await view.press("by", "traceback");
+        await view.search("parser-1.2.0/src/lib.rs:41");
+        await view.page.focus("#table .place");
+        await view.page.keyboard.press("Enter");
+        const frames = await view.texts("#table .stacks li");
+        assert.deepEqual(frames.map((frame) => frame.replace(/:.*/, "")), [
+          "… older frames, not kept", "src/main.rs", "parser-1.2.0/src/lib.rs",
+          "parser-1.2.0/src/lib.rs", "parser-1.2.0/src/lib.rs",
+        ]);
+        await view.page.click("#table .stacks button");
+        assert.equal(await view.page.$eval("#flame-view", (found) => found.hidden), false);
+      },
+    },
+    {
+      name: "filters by crate and by domain keep their part",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "table");
+        await view.press("by", "crate");
+        const names = async () => (await view.rows()).filter((row) => row[0] !== "0 B").map((row) => row.at(-1));
+        const option = await view.page.$$eval("#crate option", (all) =>
+          all.find((one) => one.textContent === "parser").value);
+        await view.page.select("#crate", option);
+        assert.deepEqual(await names(), ["parser"]);
+        assert.match(await view.text("#status"), /^Filtered: 197 KiB of /);
+        await view.page.select("#crate", "");
+        await view.page.select("#domain", "1");
+        assert.deepEqual(await names(), ["gpu"]);
+        await view.page.select("#domain", "");
+        assert.equal(await view.text("#status"), "");
+      },
+    },
+    {
+      name: "block sizes are counted by class",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "sizes");
+        const rows = await view.page.$$eval("#sizes tbody tr", (all) =>
+          all.map((row) => [...row.children].slice(0, 3).map((cell) => cell.textContent)));
+        assert.deepEqual(rows[0], ["0 B", "2", "0 B"]);
+        assert.deepEqual(rows.find((row) => row[0] === "512–1023 B"), ["512–1023 B", "100", "97.7 KiB"]);
+        assert.deepEqual(rows.at(-1), ["256–512 KiB", "1", "256 KiB"]);
+      },
+    },
+    {
+      name: "a diff shows signed changes, the largest first",
+      page: "diff",
+      async run(view) {
+        await view.press("view", "table");
+        await view.page.click("#standard");
+        const rows = await view.rows();
+        const changed = expected.changes.filter(([, bytes]) => bytes !== 0);
+        assert.ok(changed.length >= 2);
+        changed.forEach(([name, bytes, blocks], index) => {
+          const row = rows[index];
+          assert.deepEqual([row.at(-1), row[0], row[4]], [name, signed(bytes, size), signed(blocks, count)]);
+        });
+        const classes = await view.page.$$eval("#table td.strong", (cells) =>
+          cells.map((cell) => [cell.textContent[0], cell.className.match(/grow|shrink/)?.[0]]));
+        assert.ok(classes.some(([sign, colour]) => sign === "+" && colour === "grow"));
+        assert.ok(classes.some(([sign, colour]) => sign === "−" && colour === "shrink"));
+        await view.press("view", "flame");
+        assert.deepEqual(await view.texts("#legend li"), ["− gone", "− shrinks", "no change", "+ grows", "+ new"]);
+        await view.clickFlame(1, 0.05);
+        assert.match(await view.text("#details"), /Change.*Now.*Before/);
+      },
+    },
+  ];
+}

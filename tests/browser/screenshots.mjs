@@ -1,0 +1,35 @@
+// The pictures of the documentation, from the pages of the example `html_report`.
+
+import path from "node:path";
+import { Watched } from "./harness.mjs";
+
+const PICTURES = [
+  {
+    file: "html-flame.png",
+    page: "tracemalloc-heap.html",
+    options: { height: 860 },
+    prepare: (view) => view.clickFlame(2, 0.4),
+  },
+  {
+    file: "html-table.png",
+    page: "tracemalloc-heap.html",
+    options: { height: 760, dark: true },
+    prepare: (view) => view.press("view", "table"),
+  },
+  {
+    file: "html-diff.png",
+    page: "tracemalloc-diff.html",
+    options: { height: 860 },
+    prepare: async () => {},
+  },
+];
+
+export async function screenshots(browser, pages, folder) {
+  for (const { file, page, options, prepare } of PICTURES) {
+    const view = await Watched.open(browser, path.join(pages, page), options);
+    await prepare(view);
+    await view.page.screenshot({ path: path.join(folder, file) });
+    await view.close();
+    console.log(`written: ${path.join(folder, file)}`);
+  }
+}

@@ -1,0 +1,98 @@
+//! A folder with snapshots of a made-up program, and the golden files.
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tracemalloc::{Domain, Frame, Module, Snapshot, Trace, Traceback};
+
+/// `old` and `new`, with less and more of the same; `all`, which has every field; `sampled`;
+/// `empty`; `hostile`, whose names hold what steers a terminal.
+pub(crate) fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (golden, name) in [("v1-all-fields", "all"), ("v1-sampled", "sampled")] {
+        let golden = data.join(format!("{golden}.tmsnap.json.gz"));
+        fs::copy(golden, folder.path().join(file(name))).unwrap();
+    }
+    for (name, snapshot) in [
+        ("old", shop(40)),
+        ("new", shop(52)),
+        ("empty", Snapshot::from_traces([], 25)),
+        ("hostile", hostile()),
+    ] {
+        snapshot.dump(folder.path().join(file(name))).unwrap();
+    }
+    folder
+}
+
+fn file(name: &str) -> String {
+    format!("{name}.tmsnap.json.gz")
+}
+
+/// `TEXT` with `@name` for the file of the snapshot of that name.
+pub(crate) fn line(text: &str) -> String {
+    let words = text
+        .split_whitespace()
+        .map(|word| match word.strip_prefix('@') {
+            Some(name) => file(name),
+            None => word.to_owned(),
+        });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn frame(place: &str, line: u32, function: &str) -> Frame {
+    let crate_name = function.trim_start_matches('<').split("::").next().unwrap();
+    Frame::new(place, line)
+        .with_function(function)
+        .with_crate(crate_name)
+}
+
+fn blocks(count: u64, size: u64, frames: &[Frame]) -> Vec<Trace> {
+    let stack = Traceback::from_oldest_first(frames.iter().cloned()).unwrap();
+    (0..count)
+        .map(|_| Trace::new(Domain::HEAP, size, stack.clone()))
+        .collect()
+}
+
+/// A shop with so many orders: a table of them, their lines, and a cache that does not grow.
+pub(crate) fn shop(orders: u64) -> Snapshot {
+    let main = frame("src/main.rs", 12, "shop_server::main");
+    let serve = frame("src/main.rs", 31, "shop_server::serve");
+    let read = frame("shop-0.3.1/src/orders.rs", 6, "shop::orders::read_orders");
+    let push = frame("shop-0.3.1/src/orders.rs", 9, "shop::orders::read_orders");
+    let parse = |line| {
+        let function = "<serde_json::de::Deserializer<R> as serde::Deserializer>::deserialize_any";
+        frame("serde_json-1.0.154/src/de.rs", line, function)
+    };
+    let cache = frame("src/cache.rs", 88, "shop_server::cache::Cache::insert");
+    let library = Arc::new(Module::new("/usr/lib/libz.so.1", None));
+    let inflate = Frame::named("libz.so.1!inflateInit2_").with_code(library, 64);
+    let stack = [main.clone(), serve.clone(), read.clone()];
+    let parsing = [&stack[..], &[parse(1371), parse(1402), parse(1371)]].concat();
+    let traces = [
+        blocks(1, 65_536, &[main.clone(), serve.clone(), cache.clone()]),
+        blocks(30, 2_048, &[main.clone(), serve.clone(), cache]),
+        blocks(orders, 1_480, &stack),
+        blocks(orders * 7, 48, &parsing),
+        blocks(1, orders * 64, &[main.clone(), serve.clone(), push]),
+        blocks(2, 32_768, &[main.clone(), serve, inflate]),
+        blocks(1, 128, &[main]),
+    ];
+    let mut snapshot = Snapshot::from_traces(traces.concat(), 25);
+    snapshot.set_attribute("orders", orders.to_string());
+    snapshot
+}
+
+pub(crate) const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\r\n\u{9b}31m\u{202e}|`<img src=x>";
+
+fn hostile() -> Snapshot {
+    let module = Arc::new(Module::new(HOSTILE, Some(HOSTILE.to_owned())));
+    let frame = frame(HOSTILE, 1, HOSTILE).with_code(module, 1);
+    let mut snapshot = Snapshot::from_traces(blocks(3, 8, &[frame.clone(), frame]), 1)
+        .with_sample_every(NonZeroU64::new(512 << 10).unwrap());
+    snapshot.set_attribute(HOSTILE, HOSTILE);
+    snapshot
+}

@@ -1,0 +1,104 @@
+//! Whole outputs.
+
+use std::fs;
+use std::path::Path;
+
+use crate::folder::{folder, line};
+use crate::tool::run;
+
+/// Name of the file, exit code, command line.
+const RUNS: [(&str, i32, &str); 25] = [
+    ("top", 0, "top @new"),
+    ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
+    ("top-cumulative", 0, "top @new --by crate --cumulative"),
+    ("top-stack", 0, "top @new --by traceback --limit 1"),
+    (
+        "top-filtered",
+        0,
+        "top @new --filter src/* --exclude *cache.rs --all-frames",
+    ),
+    ("top-domain", 0, "top @all --domain 7"),
+    ("top-all-fields", 0, "top @all --limit all"),
+    ("top-sampled", 0, "top @sampled"),
+    ("top-empty", 0, "top @empty"),
+    ("diff", 0, "diff @old @new"),
+    ("diff-growth", 0, "diff @new @old --sort growth -n 2"),
+    (
+        "diff-cumulative",
+        0,
+        "diff @old @new --cumulative --by function -n 3",
+    ),
+    ("tree", 0, "tree @new"),
+    ("tree-inverted", 0, "tree @new --inverted --by function"),
+    (
+        "tree-blocks",
+        0,
+        "tree @new --weight blocks --threshold 20 --depth 3",
+    ),
+    ("tree-all-fields", 0, "tree @all --threshold 0"),
+    ("stats", 0, "stats @new"),
+    ("stats-all-fields", 0, "stats @all"),
+    ("stats-sampled", 0, "stats @sampled -n 0"),
+    ("info-all-fields", 0, "info @all"),
+    ("info-sampled", 0, "info @sampled"),
+    (
+        "check-passed",
+        0,
+        "check @new --base @old --max-live 1MiB --max-growth 20%",
+    ),
+    (
+        "check-failed",
+        1,
+        "check @new --base @old --max-live 1MiB --max-growth 5% --per-site 1KiB",
+    ),
+    (
+        "check-live",
+        1,
+        "check @new --max-live 100KiB --by crate -n 2",
+    ),
+    (
+        "check-failed.md",
+        1,
+        "check @new --base @old --max-growth 5% --per-site 1KiB --format markdown",
+    ),
+];
+
+fn golden(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cli");
+    let name = if name.contains('.') {
+        name.to_owned()
+    } else {
+        format!("{name}.txt")
+    };
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn outputs_are_as_they_were() {
+    let folder = folder();
+    let bless = std::env::var_os("TRACEMALLOC_BLESS").is_some();
+    for (name, code, text) in RUNS {
+        let ran = run(folder.path(), &line(text));
+        assert_eq!((ran.code, ran.err.as_str()), (Some(code), ""), "{text}");
+        let found = ran.text();
+        // A failed check names its sites in full.
+        if !name.starts_with("check-failed") {
+            check_fits(&found);
+            let blank = found.lines().find(|line| line.ends_with(' '));
+            assert_eq!(blank, None, "spaces at the end: {text}");
+        }
+        let path = golden(name);
+        if bless {
+            fs::write(&path, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(found, expected.replace("\r\n", "\n"), "{name}: {text}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn check_fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line:?} is too wide");
+    }
+}

@@ -1,0 +1,14 @@
+//! The command-line tool, run as a user runs it. Whole outputs are in `tests/data/cli/`; after a
+//! change that is meant, `TRACEMALLOC_BLESS=1 cargo test --features cli --test cli` writes them
+//! anew.
+
+mod colour;
+mod errors;
+mod exports;
+mod folder;
+mod golden;
+mod help;
+mod json;
+mod names;
+mod outputs;
+mod tool;
