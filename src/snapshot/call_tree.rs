@@ -116,16 +116,15 @@ impl Snapshot {
     /// ```
     /// use tracemalloc::{CallOrder, Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
     ///
-    /// let stack = |names: &[&str]| {
-    ///     let frames = names.iter().map(|&name| Frame::new("src/main.rs", 1).with_function(name));
+    /// let stack = |lines: &[u32]| {
+    ///     let frames = lines.iter().map(|&line| Frame::new("src/main.rs", line));
     ///     Traceback::from_oldest_first(frames).unwrap()
     /// };
-    /// let block = |size, names: &[&str]| Trace::new(Domain::HEAP, size, stack(names));
-    /// let blocks = [block(30, &["main", "read"]), block(12, &["main", "parse"])];
-    /// let snapshot = Snapshot::from_traces(blocks, 2);
-    /// let tree = snapshot.call_tree(GroupBy::Function, CallOrder::TopDown);
+    /// let block = |size, lines: &[u32]| Trace::new(Domain::HEAP, size, stack(lines));
+    /// let snapshot = Snapshot::from_traces([block(30, &[3, 8]), block(12, &[3, 17])], 2);
+    /// let tree = snapshot.call_tree(GroupBy::Line, CallOrder::TopDown);
     /// let main = tree.roots().next().unwrap();
-    /// assert_eq!((main.frame().to_string(), main.size()), ("main".to_owned(), 42));
+    /// assert_eq!((main.frame().to_string(), main.size()), ("src/main.rs:3".to_owned(), 42));
     /// let sizes: Vec<u64> = main.children().map(|call| call.size()).collect();
     /// assert_eq!(sizes, [30, 12]);
     /// ```

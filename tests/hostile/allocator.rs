@@ -118,6 +118,11 @@ pub(crate) fn is_at_work() -> bool {
     AT_WORK.get()
 }
 
+/// Where a block says who made it; aligned, as blocks are.
+fn tag_of(block: *mut u8) -> *mut u64 {
+    block.wrapping_sub(16).cast()
+}
+
 fn place(layout: Layout, zeroed: bool) -> *mut u8 {
     let before = AT_WORK.replace(true);
     let block = placed(layout, zeroed);
@@ -154,7 +159,7 @@ fn placed(layout: Layout, zeroed: bool) -> *mut u8 {
     // SAFETY: the front is at least that large.
     let block = unsafe { start.add(front) };
     // SAFETY: as above; blocks are aligned to 16 bytes.
-    unsafe { block.sub(16).cast::<u64>().write(tag) };
+    unsafe { tag_of(block).write(tag) };
     block
 }
 
@@ -174,7 +179,7 @@ unsafe fn given_back(block: *mut u8, layout: Layout) {
         return;
     };
     // SAFETY: `place` has written there.
-    let tag = unsafe { block.sub(16).cast::<u64>().read() };
+    let tag = unsafe { tag_of(block).read() };
     // SAFETY: `place` has left that much in front.
     let start = unsafe { block.sub(front) };
     match tag {
@@ -246,7 +251,7 @@ unsafe fn resize(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         return ptr::null_mut();
     };
     // SAFETY: `place` has written there.
-    let tag = unsafe { block.sub(16).cast::<u64>().read() };
+    let tag = unsafe { tag_of(block).read() };
     if tag == FROM_SYSTEM
         && !ALWAYS_MOVE.load(Ordering::Relaxed)
         && let (Some((old, front)), Some((new, _))) = (outer(layout), outer(new_layout))

@@ -60,7 +60,7 @@ impl Block {
     fn fill(&self) {
         for at in [0, self.size / 2, self.size - 1] {
             // SAFETY: inside the block.
-            unsafe { self.address.add(at).write(self.size as u8) };
+            unsafe { self.address.wrapping_add(at).write(self.size as u8) };
         }
     }
 
@@ -68,7 +68,7 @@ impl Block {
     pub(crate) fn check(&self) {
         for at in [0, self.size / 2, self.size - 1] {
             // SAFETY: inside the block, and written by `fill`.
-            let byte = unsafe { self.address.add(at).read() };
+            let byte = unsafe { self.address.wrapping_add(at).read() };
             assert_eq!(byte, self.size as u8, "at {at} of {self:?}");
         }
     }

@@ -41,7 +41,7 @@ fn make_code() -> extern "C" fn(usize) -> usize {
 }
 
 fn code_made_at_run_time_may_allocate() {
-    let mut held = Vec::with_capacity(50);
+    let mut held = Vec::with_capacity(300);
     let code = make_code();
     tracemalloc::start(25).unwrap();
     std::thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn code_made_at_run_time_may_allocate() {
     // SAFETY: nobody runs there.
     unsafe { libc::munmap(code as usize as *mut libc::c_void, 4096) };
     assert_eq!(make_code()(100), 100);
-    churn(1, 500, &mut held);
+    churn(1, 300, &mut held);
     audit(&held);
 }
 
@@ -85,7 +85,7 @@ undescribed!(with_its_own_stack_as_frame, "rsp");
 undescribed!(with_a_frame_below, "8");
 
 fn code_without_call_frame_information_may_allocate() {
-    let mut held = Vec::with_capacity(50);
+    let mut held = Vec::with_capacity(300);
     tracemalloc::start(25).unwrap();
     for function in [
         with_no_frame,
@@ -97,6 +97,6 @@ fn code_without_call_frame_information_may_allocate() {
         let thread = std::thread::spawn(move || function(50));
         assert_eq!(thread.join().unwrap(), 50);
     }
-    churn(1, 500, &mut held);
+    churn(1, 300, &mut held);
     audit(&held);
 }

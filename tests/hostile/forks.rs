@@ -295,9 +295,9 @@ fn a_fork_while_another_thread_names_addresses() {
     thread::scope(|scope| {
         scope.spawn(|| {
             IS_SLOW.set(true);
-            for depth in 0..5 {
+            for allocate in ONE_OF_MANY {
                 // Addresses that have no name yet.
-                let held = ONE_OF_MANY[depth]();
+                let held = allocate();
                 assert!(tracemalloc::take_snapshot().is_ok());
                 held.free();
             }

@@ -41,7 +41,7 @@ pub(crate) enum Plant {
     NeedsMemory,
     /// A block is read after it was given back.
     ReadsFreedBlocks,
-    /// A call needs 16 KiB of stack while tracing is on.
+    /// A call needs 48 KiB of stack while tracing is on.
     NeedsStack,
     /// A call asks the system for something unheard of.
     AsksTheSystem,
@@ -123,7 +123,7 @@ impl Drop for Lock {
 
 #[inline(never)]
 fn need_stack() {
-    let room = [1_u8; 16 << 10];
+    let room = [1_u8; 48 << 10];
     black_box(&room);
 }
 
@@ -136,8 +136,10 @@ fn misbehave(plant: Plant) -> bool {
             unsafe { libc::sched_yield() };
         }
         Plant::ChangesErrno => {
+            // SAFETY: takes nothing and returns an address.
+            let errno = unsafe { libc::__errno_location() };
             // SAFETY: the thread's own variable.
-            unsafe { *libc::__errno_location() = libc::ENOENT };
+            unsafe { *errno = libc::ENOENT };
         }
         Plant::NeedsMemory => return !pool::map(1 << 20).is_null(),
         _ => {}

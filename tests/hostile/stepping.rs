@@ -76,13 +76,17 @@ extern "C" fn on_trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
 }
 
 fn errno() -> c_int {
+    // SAFETY: takes nothing and returns an address.
+    let place = unsafe { libc::__errno_location() };
     // SAFETY: the thread's own variable.
-    unsafe { *libc::__errno_location() }
+    unsafe { *place }
 }
 
 fn set_errno(value: c_int) {
+    // SAFETY: takes nothing and returns an address.
+    let place = unsafe { libc::__errno_location() };
     // SAFETY: the thread's own variable.
-    unsafe { *libc::__errno_location() = value };
+    unsafe { *place = value };
 }
 
 /// Runs `code`, and `at_step` between any two of its instructions. Returns how many there were.
