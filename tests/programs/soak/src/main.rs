@@ -2,18 +2,19 @@
 //! take snapshots, in no order. Every round ends in a quiet moment, in which the tracer's books have
 //! to agree with what the threads know that they hold.
 //!
-//! Takes the seconds to run, the threads of each kind, and the seed: `soak 30 16 1`.
+//! Takes the seconds to run, the threads of each kind, and the seed: `soak 30 16 1`. With the word
+//! `planted` behind them one block is counted that the tracer cannot know: the audit has to fail.
 
 mod control;
 mod population;
 mod random;
 mod work;
 
-use std::env;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, panic, process};
 
 use population::Population;
 use random::Random;
@@ -43,8 +44,17 @@ impl Soak {
 }
 
 fn main() {
-    let mut arguments = env::args().skip(1).map(|text| text.parse::<u64>());
-    let mut next = |default| arguments.next().map_or(default, |n| n.expect("a number"));
+    // A thread that fails ends the process: the others would wait for it.
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |failure| {
+        report(failure);
+        process::exit(101);
+    }));
+    let mut arguments = env::args().skip(1);
+    let mut next = |default: u64| {
+        let text = arguments.next();
+        text.map_or(default, |text| text.parse().expect("a number"))
+    };
     let (seconds, threads, seed) = (next(30), next(16) as usize, next(1));
     println!(
         "soak: {seconds} s, {threads} threads that work and {threads} that control, seed {seed}"
@@ -53,7 +63,7 @@ fn main() {
         barrier: Barrier::new(2 * threads + 1),
         quiet: AtomicBool::new(false),
         done: AtomicBool::new(false),
-        population: Population::new(threads),
+        population: Population::new(threads, arguments.next().as_deref() == Some("planted")),
         works: AtomicU64::new(0),
         calls: AtomicU64::new(0),
     };

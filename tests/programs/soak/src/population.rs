@@ -17,8 +17,13 @@ pub(crate) struct Population {
 }
 
 impl Population {
-    pub(crate) fn new(threads: usize) -> Self {
-        let part = |_| Mutex::new(Vec::with_capacity(MOST));
+    /// `planted`: one block is there already, from before any session.
+    pub(crate) fn new(threads: usize, planted: bool) -> Self {
+        let part = |_| {
+            let mut part = Vec::with_capacity(MOST);
+            part.extend(planted.then(|| vec![1; 1 << 20]));
+            Mutex::new(part)
+        };
         Self {
             parts: (0..threads).map(part).collect(),
         }
