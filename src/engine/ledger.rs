@@ -55,14 +55,15 @@ impl Ledger {
         }
         let before = self.net.load(Ordering::Relaxed);
         let net = before.wrapping_add_unsigned(new).wrapping_sub_unsigned(old);
-        self.net.store(net, Ordering::Relaxed);
+        // Released, as below: a reader that sees it sees that the session before is over.
+        self.net.store(net, Ordering::Release);
         let moved = net.wrapping_sub(self.looked_at.load(Ordering::Relaxed));
         if moved.unsigned_abs() >= SLACK {
             self.look(others);
         }
         let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
         if total > self.peak.load(Ordering::Relaxed) {
-            self.peak.store(total, Ordering::Relaxed);
+            self.peak.store(total, Ordering::Release);
         }
     }
 
@@ -91,7 +92,7 @@ impl Ledger {
         }
         self.look(others);
         let total = self.net.load(Ordering::Relaxed) + self.others.load(Ordering::Relaxed);
-        self.peak.store(total, Ordering::Relaxed);
+        self.peak.store(total, Ordering::Release);
         self.session.store(session.bits(), Ordering::Release);
         true
     }
