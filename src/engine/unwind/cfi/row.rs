@@ -152,9 +152,14 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     let bases = bases.set_eh_frame(frames_at);
     let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
     frames.set_vendor(PROCESSOR.vendor);
-    // As `fde_for_address` does, which subtracts without looking: an entry in front of the frames
-    // would panic in a debug build.
-    let entry_at = match header.table()?.lookup(pc, &bases) {
+    // As `fde_for_address` does, which multiplies and subtracts without looking: more entries than
+    // there is room for, or one in front of the frames, would panic in a debug build.
+    let table = header.table()?;
+    let (_, entries) = table.iter(&bases).size_hint();
+    if entries? > module.header_bytes().len() {
+        return None;
+    }
+    let entry_at = match table.lookup(pc, &bases) {
         Ok(pointer) => pointer.direct().ok()?.checked_sub(frames_at)?,
         Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
         Err(_) => return None,
