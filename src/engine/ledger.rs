@@ -56,7 +56,7 @@ impl Ledger {
         let within =
             net <= self.high.load(Ordering::Relaxed) && net >= self.low.load(Ordering::Relaxed);
         if within {
-            self.net.store(net, Ordering::Relaxed);
+            self.net.store(net, Ordering::Release);
         }
         within
     }
@@ -74,14 +74,15 @@ impl Ledger {
             return;
         }
         let net = self.net_after(old, new);
-        self.net.store(net, Ordering::Relaxed);
+        // Released, as below: a reader that sees it sees that the session before is over.
+        self.net.store(net, Ordering::Release);
         let moved = net.wrapping_sub(self.looked_at.load(Ordering::Relaxed));
         if moved.unsigned_abs() >= SLACK {
             self.look(net, others);
         }
         let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
         if total > self.peak.load(Ordering::Relaxed) {
-            self.peak.store(total, Ordering::Relaxed);
+            self.peak.store(total, Ordering::Release);
         }
         self.set_marks();
     }
@@ -128,7 +129,7 @@ impl Ledger {
         let net = self.net.load(Ordering::Relaxed);
         self.look(net, others);
         let total = net.wrapping_add(self.others.load(Ordering::Relaxed));
-        self.peak.store(total, Ordering::Relaxed);
+        self.peak.store(total, Ordering::Release);
         self.set_marks();
         self.session.store(session.bits(), Ordering::Release);
         true

@@ -1,9 +1,9 @@
 //! One step of the walk: how to get from a function to its caller, at one place in the code.
 
 use gimli::{
-    BaseAddresses, CfaRule, DW_EH_PE_udata4, EhFrame, EhFrameHdr, EhFrameOffset, Encoding,
-    EndianSlice, Format, LittleEndian, Operation, RegisterRule, UnwindContext,
-    UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EhFrameOffset, Encoding, EndianSlice, Format,
+    LittleEndian, Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression,
+    UnwindSection, UnwindTableRow,
 };
 
 use super::arch::PROCESSOR;
@@ -152,12 +152,14 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     let bases = bases.set_eh_frame(frames_at);
     let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
     frames.set_vendor(PROCESSOR.vendor);
-    // Where the table says that the entry is may be anywhere, and its size anything: gimli's own way
-    // from a table to an entry counts on both, and panics in a build with overflow checks.
-    if module.header_bytes().get(2) != Some(&DW_EH_PE_udata4.0) {
+    // As `fde_for_address` does, which multiplies and subtracts without looking: more entries than
+    // there is room for, or one in front of the frames, would panic in a debug build.
+    let table = header.table()?;
+    let (_, entries) = table.iter(&bases).size_hint();
+    if entries? > module.header_bytes().len() {
         return None;
     }
-    let entry_at = match header.table()?.lookup(pc, &bases) {
+    let entry_at = match table.lookup(pc, &bases) {
         Ok(pointer) => pointer.direct().ok()?.checked_sub(frames_at)?,
         Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
         Err(_) => return None,
