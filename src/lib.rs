@@ -39,7 +39,7 @@ pub use snapshot::{Filter, GroupBy, Size, SizeDiff, Statistic, StatisticDiff};
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]
 pub mod failpoints {
-    pub use crate::engine::{mappings, refuse_mappings};
+    pub use crate::engine::{mappings, refuse_mappings, refused};
 }
 
 pub use error::{Error, ErrorKind};

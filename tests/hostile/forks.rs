@@ -407,7 +407,7 @@ fn deep(depth: usize) {
 /// Each process forks while its threads have borrowed memory of the tracer's. What they have is not
 /// theirs any more in the child: there would be none left in the end.
 fn children_of_children_lose_nothing() {
-    const GENERATIONS: usize = 50;
+    const GENERATIONS: usize = 120;
     const THREADS: usize = 8;
     // More frames than are remembered: each is a capture of its own, in borrowed memory.
     Config::new().frames(1500).start().unwrap();
