@@ -63,7 +63,12 @@ fn exit(success: bool) -> ! {
 fn fork() -> bool {
     // SAFETY: what a child may do is what is tested.
     match unsafe { libc::fork() } {
-        0 => true,
+        0 => {
+            // If this one hangs, it ends with its parent, which is killed then.
+            // SAFETY: takes numbers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            true
+        }
         process => {
             wait_for(process);
             false
