@@ -42,7 +42,7 @@ pub use snapshot::{Filter, GroupBy, Size, SizeDiff, SortBy, Statistic, Statistic
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]
 pub mod failpoints {
-    pub use crate::engine::{mappings, refuse_mappings};
+    pub use crate::engine::{mappings, refuse_mappings, refused};
 }
 
 pub use error::{Error, ErrorKind};

@@ -135,13 +135,19 @@ mod tests {
                 });
             }
             lent.wait();
-            let mine = buffers.lend(&arena, 1, |_| {
-                assert_eq!(taken(), 4);
+            let during = buffers.lend(&arena, 1, |_| {
+                let before = taken();
                 buffers.forked();
-                assert_eq!(taken(), 1, "what this thread has stays its own");
+                (before, taken())
             });
-            assert_eq!((mine, taken()), (Some(()), 0));
+            let after = taken();
+            // The others wait, so nothing may fail before this.
             over.wait();
+            assert_eq!(
+                (during, after),
+                (Some((4, 1)), 0),
+                "its own stays this thread's"
+            );
         });
     }
 

@@ -11,6 +11,7 @@ pub(crate) struct Refusals {
     mappings: AtomicU64,
     from: AtomicU64,
     count: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Refusals {
@@ -19,6 +20,7 @@ impl Refusals {
             mappings: AtomicU64::new(0),
             from: AtomicU64::new(0),
             count: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -32,11 +34,19 @@ impl Refusals {
         self.mappings.load(Ordering::SeqCst)
     }
 
+    /// How many were refused.
+    #[cfg(tracemalloc_failpoints)]
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     /// True if this mapping, the next one, is to be refused.
     pub(crate) fn refuses_next(&self) -> bool {
         let mapping = self.mappings.fetch_add(1, Ordering::SeqCst);
         let beyond = mapping.checked_sub(self.from.load(Ordering::SeqCst));
-        beyond.is_some_and(|beyond| beyond < self.count.load(Ordering::SeqCst))
+        let refuses = beyond.is_some_and(|beyond| beyond < self.count.load(Ordering::SeqCst));
+        self.refused.fetch_add(u64::from(refuses), Ordering::SeqCst);
+        refuses
     }
 }
 
@@ -59,6 +69,11 @@ mod installed {
     pub fn mappings() -> u64 {
         TRACKER.refusals().mappings()
     }
+
+    /// How many of them were refused.
+    pub fn refused() -> u64 {
+        TRACKER.refusals().refused()
+    }
 }
 #[cfg(tracemalloc_failpoints)]
-pub use installed::{mappings, refuse_mappings};
+pub use installed::{mappings, refuse_mappings, refused};

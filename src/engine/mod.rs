@@ -66,7 +66,7 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 #[cfg(tracemalloc_failpoints)]
-pub use failpoints::{mappings, refuse_mappings};
+pub use failpoints::{mappings, refuse_mappings, refused};
 pub(crate) use guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use sampler::Sampler;

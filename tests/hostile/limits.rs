@@ -1,6 +1,7 @@
 //! What the system refuses, forbids or takes away.
 
 use std::mem::offset_of;
+use std::sync::Barrier;
 use std::thread;
 
 use crate::allocator;
@@ -118,20 +119,33 @@ const OF_THREADS: [libc::c_long; 5] = [
 ];
 
 fn threads_in_a_sandbox(allowed: &[libc::c_long], action: u32) {
-    let mut all = Vec::with_capacity(3 * 300);
-    tracemalloc::start(25).unwrap();
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            // One after the other, so that each finds the place of one that has ended.
-            let thread = scope.spawn(|| {
-                sandbox(allowed, action);
-                let mut held = Vec::with_capacity(300);
-                churn(9, 3_000, &mut held);
-                held
-            });
-            all.extend(thread.join().unwrap());
-        }
-    });
+    let mut all = Vec::with_capacity(5 * 300);
+    // Then one after the other, so that each finds the place of one that has ended.
+    for together in [3, 1, 1] {
+        // The first ones are not known to the tracer before they are in the sandbox.
+        let (ready, begun) = (Barrier::new(together + 1), Barrier::new(together + 1));
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..together)
+                .map(|n| {
+                    let (ready, begun) = (&ready, &begun);
+                    scope.spawn(move || {
+                        sandbox(allowed, action);
+                        let mut held = Vec::with_capacity(300);
+                        ready.wait();
+                        begun.wait();
+                        churn(n, 6_000, &mut held);
+                        held
+                    })
+                })
+                .collect();
+            ready.wait();
+            tracemalloc::start(25).unwrap();
+            begun.wait();
+            for thread in threads {
+                all.extend(thread.join().unwrap());
+            }
+        });
+    }
     audit(&all);
 }
 

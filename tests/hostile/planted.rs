@@ -141,7 +141,13 @@ fn misbehave(plant: Plant) -> bool {
             // SAFETY: the thread's own variable.
             unsafe { *errno = libc::ENOENT };
         }
+        #[cfg(not(tracemalloc_failpoints))]
         Plant::NeedsMemory => return !pool::map(1 << 20).is_null(),
+        #[cfg(tracemalloc_failpoints)]
+        Plant::NeedsMemory => {
+            let refused = tracemalloc::failpoints::refused() > 0;
+            return !refused && !pool::map(1 << 20).is_null();
+        }
         _ => {}
     }
     true

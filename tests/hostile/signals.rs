@@ -15,7 +15,7 @@ use crate::{cases, pool};
 
 cases![
     a_handler_inside_every_call_of_the_allocator fails with Locks | LosesRecords,
-    a_handler_between_any_two_instructions fails with Locks | LosesRecords,
+    a_handler_between_any_two_instructions fails with LosesRecords,
     a_handler_at_a_thousand_hertz fails with Locks | LosesRecords,
     a_handler_on_a_small_stack_of_its_own fails with NeedsStack,
     a_thread_with_the_smallest_stack fails with NeedsStack,

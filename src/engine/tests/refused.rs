@@ -1,8 +1,7 @@
 //! The system refuses the tracer a mapping, each in turn: the program gets its blocks all the same,
 //! and what has a record is counted.
 //!
-//! Seen to fail with a leaf's mark set before its words are there, and with a block counted whose
-//! record was refused.
+//! Seen to fail with a block counted whose record was refused.
 
 use std::alloc::System;
 use std::thread;
