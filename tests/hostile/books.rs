@@ -157,6 +157,13 @@ pub(crate) fn audit(blocks: &[Block]) {
     }
 }
 
+/// Blocks that stay until the audit: so many, one after the other, that a bug which loses one in fifty
+/// loses some of them.
+pub(crate) fn hold(held: &mut Vec<Block>) {
+    held.reserve(200);
+    held.extend((0..200).map(|turn| Block::new(marked(turn))));
+}
+
 /// Allocates, resizes and frees for so many rounds, and leaves what is left in `held`, which is
 /// never grown.
 pub(crate) fn churn(seed: usize, rounds: usize, held: &mut Vec<Block>) {

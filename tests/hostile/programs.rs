@@ -13,7 +13,7 @@ use std::thread;
 use tracemalloc::report::Text;
 use tracemalloc::{GroupBy, Traceback};
 
-use crate::books::{Block, audit, churn, current, marked};
+use crate::books::{Block, audit, churn, current, hold, marked};
 use crate::cases;
 use crate::planted::stay_inside;
 
@@ -98,6 +98,8 @@ unsafe extern "C" fn visit(
 /// allocate and take snapshots: nobody waits for anybody who waits for him.
 fn the_loaders_lock_is_nobodys_business() {
     tracemalloc::start(25).unwrap();
+    let mut held = Vec::new();
+    hold(&mut held);
     let busy = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -137,7 +139,7 @@ fn the_loaders_lock_is_nobodys_business() {
         }
         busy.store(false, Ordering::Relaxed);
     });
-    audit(&[]);
+    audit(&held);
 }
 
 /// A library with one function that calls back.

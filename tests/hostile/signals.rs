@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::allocator::{self, Call, Moment};
-use crate::books::{Block, audit, churn, is_traced, marked};
+use crate::books::{Block, audit, churn, hold, is_traced, marked};
 use crate::stepping::{self, Step, handle};
 use crate::{cases, pool};
 
@@ -117,8 +117,9 @@ fn at_depth<R>(depth: usize, work: &dyn Fn() -> R) -> R {
 }
 
 fn a_handler_between_any_two_instructions() {
-    let mut held = Vec::with_capacity(PREY + 40);
+    let mut held = Vec::with_capacity(PREY + 240);
     tracemalloc::start(25).unwrap();
+    hold(&mut held);
     prepare_prey(PREY);
     let mut steps = 0;
     // At first not step by step: to work out every step of the walk takes millions of instructions

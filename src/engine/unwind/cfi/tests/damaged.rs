@@ -165,7 +165,11 @@ fn damaged_information_leads_no_walk_off_its_stack() {
     for _ in 0..20_000 {
         let mut damage = [0; 16].map(|_: u8| numbers.next() as u8);
         damage[15] = 0;
-        let at = if numbers.next() % 2 == 0 { 37 } else { 61 };
+        let at = if numbers.next().is_multiple_of(2) {
+            37
+        } else {
+            61
+        };
         let len = if at == 37 { 7 } else { 15 };
         let rows = rows(&fenced, INFORMATION, |bytes| {
             bytes[at..at + len].copy_from_slice(&damage[..len]);
