@@ -41,6 +41,7 @@ mod fork;
 mod guard;
 mod ledger;
 mod live;
+mod origin;
 #[cfg_attr(
     any(target_arch = "x86_64", target_arch = "aarch64"),
     expect(unsafe_code, reason = "the instruction takes a pointer")

@@ -12,21 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::arena::Arena;
 use super::buffers::Buffers;
 use super::counters::{Counter, Shared};
-use super::errno::KeepErrno;
 use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
+use super::origin::{Origin, frames_of};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
 use super::threads::{Mine, Thread, Threads};
-use super::unwind::{Caller, DEEPEST, Mark, Unwinder};
+use super::unwind::Unwinder;
 use crate::sampling::Sampling;
-
-/// Frames read beyond the limit, because those of the allocator and the standard library are
-/// trimmed later: many, where nothing is inlined.
-const MARGIN: usize = if cfg!(debug_assertions) { 48 } else { 24 };
-/// Frames that are read onto the machine stack of the allocating thread. Without optimisation the
-/// tracer needs more of a small stack for itself.
-const ON_STACK: usize = if cfg!(debug_assertions) { 1 } else { 96 };
 
 /// The tracer's state.
 pub(crate) struct Tracker {
@@ -35,19 +28,19 @@ pub(crate) struct Tracker {
     /// switch: of two starts at the same moment the one that loses may still set it.
     sample_every: AtomicU64,
     pub(super) arena: Arena,
-    stacks: Stacks,
+    pub(super) stacks: Stacks,
     live: Live,
     pub(super) buffers: Buffers,
     pub(super) unwinder: Unwinder,
     pub(super) threads: Threads,
     /// What no thread's ledger counts.
     shared: Shared,
-    lost: LostCounters,
+    pub(super) lost: LostCounters,
 }
 
-struct LostCounters {
+pub(super) struct LostCounters {
     blocks: Counter,
-    stacks: Counter,
+    pub(super) stacks: Counter,
     replaced: Counter,
 }
 
@@ -60,15 +53,6 @@ pub(crate) struct Lost {
     pub(crate) stacks: u64,
     /// Records found at the place of a new block.
     pub(crate) replaced: u64,
-}
-
-/// What is known of an allocation before it is made.
-///
-/// The stack is read first and not when the block is there: the program's registers are at hand,
-/// and an allocation that then fails has changed nothing but what the tracer knows of stacks.
-pub(crate) struct Origin<'g> {
-    stack: StackId,
-    mine: Option<Mine<'g>>,
 }
 
 /// There is no memory for the tables that every session needs.
@@ -223,54 +207,6 @@ impl Tracker {
     #[inline]
     pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
         self.live.settle_spacing(find_out);
-    }
-
-    /// Where an allocation comes from that the function at `caller` asks for.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn origin<'g>(
-        &self,
-        session: Session,
-        guard: &'g mut Guard,
-        caller: Caller,
-    ) -> Origin<'g> {
-        let mut mine = self.threads.mine(&self.arena, guard);
-        let known = match &mut mine {
-            Some(mine) => mine.memo().recall(caller, frames_of(session)),
-            None => None,
-        };
-        let origin = match known {
-            Some(stack) => Origin { stack, mine },
-            // Registers, since a `Caller` would be put into memory for the other case too.
-            None => self.origin_anew(session, mine, caller.pc, caller.sp, caller.fp),
-        };
-        #[cfg(tracemalloc_check)]
-        super::check::compare(
-            &self.stacks,
-            origin.stack,
-            caller.mark(),
-            frames_of(session),
-        );
-        origin
-    }
-
-    /// The same where the thread remembers nothing that is still good.
-    #[inline(never)]
-    fn origin_anew<'g>(
-        &self,
-        session: Session,
-        mut mine: Option<Mine<'g>>,
-        pc: usize,
-        sp: usize,
-        fp: usize,
-    ) -> Origin<'g> {
-        let caller = Caller { pc, sp, fp };
-        let most = frames_of(session);
-        let walked = mine.as_mut().and_then(|mine| {
-            self.unwinder
-                .remember(&self.arena, &self.stacks, mine.memo(), caller, most)
-        });
-        let stack = walked.unwrap_or_else(|| self.capture(session, caller, caller.mark()));
-        Origin { stack, mine }
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
@@ -428,40 +364,6 @@ impl Tracker {
         })
     }
 
-    /// The number of this thread's stack from here on, beyond `mark`.
-    pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
-        let _alone = guard;
-        let stack = self.capture(session, super::unwind::here(), mark);
-        #[cfg(tracemalloc_check)]
-        super::check::compare(&self.stacks, stack, mark, frames_of(session));
-        stack
-    }
-
-    /// Reads the stack as a whole.
-    #[cold]
-    #[inline(never)]
-    fn capture(&self, session: Session, caller: Caller, mark: Mark) -> StackId {
-        let _errno = KeepErrno::new();
-        let len = frames_of(session);
-        let read = |buffer: &mut [usize]| {
-            let captured = self.unwinder.capture(&self.arena, caller, mark, buffer);
-            let frames = buffer.get(..captured.frames).unwrap_or_default();
-            self.stacks.intern(&self.arena, frames, captured.truncated)
-        };
-        let stack = if len <= ON_STACK {
-            let mut buffer = [0; ON_STACK];
-            buffer.get_mut(..len).and_then(read)
-        } else {
-            self.buffers
-                .lend(&self.arena, len.min(DEEPEST), read)
-                .flatten()
-        };
-        stack.unwrap_or_else(|| {
-            self.lost.stacks.add(session.epoch(), 1);
-            StackId::OVERFLOW
-        })
-    }
-
     /// Counts memory that is not the allocator's: `old` bytes of it became `new`.
     pub(crate) fn change_external(&self, session: Session, old: u64, new: u64) {
         self.change_shared(session, old, new);
@@ -531,10 +433,4 @@ impl Tracker {
     pub(crate) fn own_memory(&self) -> usize {
         self.arena.resident()
     }
-}
-
-/// Return addresses that a session captures of a stack.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn frames_of(session: Session) -> usize {
-    session.limit() as usize + MARGIN
 }
