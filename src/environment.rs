@@ -1,7 +1,7 @@
 //! Starting from the environment, so that a program can be traced without being changed.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -21,7 +21,8 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 /// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`]; unset, empty or 0: record them all |
 ///
 /// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
-/// process is killed; an error then goes to standard error. The last two variables are read only if
+/// process is killed; an error then goes to standard error. The child of a fork writes one too if `%p`
+/// gives it a file of its own, and leaves its parent's alone. The last two variables are read only if
 /// the first one asks for tracing. A process with more privileges than its user ignores them all.
 ///
 /// # Errors
@@ -54,7 +55,7 @@ pub fn start_from_env() -> Result<(), Error> {
         None => config.start()?,
     }
     match out {
-        Some(path) => at_exit::dump(out_path(path)),
+        Some(pattern) => at_exit::dump(pattern),
         None => Ok(()),
     }
 }
@@ -94,10 +95,14 @@ fn sample_every(value: Option<OsString>) -> Result<Option<u64>, Error> {
     }
 }
 
-/// The path with `%p` replaced by the process number and `%%` by a percent sign.
-fn out_path(path: OsString) -> PathBuf {
-    let Some(text) = path.to_str() else {
-        return path.into();
+/// The path of a process: the pattern with `%p` replaced by its number and `%%` by a percent sign.
+#[cfg_attr(
+    not(any(feature = "file", test, fuzzing)),
+    expect(dead_code, reason = "there are no files")
+)]
+fn out_path(pattern: &OsStr, process: u32) -> PathBuf {
+    let Some(text) = pattern.to_str() else {
+        return pattern.into();
     };
     let mut shown = String::new();
     let mut rest = text;
@@ -105,7 +110,7 @@ fn out_path(path: OsString) -> PathBuf {
         shown.push_str(before);
         rest = match after.chars().next() {
             Some('p') => {
-                shown.push_str(&std::process::id().to_string());
+                shown.push_str(&process.to_string());
                 &after[1..]
             }
             Some('%') => {
@@ -153,18 +158,38 @@ fn is_privileged() -> bool {
 
 #[cfg(feature = "file")]
 mod at_exit {
+    use std::ffi::OsString;
     use std::io::Write;
     use std::panic::catch_unwind;
     use std::path::PathBuf;
+    use std::process;
     use std::sync::OnceLock;
 
+    use super::out_path;
     use crate::error::{Error, ErrorKind};
 
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    static OUTPUT: OnceLock<Output> = OnceLock::new();
 
-    /// Writes a snapshot to `path` when the process exits. The first path given stays.
-    pub(super) fn dump(path: PathBuf) -> Result<(), Error> {
-        if PATH.set(path).is_ok() {
+    struct Output {
+        pattern: OsString,
+        /// The process that has asked for the snapshot.
+        process: u32,
+    }
+
+    impl Output {
+        /// Where this process writes. `None` in the child of a fork whose file is its parent's.
+        fn path(&self) -> Option<PathBuf> {
+            let me = process::id();
+            let path = out_path(&self.pattern, me);
+            let is_mine = me == self.process || path != out_path(&self.pattern, self.process);
+            is_mine.then_some(path)
+        }
+    }
+
+    /// Writes a snapshot when the process exits. The first pattern given stays.
+    pub(super) fn dump(pattern: OsString) -> Result<(), Error> {
+        let process = process::id();
+        if OUTPUT.set(Output { pattern, process }).is_ok() {
             #[expect(unsafe_code, reason = "a C function")]
             // SAFETY: `write` is a plain function of the program and does not unwind.
             let refused = unsafe { libc::atexit(write) };
@@ -181,7 +206,7 @@ mod at_exit {
     extern "C" fn write() {
         // Whatever happens here, the process is on its way out and keeps its exit code.
         let _ = catch_unwind(|| {
-            if let Some(path) = PATH.get()
+            if let Some(path) = OUTPUT.get().and_then(Output::path)
                 && crate::is_tracing()
                 && let Err(error) = crate::take_snapshot().and_then(|snapshot| snapshot.dump(path))
             {
@@ -193,11 +218,11 @@ mod at_exit {
 
 #[cfg(not(feature = "file"))]
 mod at_exit {
-    use std::path::PathBuf;
+    use std::ffi::OsString;
 
     use crate::error::{Error, ErrorKind};
 
-    pub(super) fn dump(_path: PathBuf) -> Result<(), Error> {
+    pub(super) fn dump(_pattern: OsString) -> Result<(), Error> {
         Err(Error::new(
             ErrorKind::InvalidVariable,
             format!(
@@ -220,7 +245,7 @@ pub(crate) mod fuzzing {
         assert!(!matches!(read, Ok(Some(0 | 65_536..))), "{value:?}");
         let read = super::sample_every(Some(value.clone()));
         assert!(!matches!(read, Ok(Some(0))), "{value:?}");
-        let path = super::out_path(value.clone());
+        let path = super::out_path(value, 1);
         let marks = value.as_encoded_bytes().contains(&b'%');
         assert!(marks || path.as_os_str() == value, "{value:?}");
     }
@@ -303,14 +328,14 @@ mod tests {
 
     #[test]
     fn placeholders_of_the_path() {
-        let pid = std::process::id();
-        let check = |path: &str, expect: String| {
-            assert_eq!(out_path(path.into()), PathBuf::from(expect), "{path:?}");
+        let check = |pattern: &str, expect: &str| {
+            let path = out_path(pattern.as_ref(), 17);
+            assert_eq!(path, PathBuf::from(expect), "{pattern:?}");
         };
-        check("a/b.gz", "a/b.gz".into());
-        check("a-%p.gz", format!("a-{pid}.gz"));
-        check("%p%p", format!("{pid}{pid}"));
-        check("100%%-%p", format!("100%-{pid}"));
-        check("%q%", "%q%".into());
+        check("a/b.gz", "a/b.gz");
+        check("a-%p.gz", "a-17.gz");
+        check("%p%p", "1717");
+        check("100%%-%p", "100%-17");
+        check("%q%", "%q%");
     }
 }

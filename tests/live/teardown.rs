@@ -16,6 +16,8 @@ cases![
     a_forked_child_traces_on,
     #[cfg(unix)]
     a_fork_among_busy_threads_leaves_a_working_child,
+    #[cfg(all(feature = "file", unix))]
+    a_forked_child_leaves_its_parents_file_alone,
 ];
 
 /// Allocates, grows and frees when the thread ends, and starts the next one's life so late that it
@@ -213,4 +215,41 @@ fn a_fork_among_busy_threads_leaves_a_working_child() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// The child of a fork exits first, and its parent is still there: who wrote a file is told by the
+/// process number in it. Seen to fail while each wrote where it was told to at the start.
+#[cfg(all(feature = "file", unix))]
+fn a_forked_child_leaves_its_parents_file_alone() {
+    const CHILD: &str = "TRACEMALLOC_TEST_FORKS";
+    if std::env::var_os(CHILD).is_some() {
+        tracemalloc::start_from_env().unwrap();
+        // SAFETY: the process has one thread.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            std::process::exit(0);
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child just made.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        // SAFETY: ends the process at once, without what would be done at its exit.
+        unsafe { libc::_exit(0) };
+    }
+    let name = format!("tracemalloc-forks-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let written = |out: &str| {
+        let output = crate::runner::command(&std::env::current_exe().unwrap())
+            .env(CHILD, "1")
+            .env("TRACEMALLOC", "25")
+            .env("TRACEMALLOC_OUT", folder.join(out))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        std::fs::read_dir(&folder).unwrap().count()
+    };
+    assert_eq!(written("one.gz"), 0);
+    assert_eq!(written("each-%p.gz"), 1);
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -433,7 +433,6 @@ mod aarch64 {
         )
     }
 
-    /// Seen to fail with `plain` giving back what it got.
     #[test]
     fn stacks_with_authenticated_return_addresses_agree() {
         static SIGNED: AtomicUsize = AtomicUsize::new(0);
