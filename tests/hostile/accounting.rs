@@ -220,7 +220,8 @@ fn blocks_of_every_alignment_are_recorded() {
     assert_eq!(current(), before);
 }
 
-/// Whatever moment is looked at, a block that is being moved counts once.
+/// Whatever moment is looked at, a block that is being moved counts once. (In a snapshot it need not:
+/// its old record and its new one may both be seen, or neither.)
 fn blocks_that_move_are_always_counted() {
     const THREADS: usize = 3;
     const SIZE: usize = 64 * 64 + 13;
@@ -241,16 +242,12 @@ fn blocks_that_move_are_always_counted() {
         }
         ready.wait();
         let all = current();
-        for _ in 0..20_000 {
-            assert_eq!(current(), all);
-        }
-        for _ in 0..5 {
-            let snapshot = tracemalloc::take_snapshot().unwrap();
-            let blocks = snapshot.traces().filter(|trace| trace.size == SIZE as u64);
-            // Between its old and its new record a block has none.
-            assert!(blocks.count() <= THREADS);
-        }
+        let seen = (0..20_000)
+            .map(|_| current())
+            .find(|current| *current != all);
+        // Before anything can panic, or the threads would go on for ever.
         stop.store(true, Ordering::Relaxed);
+        assert_eq!(seen, None, "{all}");
     });
     audit(&[]);
 }
