@@ -6,8 +6,9 @@
 
 use std::alloc::Layout;
 use std::hint::black_box;
+use std::time::Duration;
 
-use tracemalloc::{Domain, Snapshot};
+use tracemalloc::{Domain, Snapshot, TracedMemory};
 
 /// Every size of these blocks is so much more than a multiple of [`STEP`].
 const MARK: usize = 13;
@@ -128,12 +129,25 @@ fn marked_sizes(snapshot: &Snapshot) -> Vec<u64> {
     sizes
 }
 
+/// A snapshot of a quiet moment, and what the counters say then. A scope of threads may be over
+/// before its threads have given back what is their own.
+fn in_quiet() -> (TracedMemory, Snapshot) {
+    for _ in 0..1000 {
+        let before = tracemalloc::get_traced_memory();
+        let snapshot = tracemalloc::take_snapshot().expect("tracing");
+        if tracemalloc::get_traced_memory().current == before.current {
+            return (before, snapshot);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("something still allocates");
+}
+
 /// Compares counters, records and the blocks that there are. To be called when no other thread
-/// allocates.
+/// allocates any more.
 #[track_caller]
 pub(crate) fn audit(blocks: &[Block]) {
-    let before = tracemalloc::get_traced_memory();
-    let snapshot = tracemalloc::take_snapshot().expect("tracing");
+    let (before, snapshot) = in_quiet();
     let recording = snapshot.recording();
     assert_eq!(
         snapshot.total_size(),
