@@ -211,7 +211,7 @@ fn blocks_of_every_alignment_are_recorded() {
     );
     let layout = Layout::from_size_align(isize::MAX as usize & !7, 8).unwrap();
     // SAFETY: the layout has a size.
-    let refused = unsafe { std::alloc::alloc(layout) };
+    let refused = black_box(unsafe { std::alloc::alloc(layout) });
     assert!(refused.is_null());
     for (block, layout) in &blocks {
         // SAFETY: a block of this layout, given above.
