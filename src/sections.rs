@@ -8,10 +8,8 @@
 //! for ever.
 
 use std::cell::Cell;
-use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::engine::Guard;
 
@@ -83,6 +81,9 @@ pub(crate) use at_fork::prepare;
 
 #[cfg(all(unix, not(miri)))]
 mod at_fork {
+    use std::mem::ManuallyDrop;
+    use std::time::Duration;
+
     use super::*;
 
     /// A fork waits ten seconds at most: first names of a large program take some.
