@@ -64,35 +64,34 @@ pub(super) fn write_recording(
         let memory = Size(recording.tracer_memory);
         writeln!(out, "Tracer's own memory: {memory}{whose}")?;
     }
+    for loss in losses(snapshot) {
+        writeln!(out, "{loss}{whose}")?;
+    }
+    write_cut_stacks(snapshot, whose, out)
+}
+
+/// What the recording could not hold, as many lines as there are kinds of it.
+pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    // Every field: what is lost and not said would be lost silently.
     let Losses {
         blocks,
         stacks,
         replaced,
         ended,
-        ..
-    } = recording.losses;
+    } = snapshot.recording().losses;
     // Losses of a sample are numbers of its records, not estimates.
     let block = match snapshot.sample_every() {
         None => "block",
         Some(_) => "sampled block",
     };
-    if blocks > 0 {
-        let blocks = counted(blocks, block);
-        writeln!(out, "Not recorded: {blocks}{whose}")?;
-    }
-    if stacks > 0 {
-        let blocks = counted(stacks, block);
-        writeln!(out, "Recorded without a stack: {blocks}{whose}")?;
-    }
-    if replaced > 0 {
-        let blocks = counted(replaced, block);
-        writeln!(out, "Freed unseen and replaced later: {blocks}{whose}")?;
-    }
-    if ended > 0 {
-        let blocks = counted(ended, block);
-        writeln!(out, "Stack ends in unknown code: {blocks}{whose}")?;
-    }
-    write_cut_stacks(snapshot, whose, out)
+    let kinds = [
+        ("Not recorded", blocks),
+        ("Recorded without a stack", stacks),
+        ("Freed unseen and replaced later", replaced),
+        ("Stack ends in unknown code", ended),
+    ];
+    let found = kinds.into_iter().filter(|(_, count)| *count > 0);
+    found.map(move |(what, count)| format!("{what}: {}", counted(count, block)))
 }
 
 fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {

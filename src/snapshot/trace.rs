@@ -86,6 +86,31 @@ pub struct Losses {
     pub ended: u64,
 }
 
+impl Losses {
+    /// Every number with the name of its field, in the order of the fields: for programs that show
+    /// them all, later ones too.
+    ///
+    /// ```
+    /// let losses = tracemalloc::Losses::default();
+    /// assert!(losses.by_name().any(|(name, count)| (name, count) == ("blocks", 0)));
+    /// ```
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let Self {
+            blocks,
+            stacks,
+            replaced,
+            ended,
+        } = *self;
+        [
+            ("blocks", blocks),
+            ("stacks", stacks),
+            ("replaced", replaced),
+            ("ended", ended),
+        ]
+        .into_iter()
+    }
+}
+
 /// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by
 /// [`Snapshot::from_traces`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

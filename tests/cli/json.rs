@@ -81,14 +81,16 @@ fn statistics_add_up() {
     }
     assert_eq!(
         found["losses"],
-        json!({"blocks": 0, "stacks": 0, "replaced": 0})
+        json!({"blocks": 0, "stacks": 0, "replaced": 0, "ended": 0})
     );
     let all = parsed("stats @all -n 1");
     assert_eq!(all["crates"].as_array().unwrap().len(), 1);
     assert_eq!(
         all["losses"],
-        json!({"blocks": 3, "stacks": 2, "replaced": 1})
+        json!({"blocks": 3, "stacks": 2, "replaced": 1, "ended": 0})
     );
+    assert_eq!(parsed("info @all")["losses"], all["losses"]);
+    assert_eq!(parsed("top @all")["snapshot"]["losses"], all["losses"]);
     assert_eq!(parsed("stats @sampled")["sample_every"], 512 << 10);
 }
 

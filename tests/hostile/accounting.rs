@@ -3,12 +3,13 @@
 use std::alloc::Layout;
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::allocator::{self, Call, Moment};
 use crate::books::{Block, audit, churn, current, is_traced, marked};
 use crate::cases;
+use crate::stepping::{self, Step};
 
 cases![
     an_address_changes_hands_before_dealloc_returns fails with ForgetsLate,
@@ -220,6 +221,17 @@ fn blocks_of_every_alignment_are_recorded() {
     assert_eq!(current(), before);
 }
 
+/// What must be counted at every step of a move, and how many steps it was not.
+static EXPECTED: AtomicU64 = AtomicU64::new(0);
+static DIFFERENT: AtomicUsize = AtomicUsize::new(0);
+
+fn count_at_step(_: Step) -> bool {
+    if current() != EXPECTED.load(Ordering::Relaxed) {
+        DIFFERENT.fetch_add(1, Ordering::Relaxed);
+    }
+    true
+}
+
 /// Whatever moment is looked at, a block that is being moved counts once. (In a snapshot it need not:
 /// its old record and its new one may both be seen, or neither.)
 fn blocks_that_move_are_always_counted() {
@@ -227,6 +239,17 @@ fn blocks_that_move_are_always_counted() {
     const SIZE: usize = 64 * 64 + 13;
     tracemalloc::start(25).unwrap();
     allocator::always_move();
+    let mut block = Block::new(SIZE);
+    EXPECTED.store(current(), Ordering::Relaxed);
+    // At first not step by step: what is done only once would take millions of steps.
+    let passes: [stepping::AtStep; 2] = [|_| false, count_at_step];
+    for at_step in passes {
+        let (moved, _) = stepping::run(at_step, || block.try_resize(SIZE));
+        assert!(moved);
+    }
+    block.free();
+    assert_eq!(DIFFERENT.load(Ordering::Relaxed), 0, "steps of a move");
+    // And as other threads see it.
     let stop = AtomicBool::new(false);
     let ready = Barrier::new(THREADS + 1);
     thread::scope(|scope| {

@@ -138,14 +138,9 @@ impl File<'_> {
 
     fn losses(&self) -> String {
         let losses = &self.snapshot.recording().losses;
-        let kinds = [
-            (losses.blocks, "blocks not recorded"),
-            (losses.stacks, "without a stack"),
-            (losses.replaced, "freed unseen"),
-        ];
-        let found = kinds.iter().filter(|(number, _)| *number > 0);
+        let found = losses.by_name().filter(|(_, count)| *count > 0);
         let found: Vec<String> = found
-            .map(|(number, what)| format!("{number} {what}"))
+            .map(|(name, count)| format!("{count} {}", in_words(name)))
             .collect();
         match found.is_empty() {
             true => "none".to_owned(),
@@ -222,6 +217,17 @@ fn moment(seconds: u64) -> String {
             text.replace('T', " ").replace('Z', " UTC")
         }
         _ => format!("{seconds} seconds after the Unix epoch"),
+    }
+}
+
+/// What a number of [`tracemalloc::Losses`] counts.
+fn in_words(name: &str) -> &str {
+    match name {
+        "blocks" => "blocks not recorded",
+        "stacks" => "without a stack",
+        "replaced" => "freed unseen",
+        "ended" => "with a stack that ends in unknown code",
+        _ => name,
     }
 }
 

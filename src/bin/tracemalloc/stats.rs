@@ -92,5 +92,5 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
 }
 
 pub(crate) fn losses(losses: &Losses) -> Value {
-    json!({"blocks": losses.blocks, "stacks": losses.stacks, "replaced": losses.replaced})
+    losses.by_name().collect()
 }

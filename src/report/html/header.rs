@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::escape::Escaped;
 use super::time::Utc;
 use crate::report::notes;
-use crate::snapshot::{Losses, Size, Snapshot};
+use crate::snapshot::{Size, Snapshot};
 
 /// One snapshot's totals and facts.
 pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
@@ -106,32 +106,11 @@ fn write_facts(whose: &str, snapshot: &Snapshot, out: &mut impl Write) -> io::Re
 /// What a reader of a snapshot's numbers must know, each as a sentence.
 fn of_recording(snapshot: &Snapshot) -> Vec<String> {
     let mut notices = Vec::new();
-    // Losses of a sample are numbers of its records, not estimates.
-    let block = match snapshot.sample_every() {
-        None => "block",
-        Some(_) => {
-            let records = notes::counted(notes::sampled_records(snapshot), "record");
-            notices.push(format!("Sizes and counts are estimates from {records}."));
-            "sampled block"
-        }
-    };
-    let Losses {
-        blocks,
-        stacks,
-        replaced,
-        ended,
-        ..
-    } = snapshot.recording().losses;
-    for (count, what) in [
-        (blocks, "Not recorded"),
-        (stacks, "Recorded without a stack"),
-        (replaced, "Freed unseen and replaced later"),
-        (ended, "Stack ends in unknown code"),
-    ] {
-        if count > 0 {
-            notices.push(format!("{what}: {}.", notes::counted(count, block)));
-        }
+    if snapshot.sample_every().is_some() {
+        let records = notes::counted(notes::sampled_records(snapshot), "record");
+        notices.push(format!("Sizes and counts are estimates from {records}."));
     }
+    notices.extend(notes::losses(snapshot).map(|loss| loss + "."));
     let (cut, all) = notes::cut_stacks(snapshot);
     if cut > 0 {
         let limit = snapshot.traceback_limit();

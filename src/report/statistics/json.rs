@@ -7,9 +7,7 @@ use serde::Serialize;
 
 use super::Query;
 use crate::error::Error;
-use crate::snapshot::{
-    Frame, GroupBy, Losses, Snapshot, SortBy, Statistic, StatisticDiff, Traceback,
-};
+use crate::snapshot::{Frame, GroupBy, Snapshot, SortBy, Statistic, StatisticDiff, Traceback};
 
 /// Raised when a field changes its meaning. New fields do not raise it.
 const VERSION: u32 = 1;
@@ -238,27 +236,13 @@ struct SnapshotRow<'a> {
     process_id: Option<u32>,
     peak: u64,
     tracer_memory: u64,
-    losses: LossesRow,
+    losses: BTreeMap<&'static str, u64>,
     attributes: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct LossesRow {
-    blocks: u64,
-    stacks: u64,
-    replaced: u64,
-    ended: u64,
 }
 
 impl<'a> SnapshotRow<'a> {
     fn of(snapshot: &'a Snapshot) -> Self {
         let recording = snapshot.recording();
-        let Losses {
-            blocks,
-            stacks,
-            replaced,
-            ended,
-        } = recording.losses;
         Self {
             size: snapshot.total_size(),
             count: snapshot.blocks(),
@@ -268,12 +252,7 @@ impl<'a> SnapshotRow<'a> {
             process_id: recording.process_id,
             peak: recording.peak,
             tracer_memory: recording.tracer_memory,
-            losses: LossesRow {
-                blocks,
-                stacks,
-                replaced,
-                ended,
-            },
+            losses: recording.losses.by_name().collect(),
             attributes: snapshot.attributes(),
         }
     }

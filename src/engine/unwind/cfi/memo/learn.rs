@@ -1,6 +1,7 @@
 //! The walk that remembers what it reads.
 
-use super::{BEYOND, BRANCH_FRAMES, Branch, MOST, Memo, TRUNK, Tables, Version, Walked, Word};
+use super::trunk::{TRUNK, Version};
+use super::{BEYOND, BRANCH_FRAMES, Branch, MOST, Memo, Tables, Walked, Word};
 use crate::engine::stacks::{Path, StackId};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Kind;

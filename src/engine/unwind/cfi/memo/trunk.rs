@@ -1,0 +1,187 @@
+//! The last stack that was walked, frame by frame.
+
+use super::{Branch, Word, all_unchanged};
+use crate::engine::stacks::Path;
+use crate::engine::unwind::{Caller, DEEPEST};
+
+/// Frames of the longest trunk.
+pub(super) const TRUNK: usize = 4096;
+
+/// A frame of the trunk.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) caller: Caller,
+    pub(super) path: Path,
+    /// Where the words end that were read to get from here to the oldest frame.
+    words: u32,
+    /// `caller.fp` matters.
+    pub(super) needs_fp: bool,
+}
+
+/// Tells a trunk, and how many frames of a stack count, from others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Version(u64);
+
+impl Version {
+    /// That of no trunk: a stack has frames that count.
+    pub(super) const NONE: Self = Self(0);
+
+    /// `changes` fills what `most` leaves of the bits.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(changes: u64, most: usize) -> Self {
+        const MOST_BITS: u32 = 17;
+        const { assert!(DEEPEST < 1 << MOST_BITS) };
+        Self(changes << MOST_BITS | most as u64)
+    }
+}
+
+/// The last stack that was walked.
+pub(super) struct Trunk {
+    /// Oldest first; `len` of them.
+    pub(super) frames: [Frame; TRUNK],
+    pub(super) len: usize,
+    /// How often it has become another one.
+    changes: u64,
+    /// Where the last walk met it.
+    pub(super) met: usize,
+    /// The first frame is not the oldest of its stack.
+    pub(super) truncated: bool,
+    /// Of all frames, those of the oldest first.
+    words: [Word; 2 * TRUNK],
+}
+
+impl Frame {
+    /// True if a walk that has come to `frame` would go on from here as the remembered one did.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_at(&self, frame: Caller) -> bool {
+        let here = self.caller;
+        here.sp == frame.sp && here.pc == frame.pc && (!self.needs_fp || here.fp == frame.fp)
+    }
+}
+
+impl Trunk {
+    /// True if a walk that has come to the joint of `branch` would go on along the trunk.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn bears(&self, branch: &mut Branch, most: usize) -> bool {
+        if branch.joined != self.version(most) && self.join(branch, most).is_none() {
+            return false;
+        }
+        let (from, to) = branch.trunk_words;
+        let words = self.words.get(from as usize..to as usize);
+        words.is_some_and(all_unchanged)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn version(&self, most: usize) -> Version {
+        Version::new(self.changes, most)
+    }
+
+    /// Finds the joint of `branch`. `None` if that frame is not part of the trunk any more.
+    #[inline(never)]
+    fn join(&self, branch: &mut Branch, most: usize) -> Option<()> {
+        let at = branch.joint_at as usize;
+        let joint = self.frames.get(..self.len)?.get(at)?;
+        if joint.caller.sp.wrapping_sub(branch.start.sp) != branch.joint_above as usize
+            || joint.path.stack != branch.joint
+            || (joint.needs_fp && joint.caller.fp != branch.joint_fp)
+        {
+            return None;
+        }
+        let known = at + 1 + branch.frames as usize;
+        let (from, to) = self.words_that_count(at, known, most)?;
+        branch.trunk_words = (from as u16, to as u16);
+        branch.joined = self.version(most);
+        Some(())
+    }
+
+    /// Of a stack of `known` frames, that from frame `at` of the trunk on are the trunk's: the words
+    /// that tell that `most` of them are as they were, and that there are more if there are. `None`
+    /// if the trunk does not know enough of them.
+    fn words_that_count(&self, at: usize, known: usize, most: usize) -> Option<(usize, usize)> {
+        let to = self.frames.get(at)?.words as usize;
+        if known > most {
+            // The words of older frames than those need not be compared.
+            let from = self.frames.get(known - most - 1)?.words as usize;
+            return Some((from.min(to), to));
+        }
+        (!self.truncated).then_some((0, to))
+    }
+
+    /// How many frames have their stack pointer at `sp` or beyond.
+    pub(super) fn not_below(&self, sp: usize) -> usize {
+        let sp_of = |at: usize| self.frames.get(at).map_or(0, |frame| frame.caller.sp);
+        let mut count = self.met.min(self.len);
+        while count < self.len && sp_of(count) >= sp {
+            count += 1;
+        }
+        while count > 0 && sp_of(count - 1) < sp {
+            count -= 1;
+        }
+        count
+    }
+
+    /// Compares what was read from frame `at` on, of a stack of `known` frames. `None` if nothing
+    /// has changed that counts, else how many frames are older than the most recent one that has a
+    /// changed word.
+    pub(super) fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
+        let Some((from, to)) = self.words_that_count(at, known, most) else {
+            return Some(0);
+        };
+        let words = self.words.get(from..to).unwrap_or_default();
+        let changed = from + words.iter().rposition(|word| !word.is_unchanged())?;
+        let frames = self.frames.get(..=at).unwrap_or_default();
+        Some(frames.partition_point(|frame| frame.words as usize <= changed))
+    }
+
+    /// Cuts off all but the `len` oldest frames.
+    pub(super) fn cut(&mut self, len: usize) {
+        self.len = len;
+        self.changes += 1;
+    }
+
+    /// Adds a frame, and the words that were read to get from it to its caller.
+    pub(super) fn grow(
+        &mut self,
+        caller: Caller,
+        path: Path,
+        words: [Option<Word>; 2],
+        needs_fp: bool,
+    ) -> Option<()> {
+        let mut end = match self.len.checked_sub(1) {
+            Some(last) => self.frames.get(last)?.words as usize,
+            None => 0,
+        };
+        for word in words.into_iter().flatten() {
+            *self.words.get_mut(end)? = word;
+            end += 1;
+        }
+        *self.frames.get_mut(self.len)? = Frame {
+            caller,
+            path,
+            words: end as u32,
+            needs_fp,
+        };
+        self.len += 1;
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen to fail while the longest limits had one bit too few.
+    #[test]
+    fn a_limit_is_never_taken_for_a_change() {
+        for most in [1, 25, 0x1_0019, DEEPEST] {
+            for changes in 0..4 {
+                let version = Version::new(changes, most);
+                for other in [1, 25, 0x1_0000, 0x1_0001, 0x1_0019, DEEPEST] {
+                    let same = (changes, most) == (3, other);
+                    assert_eq!(Version::new(3, other) == version, same, "{changes} {most}");
+                }
+            }
+        }
+    }
+}
