@@ -7,11 +7,10 @@
 //! has inherited somebody else's section cannot enter it any more, which is told instead of waiting
 //! for ever.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::engine::Guard;
+use crate::engine::{Guard, this_thread};
 
 /// A piece of work that one thread does at a time, inside the tracer.
 pub(crate) struct Section {
@@ -68,19 +67,11 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// A number that no other running thread has, and that stays the thread's over a fork.
-fn this_thread() -> usize {
-    thread_local! {
-        static HERE: Cell<u8> = const { Cell::new(0) };
-    }
-    HERE.try_with(|here| std::ptr::from_ref(here).addr())
-        .unwrap_or(1)
-}
-
 pub(crate) use at_fork::prepare;
 
 #[cfg(all(unix, not(miri)))]
 mod at_fork {
+    use std::cell::Cell;
     use std::mem::ManuallyDrop;
     use std::time::Duration;
 

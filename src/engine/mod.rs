@@ -68,7 +68,7 @@ mod unwind;
 pub use allocator::TraceAlloc;
 #[cfg(tracemalloc_failpoints)]
 pub use failpoints::{mappings, refuse_mappings, refused};
-pub(crate) use guard::{Guard, probe};
+pub(crate) use guard::{Guard, probe, this_thread};
 #[cfg(test)]
 pub(crate) use sampler::Sampler;
 pub(crate) use session::{Epoch, Session, Settings};

@@ -130,9 +130,7 @@ mod loader {
     pub(super) fn modules() -> Vec<Loaded> {
         let mut found: Vec<Loaded> = Vec::new();
         // SAFETY: `visit` has the signature that the loader calls, and gets the pointer given here,
-        // which stays valid and is used by nothing else until the call returns. `visit` does not
-        // unwind: it does nothing that panics, and a panic in an `extern "C"` function ends the
-        // process instead of crossing into C.
+        // which nothing else uses until the call returns. It is `extern "C"`: no panic leaves it.
         unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut found).cast::<c_void>()) };
         found
     }

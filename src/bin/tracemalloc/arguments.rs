@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracemalloc::report::{Csv, Json, Text};
 use tracemalloc::{GroupBy, SortBy};
 
 use crate::failure::{Failure, Verdict};
@@ -110,6 +111,32 @@ impl Grouping {
             ));
         }
         Ok(())
+    }
+
+    pub(crate) fn text(&self, sort_by: SortBy, colour: bool) -> Text {
+        Text::new()
+            .group_by(self.by)
+            .inclusive(self.cumulative)
+            .sort_by(sort_by)
+            .limit(self.limit)
+            .source_lines(!self.no_source)
+            .colour(colour)
+    }
+
+    pub(crate) fn json(&self, sort_by: SortBy) -> Json {
+        Json::new()
+            .group_by(self.by)
+            .inclusive(self.cumulative)
+            .sort_by(sort_by)
+            .limit(self.limit)
+    }
+
+    pub(crate) fn csv(&self, sort_by: SortBy) -> Csv {
+        Csv::new()
+            .group_by(self.by)
+            .inclusive(self.cumulative)
+            .sort_by(sort_by)
+            .limit(self.limit)
     }
 }
 

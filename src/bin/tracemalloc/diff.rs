@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tracemalloc::SortBy;
-use tracemalloc::report::{Csv, Json, Text};
 
 use crate::arguments::{Grouping, TableFormat};
 use crate::failure::Failure;
@@ -69,36 +68,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.grouping.check()?;
     let old = options.selection.load(&options.old)?;
     let new = options.selection.load(&options.new)?;
-    let Grouping {
-        by,
-        limit,
-        cumulative,
-        no_source,
-        format,
-    } = options.grouping;
+    let grouping = &options.grouping;
     let sort_by = SortBy::from(options.sort);
-    options.destination.write(format.content(), |out| {
-        match format {
-            TableFormat::Text => Text::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .source_lines(!no_source)
-                .colour(out.colour)
+    options.destination.write(grouping.format.content(), |out| {
+        match grouping.format {
+            TableFormat::Text => grouping
+                .text(sort_by, out.colour)
                 .write_diff(&new, &old, out)?,
-            TableFormat::Json => Json::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .write_diff(&new, &old, out)?,
-            TableFormat::Csv => Csv::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .write_diff(&new, &old, out)?,
+            TableFormat::Json => grouping.json(sort_by).write_diff(&new, &old, out)?,
+            TableFormat::Csv => grouping.csv(sort_by).write_diff(&new, &old, out)?,
         }
         Ok(())
     })

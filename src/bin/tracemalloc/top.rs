@@ -2,7 +2,6 @@
 
 use clap::Args;
 use tracemalloc::SortBy;
-use tracemalloc::report::{Csv, Json, Text};
 
 use crate::arguments::{Grouping, Sort, Subject, TableFormat};
 use crate::failure::Failure;
@@ -43,36 +42,13 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.grouping.check()?;
     let snapshot = options.selection.load(&options.subject.path)?;
-    let Grouping {
-        by,
-        limit,
-        cumulative,
-        no_source,
-        format,
-    } = options.grouping;
+    let grouping = &options.grouping;
     let sort_by = SortBy::from(options.sort);
-    options.destination.write(format.content(), |out| {
-        match format {
-            TableFormat::Text => Text::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .source_lines(!no_source)
-                .colour(out.colour)
-                .write(&snapshot, out)?,
-            TableFormat::Json => Json::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .write(&snapshot, out)?,
-            TableFormat::Csv => Csv::new()
-                .group_by(by)
-                .inclusive(cumulative)
-                .sort_by(sort_by)
-                .limit(limit)
-                .write(&snapshot, out)?,
+    options.destination.write(grouping.format.content(), |out| {
+        match grouping.format {
+            TableFormat::Text => grouping.text(sort_by, out.colour).write(&snapshot, out)?,
+            TableFormat::Json => grouping.json(sort_by).write(&snapshot, out)?,
+            TableFormat::Csv => grouping.csv(sort_by).write(&snapshot, out)?,
         }
         Ok(())
     })

@@ -45,7 +45,7 @@ const VERSION: u32 = 1;
 /// | `taken_at` | seconds since the Unix epoch, or `null` |
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
-/// | `losses` | `blocks`, `stacks`, `replaced` and `ended`, as in [`Losses`] |
+/// | `losses` | `blocks`, `stacks`, `replaced` and `ended`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | the program's own notes, by name |
 ///
 /// ```
@@ -72,42 +72,7 @@ impl Json {
         Self::default()
     }
 
-    /// What blocks are grouped by.
-    #[must_use]
-    pub fn group_by(mut self, group_by: GroupBy) -> Self {
-        self.query.group_by = group_by;
-        self
-    }
-
-    /// Whether blocks count for every frame of their stack, as in
-    /// [`Snapshot::cumulative_statistics`].
-    #[must_use]
-    pub fn cumulative(mut self, cumulative: bool) -> Self {
-        self.query.cumulative = cumulative;
-        self
-    }
-
-    /// Whether a block counts once for every group in its stack, as in
-    /// [`Snapshot::inclusive_statistics`].
-    #[must_use]
-    pub fn inclusive(mut self, inclusive: bool) -> Self {
-        self.query.inclusive = inclusive;
-        self
-    }
-
-    /// What groups are ordered by.
-    #[must_use]
-    pub fn sort_by(mut self, sort_by: SortBy) -> Self {
-        self.query.sort_by = sort_by;
-        self
-    }
-
-    /// How many groups are written, at most.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.query.limit = limit;
-        self
-    }
+    setters!();
 
     /// Writes the groups of `snapshot`, largest first.
     ///

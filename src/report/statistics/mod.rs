@@ -1,5 +1,47 @@
 //! Statistics for programs: the groups of `Snapshot::statistics` and their differences.
 
+/// The methods that choose the [`Query`] of a format.
+macro_rules! setters {
+    () => {
+        /// What blocks are grouped by.
+        #[must_use]
+        pub fn group_by(mut self, group_by: GroupBy) -> Self {
+            self.query.group_by = group_by;
+            self
+        }
+
+        /// Whether blocks count for every frame of their stack, as in
+        /// [`Snapshot::cumulative_statistics`].
+        #[must_use]
+        pub fn cumulative(mut self, cumulative: bool) -> Self {
+            self.query.cumulative = cumulative;
+            self
+        }
+
+        /// Whether a block counts once for every group in its stack, as in
+        /// [`Snapshot::inclusive_statistics`].
+        #[must_use]
+        pub fn inclusive(mut self, inclusive: bool) -> Self {
+            self.query.inclusive = inclusive;
+            self
+        }
+
+        /// What groups are ordered by.
+        #[must_use]
+        pub fn sort_by(mut self, sort_by: SortBy) -> Self {
+            self.query.sort_by = sort_by;
+            self
+        }
+
+        /// How many groups are written, at most.
+        #[must_use]
+        pub fn limit(mut self, limit: usize) -> Self {
+            self.query.limit = limit;
+            self
+        }
+    };
+}
+
 mod csv;
 #[cfg(feature = "json")]
 mod json;
