@@ -15,6 +15,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=PLANT");
     println!("cargo::rerun-if-changed=src/plants.rs");
     println!("cargo::rustc-check-cfg=cfg(tracemalloc_check, tracemalloc_failpoints, fuzzing)");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(any()))");
     println!("cargo::rerun-if-changed=../../../src");
     let plant = env::var("PLANT").ok().filter(|name| !name.is_empty());
     let plant = plant.map(|name| {

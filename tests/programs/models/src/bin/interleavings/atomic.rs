@@ -1,5 +1,6 @@
 //! Atomics with a point before each step where the scheduler may switch threads.
 
+pub(crate) use crate::once_ref::OnceRef;
 pub(crate) use shuttle::thread_local;
 pub(crate) use std::sync::atomic::Ordering;
 
@@ -145,31 +146,5 @@ impl<T> AtomicPtr<T> {
         failure: Ordering,
     ) -> Result<*mut T, *mut T> {
         self.compare_exchange(now, then, success, failure)
-    }
-}
-
-/// What `once_cell::race::OnceRef` is: a pointer that is set once.
-pub(crate) struct OnceRef<'a, T>(AtomicPtr<T>, std::marker::PhantomData<&'a T>);
-
-impl<'a, T> OnceRef<'a, T> {
-    pub(crate) const fn new() -> Self {
-        Self(
-            AtomicPtr::new(std::ptr::null_mut()),
-            std::marker::PhantomData,
-        )
-    }
-
-    pub(crate) fn get(&self) -> Option<&'a T> {
-        // SAFETY: what was set is valid for `'a`.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
-    pub(crate) fn set(&self, value: &'a T) -> Result<(), ()> {
-        let value = std::ptr::from_ref(value).cast_mut();
-        let null = std::ptr::null_mut();
-        let set = self
-            .0
-            .compare_exchange(null, value, Ordering::AcqRel, Ordering::Acquire);
-        set.map(drop).map_err(drop)
     }
 }

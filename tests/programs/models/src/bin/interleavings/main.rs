@@ -14,7 +14,10 @@ include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 mod atomic;
 mod heap;
 mod models;
+#[path = "../../once_ref.rs"]
+mod once_ref;
 mod owner;
+#[path = "../../pages.rs"]
 mod pages;
 
 use std::env;

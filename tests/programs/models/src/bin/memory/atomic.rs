@@ -1,6 +1,7 @@
 //! Loom's atomics for sources that make theirs in constants and in zeroed memory: the real one is
 //! made at the first use, which has to happen before every other one.
 
+pub(crate) use crate::once_ref::OnceRef;
 pub(crate) use loom::sync::atomic::Ordering;
 pub(crate) use std::thread_local;
 
@@ -157,31 +158,5 @@ impl<T> AtomicPtr<T> {
         failure: Ordering,
     ) -> Result<*mut T, *mut T> {
         self.compare_exchange(now, then, success, failure)
-    }
-}
-
-/// What `once_cell::race::OnceRef` is: a pointer that is set once.
-pub(crate) struct OnceRef<'a, T>(AtomicPtr<T>, std::marker::PhantomData<&'a T>);
-
-impl<'a, T> OnceRef<'a, T> {
-    pub(crate) const fn new() -> Self {
-        Self(
-            AtomicPtr::new(std::ptr::null_mut()),
-            std::marker::PhantomData,
-        )
-    }
-
-    pub(crate) fn get(&self) -> Option<&'a T> {
-        // SAFETY: what was set is valid for `'a`.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
-    pub(crate) fn set(&self, value: &'a T) -> Result<(), ()> {
-        let value = std::ptr::from_ref(value).cast_mut();
-        let null = std::ptr::null_mut();
-        let set = self
-            .0
-            .compare_exchange(null, value, Ordering::Release, Ordering::Acquire);
-        set.map(drop).map_err(drop)
     }
 }
