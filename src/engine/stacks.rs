@@ -84,6 +84,15 @@ const CHUNK: usize = 4096;
 const MANY: usize = 16 * CHUNK;
 const CHUNKS: usize = (StackId::END as usize) / CHUNK;
 type Chunk = [Node; CHUNK];
+type Nodes = [OnceRef<'static, Chunk>; CHUNKS];
+
+#[inline]
+fn node_of(nodes: &Nodes, id: StackId) -> Option<&'static Node> {
+    nodes
+        .get(id.index() / CHUNK)?
+        .get()?
+        .get(id.index() % CHUNK)
+}
 
 /// A stack, with the hash of the path to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +130,7 @@ impl PathHash {
 
 /// The table of stacks.
 pub(crate) struct Stacks {
-    nodes: OnceRef<'static, [OnceRef<'static, Chunk>; CHUNKS]>,
+    nodes: OnceRef<'static, Nodes>,
     index: Index,
     /// The next node's number, counted from [`StackId::FIRST`].
     added: AtomicU32,
@@ -150,87 +159,117 @@ impl Stacks {
         frames: &[usize],
         truncated: bool,
     ) -> Option<StackId> {
-        let root = if truncated {
+        let mut path = if truncated {
             Path::TRUNCATED
         } else {
             Path::COMPLETE
         };
-        Some(self.extend(arena, root, frames.iter())?.stack)
+        // In pieces: this may run on a small stack.
+        const PIECE: usize = 16;
+        for piece in frames.rchunks(PIECE) {
+            path = self.extend(arena, path, piece, &mut [Path::COMPLETE; PIECE])?;
+        }
+        Some(path.stack)
     }
 
-    /// The stack of `frames`, the most recent first, on top of `base`. `None` when it is new and
-    /// there is no room for it.
+    /// The stack of `frames`, the most recent first, on top of `base`; `paths`, of which there must
+    /// be as many, become those of each frame. `None` when one is new and there is no room for it.
     ///
     /// A stack that is known takes one look-up: the node of its most recent frame is found by the
     /// hash of the path, and the others by their numbers. They were mostly added one after the other
-    /// and lie side by side.
+    /// and lie side by side. Of a new stack mostly the recent frames are new, so it is looked for
+    /// from there.
     #[inline]
-    pub(crate) fn extend<'f>(
+    pub(crate) fn extend(
         &self,
         arena: &Arena,
         base: Path,
-        frames: impl DoubleEndedIterator<Item = &'f usize> + Clone,
+        frames: &[usize],
+        paths: &mut [Path],
     ) -> Option<Path> {
-        let hashes = frames.clone().rev();
-        let hash = hashes.fold(base.hash, |hash, address| hash.then(*address));
-        let mut callers = frames.clone();
-        let Some(recent) = callers.next() else {
+        let paths = paths.get_mut(..frames.len())?;
+        let mut hash = base.hash;
+        for (address, path) in frames.iter().zip(paths.iter_mut()).rev() {
+            hash = hash.then(*address);
+            path.hash = hash;
+        }
+        let Some((recent, callers)) = frames.split_first() else {
             return Some(base);
         };
-        let known = self.index.find(Key::of_path(*recent, hash)?, |caller| {
-            self.is_path(caller, callers.clone(), base.stack)
-        });
+        let (path, of_callers) = paths.split_first_mut()?;
+        let known = self
+            .index
+            .find(Key::of_path(*recent, path.hash)?, |caller| {
+                self.follow(caller, callers, of_callers) == Some(base.stack)
+            });
         match known {
-            Some(stack) => Some(Path { stack, hash }),
-            None => self.extend_anew(arena, base, frames.rev()),
+            Some(stack) => path.stack = stack,
+            None => self.extend_anew(arena, base, frames, paths)?,
         }
+        paths.first().copied()
     }
 
+    /// The same when the most recent frame is new: mostly not many others are, so the first that is
+    /// known is looked for from there.
     #[cold]
     #[inline(never)]
-    fn extend_anew<'f>(
+    fn extend_anew(
         &self,
         arena: &Arena,
         base: Path,
-        mut oldest_first: impl Iterator<Item = &'f usize>,
-    ) -> Option<Path> {
-        oldest_first.try_fold(base, |caller, address| self.then(arena, caller, *address))
-    }
-
-    /// True if `stack` is made of `frames` on top of `base`.
-    #[inline]
-    fn is_path<'f>(
-        &self,
-        stack: StackId,
-        mut frames: impl Iterator<Item = &'f usize>,
-        base: StackId,
-    ) -> bool {
-        let below = frames.try_fold(stack, |at, address| {
-            let node = self.node(at)?;
-            (node.address() == *address).then(|| node.caller())
-        });
-        below == Some(base)
-    }
-
-    /// The stack with one frame more than `caller`. `None` when it is new and there is no room for
-    /// it.
-    #[inline]
-    pub(crate) fn then(&self, arena: &Arena, caller: Path, address: usize) -> Option<Path> {
-        let hash = caller.hash.then(address);
-        let key = Key::of_path(address, hash)?;
-        let stack = match self.index.find(key, |found| found == caller.stack) {
-            Some(stack) => stack,
-            None => self.add(arena, key, caller.stack, address)?,
+        frames: &[usize],
+        paths: &mut [Path],
+    ) -> Option<()> {
+        self.prefetch(frames.get(1..)?, paths.get(1..)?);
+        let mut new = 1;
+        let mut caller = loop {
+            let Some((address, callers)) = frames.get(new..)?.split_first() else {
+                break base.stack;
+            };
+            let (path, of_callers) = paths.get_mut(new..)?.split_first_mut()?;
+            let known = self
+                .index
+                .find(Key::of_path(*address, path.hash)?, |caller| {
+                    self.follow(caller, callers, of_callers) == Some(base.stack)
+                });
+            if let Some(stack) = known {
+                path.stack = stack;
+                break stack;
+            }
+            new += 1;
         };
-        Some(Path { stack, hash })
+        for (address, path) in frames.iter().zip(paths).take(new).rev() {
+            let key = Key::of_path(*address, path.hash)?;
+            caller = self.add(arena, key, caller, *address)?;
+            path.stack = caller;
+        }
+        Some(())
     }
 
-    /// Has the memory fetched that [`Stacks::child`] will read.
-    #[inline]
-    pub(crate) fn prefetch(&self, address: usize, hash: PathHash) {
-        if let Some(key) = Key::of_path(address, hash) {
-            self.index.prefetch(key);
+    /// Has the memory fetched that the look-ups of the next frames will read.
+    fn prefetch(&self, frames: &[usize], paths: &[Path]) {
+        const AHEAD: usize = 4;
+        for (address, path) in frames.iter().zip(paths).take(AHEAD) {
+            if let Some(key) = Key::of_path(*address, path.hash) {
+                self.index.prefetch(key);
+            }
         }
+    }
+
+    /// The stack that `frames`, the most recent first, are on top of if they are the most recent ones
+    /// of `stack`; `paths` get the stacks of each.
+    #[inline]
+    fn follow(&self, mut stack: StackId, frames: &[usize], paths: &mut [Path]) -> Option<StackId> {
+        let nodes = self.nodes.get()?;
+        for (address, path) in frames.iter().zip(paths) {
+            let node = node_of(nodes, stack)?;
+            if node.address() != *address {
+                return None;
+            }
+            path.stack = stack;
+            stack = node.caller();
+        }
+        Some(stack)
     }
 
     /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest, and
@@ -238,7 +277,7 @@ impl Stacks {
     pub(crate) fn read(&self, stack: StackId, mut visit: impl FnMut(usize)) -> StackId {
         let mut at = stack;
         while at.0 >= StackId::FIRST {
-            let Some(node) = self.node(at) else {
+            let Some(node) = self.nodes.get().and_then(|nodes| node_of(nodes, at)) else {
                 return StackId::TRUNCATED;
             };
             visit(node.address());
@@ -247,17 +286,6 @@ impl Stacks {
         at
     }
 
-    #[inline]
-    fn node(&self, id: StackId) -> Option<&'static Node> {
-        self.nodes
-            .get()?
-            .get(id.index() / CHUNK)?
-            .get()?
-            .get(id.index() % CHUNK)
-    }
-
-    #[cold]
-    #[inline(never)]
     fn add(&self, arena: &Arena, key: Key, caller: StackId, address: usize) -> Option<StackId> {
         self.index
             .add(arena, key, caller, || self.new_node(arena, caller, address))
@@ -285,134 +313,4 @@ impl Stacks {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(stacks: &Stacks, id: StackId) -> (Vec<usize>, StackId) {
-        let mut frames = Vec::new();
-        let root = stacks.read(id, |address| frames.push(address));
-        (frames, root)
-    }
-
-    #[test]
-    fn a_stack_reads_as_it_was_interned() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        let mut ids = Vec::new();
-        for frames in [
-            &[][..],
-            &[1],
-            &[2],
-            &[1, 2],
-            &[2, 1],
-            &[3, 1, 2],
-            &[(1 << 48) - 1; 40],
-        ] {
-            for truncated in [false, true] {
-                let id = stacks.intern(&arena, frames, truncated).expect("memory");
-                assert_eq!(stacks.intern(&arena, frames, truncated), Some(id));
-                let root = if truncated {
-                    StackId::TRUNCATED
-                } else {
-                    StackId::COMPLETE
-                };
-                assert_eq!(read(&stacks, id), (frames.to_vec(), root));
-                assert!(!ids.contains(&id));
-                ids.push(id);
-            }
-        }
-    }
-
-    #[test]
-    fn growth_loses_nothing_and_keeps_numbers() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        let frames = |n: usize| [n + 1, n / 3 + 1_000_000, n / 1000 + 2_000_000, 42];
-        let ids: Vec<_> = (0..300_000)
-            .map(|n| stacks.intern(&arena, &frames(n), false).expect("memory"))
-            .collect();
-        assert!(stacks.index.generation() > 2, "the test must reach growth");
-        for (n, id) in ids.iter().enumerate() {
-            assert_eq!(stacks.intern(&arena, &frames(n), false), Some(*id));
-            assert_eq!(read(&stacks, *id).0, frames(n));
-        }
-    }
-
-    #[test]
-    fn equal_hashes_do_not_make_equal_stacks() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        // Planted: paths that all have the same hash must still be told apart.
-        let hash = Path::COMPLETE.hash.then(77);
-        let child = |caller, address| {
-            let key = Key::of_path(address, hash).expect("an address");
-            match stacks.index.find(key, |found| found == caller) {
-                Some(stack) => Some(stack),
-                None => stacks.add(&arena, key, caller, address),
-            }
-        };
-        let mut ids = Vec::new();
-        for address in 1..=100 {
-            for caller in [StackId::COMPLETE, StackId::TRUNCATED] {
-                ids.push((address, caller, child(caller, address).expect("memory")));
-            }
-        }
-        for (address, caller, id) in ids {
-            assert_eq!(child(caller, address), Some(id));
-            assert_eq!(read(&stacks, id), (vec![address], caller));
-        }
-    }
-
-    #[test]
-    fn a_path_is_found_only_if_every_frame_of_it_agrees() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        let extend = |base, frames: &[usize]| stacks.extend(&arena, base, frames.iter());
-        let base = extend(Path::COMPLETE, &[7, 8, 9]).expect("memory");
-        let whole = extend(base, &[1, 2, 3]).expect("memory");
-        assert_eq!(extend(Path::COMPLETE, &[1, 2, 3, 7, 8, 9]), Some(whole));
-        assert_eq!(extend(base, &[]), Some(base));
-        // Planted: the hash of another path, so that only the comparison can tell.
-        let other = extend(Path::COMPLETE, &[4, 8, 9]).expect("memory");
-        let forged = Path {
-            hash: base.hash,
-            ..other
-        };
-        let forged = extend(forged, &[1, 2, 3]).expect("memory");
-        assert_eq!(forged.hash, whole.hash);
-        assert_eq!(read(&stacks, forged.stack).0, [1, 2, 3, 4, 8, 9]);
-        assert_eq!(read(&stacks, whole.stack).0, [1, 2, 3, 7, 8, 9]);
-    }
-
-    #[test]
-    fn addresses_that_no_program_has_are_refused() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        for address in [0, 1 << 48, usize::MAX] {
-            assert_eq!(stacks.intern(&arena, &[address], false), None);
-        }
-    }
-
-    #[test]
-    fn without_memory_a_new_stack_is_refused_and_a_known_one_found() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        let known = stacks.intern(&arena, &[1, 2, 3], false).expect("memory");
-        arena.set_limit(0);
-        let refused = (1..1_000_000).find(|n| stacks.intern(&arena, &[*n, 9, 9], false).is_none());
-        assert!(refused.is_some());
-        assert_eq!(stacks.intern(&arena, &[1, 2, 3], false), Some(known));
-    }
-
-    #[test]
-    fn threads_agree_on_what_a_stack_reads() {
-        let (arena, stacks) = (Arena::new(), Stacks::new());
-        std::thread::scope(|scope| {
-            for start in 0..4 {
-                let (arena, stacks) = (&arena, &stacks);
-                scope.spawn(move || {
-                    for step in 0..20_000 {
-                        let n = (step * 7 + start) % 5000;
-                        let frames = [n + 1, n / 10 + 1, n / 100 + 1];
-                        let id = stacks.intern(arena, &frames, false).expect("memory");
-                        assert_eq!(read(stacks, id).0, frames);
-                    }
-                });
-            }
-        });
-    }
-}
+mod tests;

@@ -151,11 +151,15 @@ impl Index {
     /// The node at the end of a path, of those for which `key` is right: the one with a caller that
     /// `is_right` too.
     #[inline]
-    pub(super) fn find(&self, key: Key, is_right: impl Fn(StackId) -> bool) -> Option<StackId> {
+    pub(super) fn find(
+        &self,
+        key: Key,
+        mut is_right: impl FnMut(StackId) -> bool,
+    ) -> Option<StackId> {
         let newest = self.newest.load(Ordering::Acquire);
-        match self.find_in(newest, key, &is_right) {
+        match self.find_in(newest, key, &mut is_right) {
             None if self.oldest.load(Ordering::Relaxed) != newest => {
-                self.find_in_older(key, &is_right)
+                self.find_in_older(key, &mut is_right)
             }
             found => found,
         }
@@ -163,7 +167,11 @@ impl Index {
 
     #[cold]
     #[inline(never)]
-    fn find_in_older(&self, key: Key, is_right: &impl Fn(StackId) -> bool) -> Option<StackId> {
+    fn find_in_older(
+        &self,
+        key: Key,
+        is_right: &mut impl FnMut(StackId) -> bool,
+    ) -> Option<StackId> {
         let oldest = self.oldest.load(Ordering::Acquire);
         let newest = self.newest.load(Ordering::Acquire);
         (oldest..=newest)
@@ -176,7 +184,7 @@ impl Index {
         &self,
         generation: u32,
         key: Key,
-        is_right: &impl Fn(StackId) -> bool,
+        is_right: &mut impl FnMut(StackId) -> bool,
     ) -> Option<StackId> {
         let piece = self.piece_if_made(generation, key.place)?;
         for entry in piece.from(key.place) {
@@ -194,6 +202,7 @@ impl Index {
         None
     }
 
+    /// Has the memory fetched that [`Index::find`] will read.
     #[inline]
     pub(super) fn prefetch(&self, key: Key) {
         let newest = self.newest.load(Ordering::Relaxed);

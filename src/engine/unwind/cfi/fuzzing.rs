@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::memo::Memo;
 use super::modules::{Module, describe};
 use super::row::Row;
-use super::walk::{Beyond, step};
+use super::walk::{Slots, step};
 use super::{Arena, Caller, Mark, StackId, Stacks, Unwinder};
 
 /// Works out the rows of some addresses from an image that holds a header and call-frame
@@ -214,16 +214,18 @@ fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
 fn check_steps(walker: &Walker, mut frame: Caller) {
     for _ in 0..WORDS {
         let row = walker.unwinder.row(&walker.arena, frame.pc);
-        let Beyond::Caller(step) = step(frame, row, end()) else {
+        let Some(step) = step(frame, row, end()) else {
             return;
         };
         let inside = frame.sp..step.caller.sp;
         assert!(step.caller.sp <= end());
-        assert!(inside.contains(&step.return_slot), "{frame:x?} {row:x?}");
-        assert!(
-            step.frame_pointer_slot
-                .is_none_or(|slot| inside.contains(&slot))
-        );
+        let Slots {
+            return_address,
+            frame_pointer,
+            ..
+        } = step.slots;
+        assert!(inside.contains(&return_address), "{frame:x?} {row:x?}");
+        assert!(frame_pointer == 0 || inside.contains(&frame_pointer));
         frame = step.caller;
     }
 }

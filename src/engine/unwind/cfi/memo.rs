@@ -26,9 +26,9 @@ mod learn;
 mod trunk;
 
 use super::Unwinder;
-use super::walk::read;
+use super::walk::{NoStep, read};
 use crate::engine::arena::{Arena, Zeroed};
-use crate::engine::stacks::{StackId, Stacks};
+use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
 use trunk::{Trunk, Version};
 
@@ -37,6 +37,7 @@ pub(super) const MOST: usize = 1100;
 /// Frames that a walk goes beyond those that are asked for, so that the next one, from a caller,
 /// still meets the trunk.
 const BEYOND: usize = 64;
+const WALKED: usize = MOST + BEYOND;
 /// Branches that are remembered: so many with the same hash of their start, and so many hashes. The
 /// same place is often reached on more than one way.
 const WAYS: usize = 2;
@@ -99,7 +100,10 @@ struct Walked {
 pub(crate) struct Memo {
     branches: Branches,
     trunk: Trunk,
-    walked: [Walked; MOST + BEYOND],
+    walked: [Walked; WALKED],
+    /// Of the same frames, the return addresses and what they are called.
+    addresses: [usize; WALKED],
+    paths: [Path; WALKED],
 }
 
 // SAFETY: integers and booleans, all valid when zero: an empty trunk, and branches that start
@@ -195,6 +199,21 @@ impl Word {
 }
 
 impl Walked {
+    /// The last frame of a walk; `None` if there may be others beyond.
+    #[cold]
+    fn oldest(caller: Caller, by_fp: bool, no_step: NoStep) -> Option<Self> {
+        let NoStep::Oldest(slot) = no_step else {
+            return None;
+        };
+        let word = |address| Word { address, value: 0 };
+        Some(Self {
+            caller,
+            by_fp,
+            return_word: word(slot.unwrap_or(0)),
+            fp_word: word(0),
+        })
+    }
+
     /// The frame register of the next frame.
     fn fp_beyond(&self) -> usize {
         if self.fp_word.address == 0 {
@@ -202,10 +221,6 @@ impl Walked {
         } else {
             self.fp_word.value
         }
-    }
-
-    fn pc(&self) -> &usize {
-        &self.caller.pc
     }
 
     /// The word that the frame register was restored from, if it matters: the next frame needs it.

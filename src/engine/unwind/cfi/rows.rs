@@ -66,26 +66,18 @@ impl Rows {
         }
     }
 
-    /// The row for the code that `return_address` returns to; `compile` works it out if it is not
-    /// there yet.
-    #[inline]
-    pub(super) fn get(
-        &self,
-        arena: &Arena,
-        return_address: usize,
-        compile: impl FnOnce() -> Option<Row>,
-    ) -> Row {
-        if let Some(slots) = self.0.first().and_then(|first| first.slots.get())
-            && let Found::Row(row) = find(slots, return_address)
-        {
-            return row;
+    /// The row for the code that `return_address` returns to, if the first table has it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn find(&self, return_address: usize) -> Option<Row> {
+        match find(self.0.first()?.slots.get()?, return_address) {
+            Found::Row(row) => Some(row),
+            Found::Free(_) => None,
         }
-        self.get_later(arena, return_address, compile)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn get_later(
+    /// The row for the code that `return_address` returns to; `compile` works it out if it is not
+    /// there yet.
+    pub(super) fn get(
         &self,
         arena: &Arena,
         return_address: usize,

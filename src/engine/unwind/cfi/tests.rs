@@ -44,10 +44,8 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
 fn caller() -> Caller {
     let here = here();
     let row = UNWINDER.row(&ARENA, here.pc);
-    match walk::step(here, row, usize::MAX) {
-        walk::Beyond::Caller(step) => step.caller,
-        _ => panic!("an ordinary function"),
-    }
+    let step = walk::step(here, row, usize::MAX);
+    step.expect("an ordinary function").caller
 }
 
 /// Captures in all ways from the caller on and compares. Returns the depth.

@@ -14,63 +14,89 @@ const MOST_STACKS: u32 = 64;
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) caller: Caller,
-    /// Where the return address was found, and what was there.
-    pub(super) return_slot: usize,
+    /// What was found where the return address is.
     pub(super) return_word: usize,
-    /// Where the caller's frame register was found, if not in the register.
-    pub(super) frame_pointer_slot: Option<usize>,
+    pub(super) slots: Slots,
 }
 
-/// What lies beyond a frame.
-pub(super) enum Beyond {
-    Caller(Step),
-    /// Nothing: this is the oldest frame. With the word that said so, if one did.
-    Nothing(Option<usize>),
-    /// A step that is not plain.
+/// Where in a frame the registers of its caller are.
+#[derive(Clone, Copy)]
+pub(super) struct Slots {
+    pub(super) return_address: usize,
+    /// 0: it is still in the register.
+    pub(super) frame_pointer: usize,
+    /// Where the frame ends: the caller's stack pointer.
+    end: usize,
+}
+
+/// Why there is no plain step.
+pub(super) enum NoStep {
+    /// This is the oldest frame. With the word that said so, if one did.
+    Oldest(Option<usize>),
+    /// The step is not plain.
     Unknown,
 }
 
-/// A plain step from `frame` by its `row`.
+impl Slots {
+    /// Those of a frame that begins at the stack pointer of `frame`, on a stack that ends at `end`;
+    /// `None` if they are not inside of it or the step is not plain.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn of(frame: Caller, row: Row, end: usize) -> Option<Self> {
+        let base = match row.kind() {
+            Kind::FromStackPointer => frame.sp,
+            Kind::FromFramePointer => frame.fp,
+            Kind::FromFrame | Kind::Signal | Kind::Oldest | Kind::Other => return None,
+        };
+        let cfa = base.wrapping_add_signed(row.cfa_offset());
+        let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
+        let return_address = row.return_slot(cfa);
+        let frame_pointer = row.saved_frame_pointer(cfa);
+        if cfa > end || !inside(return_address) || frame_pointer.is_some_and(|slot| !inside(slot)) {
+            return None;
+        }
+        Some(Self {
+            return_address,
+            frame_pointer: frame_pointer.unwrap_or(0),
+            end: cfa,
+        })
+    }
+}
+
+/// A plain step from `frame` by its `row`, if there is one.
 ///
 /// Reads words of the frame alone: above its stack pointer, below the caller's, and below `end`,
 /// where the stack ends. Each frame begins where the one before it ends, so a walk of such steps
 /// comes to an end whatever the call-frame information says.
-#[inline]
-pub(super) fn step(frame: Caller, row: Row, end: usize) -> Beyond {
-    let base = match row.kind() {
-        Kind::FromStackPointer => frame.sp,
-        Kind::FromFramePointer => frame.fp,
-        Kind::Oldest => return Beyond::Nothing(None),
-        Kind::FromFrame | Kind::Signal | Kind::Other => return Beyond::Unknown,
-    };
-    let cfa = base.wrapping_add_signed(row.cfa_offset());
-    let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
-    let return_slot = row.return_slot(cfa);
-    if cfa <= frame.sp || cfa > end || !inside(return_slot) {
-        return Beyond::Unknown;
-    }
-    let frame_pointer_slot = row.saved_frame_pointer(cfa);
-    let fp = match frame_pointer_slot {
-        None => frame.fp,
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn step(frame: Caller, row: Row, end: usize) -> Option<Step> {
+    let slots = Slots::of(frame, row, end)?;
+    let fp = match slots.frame_pointer {
+        0 => frame.fp,
         // SAFETY: checked: aligned, and inside the frame.
-        Some(slot) if inside(slot) => unsafe { read(slot) },
-        Some(_) => return Beyond::Unknown,
+        slot => unsafe { read(slot) },
     };
     // SAFETY: checked: aligned, and inside the frame.
-    let return_word = unsafe { read(return_slot) };
-    if return_word == 0 {
-        return Beyond::Nothing(Some(return_slot));
-    }
-    Beyond::Caller(Step {
+    let return_word = unsafe { read(slots.return_address) };
+    (return_word != 0).then_some(Step {
         caller: Caller {
             pc: plain(return_word),
-            sp: cfa,
+            sp: slots.end,
             fp,
         },
-        return_slot,
         return_word,
-        frame_pointer_slot,
+        slots,
     })
+}
+
+/// Why [`step`] has none.
+#[cold]
+pub(super) fn no_step(frame: Caller, row: Row, end: usize) -> NoStep {
+    match Slots::of(frame, row, end) {
+        // It is 0.
+        Some(slots) => NoStep::Oldest(Some(slots.return_address)),
+        None if row.kind() == Kind::Oldest => NoStep::Oldest(None),
+        None => NoStep::Unknown,
+    }
 }
 
 impl Unwinder {
@@ -107,22 +133,23 @@ impl Unwinder {
             }
             let row = self.row(arena, frame.pc + interrupted);
             interrupted = 0;
-            frame = match step(frame, row, end) {
-                Beyond::Caller(step) => step.caller,
-                Beyond::Nothing(_) => return Some(captured),
-                Beyond::Unknown => {
-                    let caller = self.unusual_step(frame, row, end)?;
-                    if caller.sp <= frame.sp || caller.sp > end {
-                        stacks += 1;
-                        end = self.main_stack.end_of_any(caller.sp)?;
-                    }
-                    if stacks > MOST_STACKS {
-                        return None;
-                    }
-                    interrupted = usize::from(row.kind() == Kind::Signal);
-                    caller
-                }
-            };
+            if let Some(step) = step(frame, row, end) {
+                frame = step.caller;
+                continue;
+            }
+            if let NoStep::Oldest(_) = no_step(frame, row, end) {
+                return Some(captured);
+            }
+            let caller = self.unusual_step(frame, row, end)?;
+            if caller.sp <= frame.sp || caller.sp > end {
+                stacks += 1;
+                end = self.main_stack.end_of_any(caller.sp)?;
+            }
+            if stacks > MOST_STACKS {
+                return None;
+            }
+            interrupted = usize::from(row.kind() == Kind::Signal);
+            frame = caller;
         }
     }
 
@@ -172,6 +199,15 @@ impl Unwinder {
     /// The row for the code that `return_address` returns to.
     #[inline]
     pub(super) fn row(&self, arena: &Arena, return_address: usize) -> Row {
+        match self.rows.find(return_address) {
+            Some(row) => row,
+            None => self.row_anew(arena, return_address),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn row_anew(&self, arena: &Arena, return_address: usize) -> Row {
         self.rows.get(arena, return_address, || {
             self.compile(arena, return_address)
         })

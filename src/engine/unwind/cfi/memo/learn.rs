@@ -1,11 +1,11 @@
 //! The walk that remembers what it reads.
 
 use super::trunk::{TRUNK, Version};
-use super::{BEYOND, BRANCH_FRAMES, Branch, MOST, Memo, Tables, Walked, Word};
+use super::{BEYOND, BRANCH_FRAMES, MOST, Memo, Tables, Walked, Word};
 use crate::engine::stacks::{Path, StackId};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Kind;
-use crate::engine::unwind::cfi::walk::{Beyond, step};
+use crate::engine::unwind::cfi::walk::{no_step, step};
 
 /// Where a walk that was cut short goes on.
 #[derive(Clone, Copy)]
@@ -50,70 +50,58 @@ impl Memo {
 
     /// Walks from `start` until the trunk is met or `most` frames and some more are known. Fills
     /// `walked` and returns how many there are. `None` if a step is not plain.
+    #[inline(never)]
     fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
         let stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
         let enough = most + BEYOND;
-        let mut frame = start;
-        let mut count = 0;
+        // One by one, or they would not stay in registers.
+        let Caller {
+            mut pc,
+            mut sp,
+            mut fp,
+        } = start;
         // Frames of the trunk that can still be met: those further out than the walk has got, and
         // than the last one that has changed.
-        let mut candidates = self.trunk.not_below(frame.sp);
-        loop {
-            while candidates > 0 && self.trunk.frames.get(candidates - 1)?.caller.sp < frame.sp {
-                candidates -= 1;
-            }
-            if let Some(at) = candidates.checked_sub(1)
-                && self.trunk.frames.get(at)?.is_at(frame)
+        let mut ahead = self.trunk.not_below(sp);
+        let mut count = 0;
+        while count < enough {
+            let frame = Caller { pc, sp, fp };
+            while let Some((next, older)) = ahead.split_last()
+                && next.caller.sp <= frame.sp
             {
-                match self.trunk.first_change(at, at + 1 + count, most) {
-                    None => return Some((count, End::Trunk(at))),
-                    Some(changed) => candidates = changed,
+                ahead = older;
+                if next.is_at(frame) {
+                    let at = older.len();
+                    match self.trunk.first_change(at, at + 1 + count, most) {
+                        None => return Some((count, End::Trunk(at))),
+                        Some(changed) => ahead = older.get(..changed)?,
+                    }
                 }
             }
-            if count == enough {
-                return Some((count, End::Root(Path::TRUNCATED)));
-            }
-            let row = tables.unwinder.row(tables.arena, frame.pc);
-            let (next, walked) = match step(frame, row, stack_end) {
-                Beyond::Caller(step) => (
-                    Some(step.caller),
-                    Walked {
-                        caller: frame,
-                        by_fp: row.kind() == Kind::FromFramePointer,
-                        return_word: Word {
-                            address: step.return_slot,
-                            value: step.return_word,
-                        },
-                        fp_word: Word {
-                            address: step.frame_pointer_slot.unwrap_or(0),
-                            value: step.caller.fp,
-                        },
-                    },
-                ),
-                Beyond::Nothing(slot) => (
-                    None,
-                    Walked {
-                        caller: frame,
-                        by_fp: row.kind() == Kind::FromFramePointer,
-                        return_word: Word {
-                            address: slot.unwrap_or(0),
-                            value: 0,
-                        },
-                        fp_word: Word {
-                            address: 0,
-                            value: 0,
-                        },
-                    },
-                ),
-                Beyond::Unknown => return None,
-            };
-            *self.walked.get_mut(count)? = walked;
+            let walked = self.walked.get_mut(count)?;
+            *self.addresses.get_mut(count)? = frame.pc;
             count += 1;
-            match next {
-                Some(next) => frame = next,
-                None => return Some((count, End::Root(Path::COMPLETE))),
-            }
+            let row = tables.unwinder.row(tables.arena, frame.pc);
+            let by_fp = row.kind() == Kind::FromFramePointer;
+            let Some(step) = step(frame, row, stack_end) else {
+                *walked = Walked::oldest(frame, by_fp, no_step(frame, row, stack_end))?;
+                return Some((count, End::Root(Path::COMPLETE)));
+            };
+            *walked = Walked {
+                caller: frame,
+                by_fp,
+                return_word: Word {
+                    address: step.slots.return_address,
+                    value: step.return_word,
+                },
+                fp_word: Word {
+                    address: step.slots.frame_pointer,
+                    value: step.caller.fp,
+                },
+            };
+            Caller { pc, sp, fp } = step.caller;
         }
+        Some((enough, End::Root(Path::TRUNCATED)))
     }
 
     /// Remembers the frames just walked as a branch at frame `at` of the trunk. `None` if they take
@@ -148,25 +136,25 @@ impl Memo {
             }
             needs_fp = walked.needs_fp(needs_fp);
         }
-        let frames = self.walked.get(..count)?.iter().map(Walked::pc);
-        let Some(Path { stack, .. }) = tables.stacks.extend(tables.arena, joint.path, frames)
+        let frames = self.addresses.get(..count)?;
+        let paths = &mut self.paths;
+        let Some(path) = tables
+            .stacks
+            .extend(tables.arena, joint.path, frames, paths)
         else {
             return Some(None);
         };
-        *branch = Branch {
-            start,
-            stack,
-            needs_fp,
-            frames: count as u8,
-            len: len as u8,
-            joint_at: at as u16,
-            joint: joint.path.stack,
-            joint_above,
-            joint_fp,
-            joined: Version::NONE,
-            ..*branch
-        };
-        Some(Some(stack))
+        branch.stack = path.stack;
+        branch.needs_fp = needs_fp;
+        branch.frames = count as u8;
+        branch.len = len as u8;
+        branch.joint_at = at as u16;
+        branch.joint = joint.path.stack;
+        branch.joint_above = joint_above;
+        branch.joint_fp = joint_fp;
+        branch.joined = Version::NONE;
+        branch.start = start;
+        Some(Some(path.stack))
     }
 
     /// Puts the frames just walked on the trunk, in place of those that were there beyond the frame
@@ -179,48 +167,32 @@ impl Memo {
         end: End,
     ) -> Option<StackId> {
         let trunk = &mut self.trunk;
-        let (mut path, mut needs_fp, base) = match end {
-            End::Trunk(at) => {
-                let joint = trunk.frames.get(at)?;
-                (joint.path, joint.needs_fp, at + 1)
-            }
+        let (base, len) = match end {
+            End::Trunk(at) => (trunk.frames.get(at)?.path, at + 1),
             End::Root(root) => {
                 trunk.truncated = root == Path::TRUNCATED;
-                (root, false, 0)
+                (root, 0)
             }
         };
-        trunk.cut(base);
-        prefetch(self.walked.get(..count)?, tables, path);
-        for walked in self.walked.get(..count)?.iter().rev() {
-            path = tables.stacks.then(tables.arena, path, walked.caller.pc)?;
-            let words = [walked.fp_word(needs_fp), walked.return_word()];
-            needs_fp = walked.needs_fp(needs_fp);
-            trunk.grow(walked.caller, path, words, needs_fp)?;
-        }
+        trunk.cut(len);
+        let frames = self.addresses.get(..count)?;
+        let path = tables
+            .stacks
+            .extend(tables.arena, base, frames, &mut self.paths)?;
+        trunk.grow(self.walked.get(..count)?, self.paths.get(..count)?)?;
+        let needs_fp = trunk.frames.get(..trunk.len)?.last()?.needs_fp;
         trunk.met = trunk.len;
         let branch = self.branches.replace(start)?;
-        *branch = Branch {
-            start,
-            stack: path.stack,
-            needs_fp,
-            frames: 0,
-            len: 0,
-            joint_at: trunk.len.checked_sub(1)? as u16,
-            joint: path.stack,
-            joint_above: 0,
-            joint_fp: start.fp,
-            joined: Version::NONE,
-            ..*branch
-        };
+        branch.stack = path.stack;
+        branch.needs_fp = needs_fp;
+        branch.frames = 0;
+        branch.len = 0;
+        branch.joint_at = trunk.len.checked_sub(1)? as u16;
+        branch.joint = path.stack;
+        branch.joint_above = 0;
+        branch.joint_fp = start.fp;
+        branch.joined = Version::NONE;
+        branch.start = start;
         Some(path.stack)
     }
-}
-
-/// Has the memory fetched that interning reads, for all frames at a time.
-fn prefetch(walked: &[Walked], tables: Tables, base: Path) {
-    walked.iter().rev().fold(base.hash, |hash, walked| {
-        let hash = hash.then(walked.caller.pc);
-        tables.stacks.prefetch(walked.caller.pc, hash);
-        hash
-    });
 }

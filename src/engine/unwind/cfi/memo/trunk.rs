@@ -1,6 +1,6 @@
 //! The last stack that was walked, frame by frame.
 
-use super::{Branch, Word, all_unchanged};
+use super::{Branch, Walked, Word, all_unchanged};
 use crate::engine::stacks::Path;
 use crate::engine::unwind::{Caller, DEEPEST};
 
@@ -108,8 +108,8 @@ impl Trunk {
         (!self.truncated).then_some((0, to))
     }
 
-    /// How many frames have their stack pointer at `sp` or beyond.
-    pub(super) fn not_below(&self, sp: usize) -> usize {
+    /// The frames that have their stack pointer at `sp` or beyond.
+    pub(super) fn not_below(&self, sp: usize) -> &[Frame] {
         let sp_of = |at: usize| self.frames.get(at).map_or(0, |frame| frame.caller.sp);
         let mut count = self.met.min(self.len);
         while count < self.len && sp_of(count) >= sp {
@@ -118,12 +118,13 @@ impl Trunk {
         while count > 0 && sp_of(count - 1) < sp {
             count -= 1;
         }
-        count
+        self.frames.get(..count).unwrap_or_default()
     }
 
     /// Compares what was read from frame `at` on, of a stack of `known` frames. `None` if nothing
     /// has changed that counts, else how many frames are older than the most recent one that has a
     /// changed word.
+    #[inline(never)]
     pub(super) fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
         let Some((from, to)) = self.words_that_count(at, known, most) else {
             return Some(0);
@@ -140,48 +141,33 @@ impl Trunk {
         self.changes += 1;
     }
 
-    /// Adds a frame, and the words that were read to get from it to its caller.
-    pub(super) fn grow(
-        &mut self,
-        caller: Caller,
-        path: Path,
-        words: [Option<Word>; 2],
-        needs_fp: bool,
-    ) -> Option<()> {
-        let mut end = match self.len.checked_sub(1) {
-            Some(last) => self.frames.get(last)?.words as usize,
-            None => 0,
+    /// Adds the frames that were `walked`, the most recent first, with the stacks of each, and the
+    /// words that were read to get from one to its caller.
+    pub(super) fn grow(&mut self, walked: &[Walked], paths: &[Path]) -> Option<()> {
+        let (mut end, mut needs_fp) = match self.frames.get(..self.len)?.last() {
+            Some(last) => (last.words as usize, last.needs_fp),
+            None => (0, false),
         };
-        for word in words.into_iter().flatten() {
-            *self.words.get_mut(end)? = word;
-            end += 1;
-        }
-        *self.frames.get_mut(self.len)? = Frame {
-            caller,
-            path,
-            words: end as u32,
-            needs_fp,
-        };
-        self.len += 1;
-        Some(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Seen to fail while the longest limits had one bit too few.
-    #[test]
-    fn a_limit_is_never_taken_for_a_change() {
-        for most in [1, 25, 0x1_0019, DEEPEST] {
-            for changes in 0..4 {
-                let version = Version::new(changes, most);
-                for other in [1, 25, 0x1_0000, 0x1_0001, 0x1_0019, DEEPEST] {
-                    let same = (changes, most) == (3, other);
-                    assert_eq!(Version::new(3, other) == version, same, "{changes} {most}");
-                }
+        let frames = self.frames.get_mut(self.len..self.len + walked.len())?;
+        let (words, walked) = (&mut self.words, walked.iter().zip(paths));
+        for (frame, (walked, path)) in frames.iter_mut().zip(walked.rev()) {
+            if let Some(word) = walked.fp_word(needs_fp) {
+                *words.get_mut(end)? = word;
+                end += 1;
             }
+            if let Some(word) = walked.return_word() {
+                *words.get_mut(end)? = word;
+                end += 1;
+            }
+            needs_fp = walked.needs_fp(needs_fp);
+            *frame = Frame {
+                caller: walked.caller,
+                path: *path,
+                words: end as u32,
+                needs_fp,
+            };
         }
+        self.len += paths.len();
+        Some(())
     }
 }

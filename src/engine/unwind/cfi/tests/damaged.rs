@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::unwind::cfi::modules::Module;
 use crate::engine::unwind::cfi::row::Row;
-use crate::engine::unwind::cfi::walk::{Beyond, step};
+use crate::engine::unwind::cfi::walk::step;
 
 /// The function that the information is about begins so far behind it.
 const CODE: usize = 1 << 20;
@@ -111,7 +111,7 @@ fn walk_by(row: Row, stack: &Fenced, numbers: &mut Numbers) {
     };
     let mut frame = Caller { pc: CODE, sp, fp };
     let mut steps = 0;
-    while let Beyond::Caller(step) = step(frame, row, end) {
+    while let Some(step) = step(frame, row, end) {
         assert!(step.caller.sp > frame.sp && step.caller.sp <= end);
         frame = step.caller;
         steps += 1;
