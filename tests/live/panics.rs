@@ -23,6 +23,7 @@ cases![
     a_panic_of_the_programs_own_during_the_work_is_left_alone,
     a_panic_in_a_writer_of_the_programs_own_leaves_a_snapshot,
     a_panic_that_holds_what_the_snapshot_needs_goes_on,
+    a_panic_of_the_work_itself_is_told,
     a_panic_on_a_small_stack_leaves_a_snapshot,
     a_panic_that_cannot_unwind_leaves_a_snapshot,
     a_panic_while_tracing_is_off_leaves_nothing,
@@ -156,13 +157,15 @@ fn a_panic_inside_the_tracer_is_told() {
 
 thread_local! {
     static PANICKED: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The inner allocator panics once more, in the thread that writes the snapshot of the first panic.
 /// Seen to tell of a thread inside the tracer before that thread knew what it is for.
 fn a_panic_of_the_programs_own_during_the_work_is_left_alone() {
     fn panic_elsewhere() {
-        if PANICKED.get() {
+        // A new thread's first allocations are the standard library's.
+        if PANICKED.get() || ALLOCATIONS.replace(ALLOCATIONS.get() + 1) < 20 {
             return hostile::once(panic_elsewhere);
         }
         catch_unwind(|| panic!("during the work")).unwrap_err();
@@ -183,11 +186,14 @@ fn a_panic_of_the_programs_own_during_the_work_is_left_alone() {
 }
 
 fn a_panic_in_a_writer_of_the_programs_own_leaves_a_snapshot() {
-    struct Panics;
+    /// Panics once: the encoder writes again while it is dropped.
+    struct Panics(bool);
     impl Write for Panics {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            panic_with_block("in a writer");
-            Ok(0)
+            if std::mem::take(&mut self.0) {
+                panic_with_block("in a writer");
+            }
+            Err(io::ErrorKind::BrokenPipe.into())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -197,34 +203,55 @@ fn a_panic_in_a_writer_of_the_programs_own_leaves_a_snapshot() {
     tracemalloc::start(25).unwrap();
     tracemalloc::dump_on_panic(folder.0.join("a.gz"));
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    let written = catch_unwind(AssertUnwindSafe(|| snapshot.write_to(&mut Panics)));
+    let written = catch_unwind(AssertUnwindSafe(|| snapshot.write_to(&mut Panics(true))));
     written.unwrap_err();
     assert_one_snapshot(&folder);
 }
 
-/// The thread has the lock of the crate that reads names. The file is there when the panic has let
-/// go of it.
+/// Panics while it has the lock of the crate that reads names, which is of no use afterwards.
+fn panic_with_lock() {
+    // What is looked up is taken for a return address.
+    let address = panic_with_lock as fn() as usize + 1;
+    let caught = catch_unwind(|| {
+        let address = std::ptr::without_provenance_mut(address);
+        backtrace::resolve(address, |_| panic!("with a lock"));
+    });
+    caught.unwrap_err();
+}
+
 fn a_panic_that_holds_what_the_snapshot_needs_goes_on() {
     if let Some(folder) = in_child() {
         tracemalloc::start(25).unwrap();
-        let path = folder.join("a.gz");
-        tracemalloc::dump_on_panic(&path);
-        let address = black_box(a_panic_that_holds_what_the_snapshot_needs_goes_on as fn());
-        catch_unwind(|| {
-            backtrace::resolve(address as *mut _, |_| panic_with_block("with a lock"));
-        })
-        .unwrap_err();
-        while !path.exists() {
-            thread::sleep(Duration::from_millis(5));
-        }
-        return;
+        tracemalloc::dump_on_panic(folder.join("a.gz"));
+        return panic_with_lock();
     }
     let folder = Folder::new("panic-lock");
     let ended = run(&folder);
     ended_with(&ended, Some(0));
     let told = "not finished after 30 seconds";
     assert_eq!(ended.text.matches(told).count(), 1, "{}", ended.text);
-    assert_eq!(folder.snapshots().len(), 1);
+}
+
+/// In a panic hook this would be the end of the process, and the end of this test by a signal.
+fn a_panic_of_the_work_itself_is_told() {
+    if let Some(folder) = in_child() {
+        panic_with_lock();
+        tracemalloc::start(25).unwrap();
+        tracemalloc::dump_on_panic(folder.join("a.gz"));
+        return panic_with_block("planted");
+    }
+    let folder = Folder::new("panic-work");
+    let ended = run(&folder);
+    ended_with(&ended, Some(101));
+    let told = "a.gz: cannot write: the snapshot panicked";
+    assert_eq!(ended.text.matches(told).count(), 1, "{}", ended.text);
+    assert_eq!(
+        ended.text.matches("tracemalloc:").count(),
+        1,
+        "{}",
+        ended.text
+    );
+    assert_eq!(folder.files(), [] as [&Path; 0]);
 }
 
 /// Reading debug information takes more than this stack has. Seen to end by a signal while the
