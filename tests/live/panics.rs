@@ -118,14 +118,18 @@ fn threads_that_panic_at_once_wait_for_the_snapshot() {
         IN_HOOK.wait();
     }));
     tracemalloc::dump_on_panic(&path);
-    thread::scope(|scope| {
-        for _ in 0..4 {
+    let is_there = thread::scope(|scope| {
+        let threads = [(); 4].map(|()| {
             scope.spawn(|| {
                 catch_unwind(|| panic_with_block("planted")).unwrap_err();
-                assert!(path.exists(), "the panic went on before the file was there");
-            });
-        }
+                path.exists()
+            })
+        });
+        threads.map(|thread| thread.join().unwrap())
     });
+    // The hook waits for four threads.
+    drop(panic::take_hook());
+    assert_eq!(is_there, [true; 4], "when the panics went on");
     assert_one_snapshot(&folder);
 }
 

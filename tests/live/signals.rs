@@ -145,7 +145,7 @@ fn a_handler_from_before_runs_too() {
 }
 
 /// The child has the handler, whose other end is the parent's thread: that one wakes up and finds
-/// nothing to do. Seen to hang while the child waited for a thread that it does not have.
+/// nothing to do. Seen to fail while the child waited for a thread that it does not have.
 fn a_forked_child_saves_nothing_on_a_signal() {
     let folder = Folder::new("signal-fork");
     tracemalloc::start(25).unwrap();

@@ -110,7 +110,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     ))?;
     let server = listener.local_addr()?;
     println!("http://{server}/debug/pprof/heap and /debug/heap.html");
-    let serving = runtime.spawn(async { axum::serve(listener, routes(permits.clone())).await });
+    let serving = runtime.spawn({
+        let routes = routes(permits.clone());
+        async { axum::serve(listener, routes).await }
+    });
     match address {
         Some(_) => runtime.block_on(serving)??,
         None => check(server, &permits)?,

@@ -11,8 +11,8 @@
 //! `inuse_space`, which it holds, are known there; other kinds of values need a part
 //! `sample_type_config`. There is no authentication: that is the matter of a proxy.
 //!
-//! Live memory is a level, not a flow. Each profile shows what is live at its end, whenever it was
-//! allocated, and Pyroscope shows the average over the profiles of a time.
+//! Live memory is a level, not a flow: each profile shows what is live at its end, whenever it was
+//! allocated. So the profiles of a time are averaged and not added up, as for Go's `inuse_space`.
 
 use std::error::Error;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -39,16 +39,18 @@ const APPLICATION: &str = "shop{region=eu west,version=1.2}";
 /// Where profiles go, and how far the last one reached.
 struct Pusher {
     url: String,
+    application: &'static str,
     agent: Agent,
     until: u64,
 }
 
 impl Pusher {
-    fn new(server: &str) -> Self {
+    fn new(server: &str, application: &'static str) -> Self {
         // Without limits a server that does not answer would hold up the program.
         let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
         Self {
             url: format!("{server}/ingest"),
+            application,
             agent: config.build().into(),
             until: now(),
         }
@@ -66,7 +68,7 @@ impl Pusher {
         // A status of 400 and above is an error.
         self.agent
             .post(&self.url)
-            .query("name", APPLICATION)
+            .query("name", self.application)
             .query("from", from.to_string())
             .query("until", until.to_string())
             .query("format", "pprof")
@@ -85,9 +87,13 @@ fn now() -> u64 {
 /// Returns the line that allocates, so that the example can check what it finds.
 #[inline(never)]
 fn fill_cart(cart: &mut Vec<Box<[u8; 2000]>>, items: usize) -> u32 {
-    let (allocate, line) = (|| Box::new([1; 2000]), line!());
-    cart.extend((0..items).map(|_| allocate()));
-    line
+    let mut allocated_at = 0;
+    for _ in 0..items {
+        let (item, line) = (Box::new([1; 2000]), line!());
+        cart.push(item);
+        allocated_at = line;
+    }
+    allocated_at
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -100,12 +106,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let is_stand_in = std::env::args().len() == 1;
 
-    let mut pusher = Pusher::new(&server);
+    let mut pusher = Pusher::new(&server, APPLICATION);
     let mut cart = Vec::new();
     for round in 1..=2 {
         let line = fill_cart(&mut cart, 100);
-        // Pyroscope keeps no more than one profile of an application for a second. A program does this
-        // every 15 seconds, say.
+        // Times are in whole seconds. A program does this every 15 seconds, say.
         thread::sleep(Duration::from_millis(1100));
         pusher.push()?;
         println!("profile {round} sent to {server}");
@@ -114,9 +119,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if is_stand_in {
-        let refused = Pusher::new(&format!("{server}/nowhere")).push();
-        let error = refused.expect_err("there is no such path").to_string();
-        assert!(error.contains("404"), "{error}");
+        let refused = Pusher::new(&server, "").push();
+        let error = refused.expect_err("the name is missing").to_string();
+        assert!(error.contains("400"), "{error}");
         println!("the stand-in has found 100 blocks in the first, and 200 in the second");
     }
     Ok(())
@@ -129,13 +134,8 @@ fn check(received: &Receiver<Ingested>, line: u32, round: i64) -> Result<(), Box
     assert!(ingested.from < ingested.until && ingested.until <= now());
     let found = ingested
         .profile
-        .allocated_at("fill_cart::{{closure}}", line);
-    assert_eq!(
-        found,
-        (100 * round, 200_000 * round),
-        "{:#?}",
-        ingested.profile
-    );
+        .allocated_at("push_profile::fill_cart", line);
+    assert_eq!(found, (100 * round, 200_000 * round));
     Ok(())
 }
 
@@ -180,8 +180,12 @@ async fn ingest(
     while let Some(part) = form.next_field().await.map_err(|error| invalid(&error))? {
         if part.name() == Some("profile") {
             let bytes = part.bytes().await.map_err(|error| invalid(&error))?;
+            let name = parameter("name")?;
+            if name.is_empty() {
+                return Err(refuse("the name is empty".to_owned()));
+            }
             let ingested = Ingested {
-                name: parameter("name")?,
+                name,
                 from: seconds("from")?,
                 until: seconds("until")?,
                 profile: HeapProfile::read(&bytes).map_err(|error| invalid(&error))?,
