@@ -44,6 +44,7 @@ static ALWAYS_MOVE: AtomicBool = AtomicBool::new(false);
 static ONCE: AtomicUsize = AtomicUsize::new(0);
 
 /// Has `task` run inside the next call of `alloc`, in whichever thread.
+#[cfg(feature = "file")]
 pub(crate) fn once(task: fn()) {
     ONCE.store(task as usize, Ordering::SeqCst);
 }

@@ -27,8 +27,9 @@ const SIGNAL: i32 = libc::SIGUSR2;
 
 /// Sends the signal to the whole process: any thread may get it.
 fn send() {
+    let process = std::process::id().cast_signed();
     // SAFETY: takes numbers; the signal has a handler.
-    assert_eq!(unsafe { libc::kill(libc::getpid(), SIGNAL) }, 0);
+    assert_eq!(unsafe { libc::kill(process, SIGNAL) }, 0);
 }
 
 /// In this thread.

@@ -75,7 +75,7 @@ async fn profile(State(permits): State<OneAtATime>, form: Form) -> Response {
         (form.write)(&snapshot, &mut out)?;
         io::Result::Ok(out)
     });
-    match work.await.map_err(io::Error::other).flatten() {
+    match work.await.map_err(io::Error::other).and_then(|done| done) {
         Ok(out) => {
             let headers = [(CONTENT_TYPE, form.media_type), (CACHE_CONTROL, "no-store")];
             (headers, out).into_response()
@@ -84,7 +84,7 @@ async fn profile(State(permits): State<OneAtATime>, form: Form) -> Response {
     }
 }
 
-static SESSIONS: Mutex<Vec<Box<[u8; 1000]>>> = Mutex::new(Vec::new());
+static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// What the server is there for. It never forgets a session.
 async fn serve_request() -> &'static str {
@@ -95,7 +95,7 @@ async fn serve_request() -> &'static str {
 /// Returns the line of the leak, so that the example can check what it finds.
 #[inline(never)]
 fn open_session() -> u32 {
-    let (session, line) = (Box::new([1; 1000]), line!());
+    let (session, line) = (vec![1; 1000], line!());
     SESSIONS.lock().expect("no thread panicked").push(session);
     line
 }

@@ -86,10 +86,10 @@ fn now() -> u64 {
 
 /// Returns the line that allocates, so that the example can check what it finds.
 #[inline(never)]
-fn fill_cart(cart: &mut Vec<Box<[u8; 2000]>>, items: usize) -> u32 {
+fn fill_cart(cart: &mut Vec<Vec<u8>>, items: usize) -> u32 {
     let mut allocated_at = 0;
     for _ in 0..items {
-        let (item, line) = (Box::new([1; 2000]), line!());
+        let (item, line) = (vec![1; 2000], line!());
         cart.push(item);
         allocated_at = line;
     }
