@@ -20,8 +20,9 @@ use crate::engine::Guard;
 use crate::error::Error;
 use crate::sections::Busy;
 
-/// How long a panic is held up at most: a large program's first snapshot takes some seconds.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long a panic is held up at most. A large program's first snapshot takes some seconds, and more
+/// on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Saves a snapshot of the first panic as the file `path`, in which `%p` stands for the number of the
@@ -40,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A panic that cannot be written is told in one line on standard error, and goes on as it would
 /// have: when the file cannot be written; when the thread is inside the tracer, as in an inner
 /// allocator that panics; when a thread cannot be started; and when the snapshot is not there after
-/// 30 seconds, because the panicking thread holds what is needed for it, for instance.
+/// two minutes, because the panicking thread holds what is needed for it, for instance.
 ///
 /// Each call adds another file. To be called when no other thread is setting a panic hook: the
 /// standard library has no way to add to one in a single step.
@@ -129,31 +130,59 @@ impl FirstPanic {
     }
 }
 
-/// Takes and saves a snapshot in another thread.
+/// Takes and saves a snapshot.
 fn save(path: &Path) -> Result<(), Error> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let own_path: PathBuf = path.to_owned();
-    let work = move || {
+    let path: PathBuf = path.to_owned();
+    in_another_thread(LIMIT, move || {
         let _ = WRITES.try_with(|writes| writes.set(true));
-        let saved = crate::take_snapshot().and_then(|snapshot| snapshot.dump(own_path));
-        let _ = sender.send(saved);
-    };
-    thread::Builder::new()
-        .name("tracemalloc".to_owned())
-        .spawn(work)
-        .map_err(|error| Error::io("cannot start a thread", error))?;
-    receiver
-        .recv_timeout(LIMIT)
-        .unwrap_or_else(|error| Err(unfinished(error)))
+        crate::take_snapshot()?.dump(path)
+    })
 }
 
-fn unfinished(error: RecvTimeoutError) -> Error {
+/// Does `work` in another thread, which is left alone if it takes longer than `limit`.
+fn in_another_thread(
+    limit: Duration,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("tracemalloc".to_owned())
+        .spawn(move || {
+            let _ = sender.send(work());
+        })
+        .map_err(|error| Error::io("cannot start a thread", error))?;
+    receiver
+        .recv_timeout(limit)
+        .unwrap_or_else(|error| Err(unfinished(error, limit)))
+}
+
+fn unfinished(error: RecvTimeoutError, limit: Duration) -> Error {
     let why = match error {
         RecvTimeoutError::Timeout => {
-            let message = format!("not finished after {} seconds", LIMIT.as_secs());
+            let message = format!("not finished after {limit:?}");
             io::Error::new(io::ErrorKind::TimedOut, message)
         }
         RecvTimeoutError::Disconnected => io::Error::other("the snapshot panicked"),
     };
     Error::io("cannot write", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn work_that_does_not_end_is_left_alone() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let limit = Duration::from_millis(1);
+        let error = in_another_thread(limit, move || {
+            let _ = wait.recv();
+            Ok(())
+        });
+        let error = error.expect_err("the work waits");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.to_string(), "cannot write: not finished after 1ms");
+        drop(go_on);
+    }
 }

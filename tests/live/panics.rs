@@ -22,8 +22,10 @@ cases![
     a_panic_inside_the_tracer_is_told,
     a_panic_of_the_programs_own_during_the_work_is_left_alone,
     a_panic_in_a_writer_of_the_programs_own_leaves_a_snapshot,
-    a_panic_that_holds_what_the_snapshot_needs_goes_on,
+    // Elsewhere names are read in other ways, and stacks are never that small.
+    #[cfg(target_os = "linux")]
     a_panic_of_the_work_itself_is_told,
+    #[cfg(target_os = "linux")]
     a_panic_on_a_small_stack_leaves_a_snapshot,
     a_panic_that_cannot_unwind_leaves_a_snapshot,
     a_panic_while_tracing_is_off_leaves_nothing,
@@ -33,7 +35,7 @@ cases![
 ];
 
 const CHILD: &str = "TRACEMALLOC_TEST_PANICS";
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(200);
 
 /// The folder to write to, in the child.
 fn in_child() -> Option<PathBuf> {
@@ -213,6 +215,7 @@ fn a_panic_in_a_writer_of_the_programs_own_leaves_a_snapshot() {
 }
 
 /// Panics while it has the lock of the crate that reads names, which is of no use afterwards.
+#[cfg(target_os = "linux")]
 fn panic_with_lock() {
     // What is looked up is taken for a return address.
     let address = panic_with_lock as fn() as usize + 1;
@@ -223,20 +226,8 @@ fn panic_with_lock() {
     caught.unwrap_err();
 }
 
-fn a_panic_that_holds_what_the_snapshot_needs_goes_on() {
-    if let Some(folder) = in_child() {
-        tracemalloc::start(25).unwrap();
-        tracemalloc::dump_on_panic(folder.join("a.gz"));
-        return panic_with_lock();
-    }
-    let folder = Folder::new("panic-lock");
-    let ended = run(&folder);
-    ended_with(&ended, Some(0));
-    let told = "not finished after 30 seconds";
-    assert_eq!(ended.text.matches(told).count(), 1, "{}", ended.text);
-}
-
 /// In a panic hook this would be the end of the process, and the end of this test by a signal.
+#[cfg(target_os = "linux")]
 fn a_panic_of_the_work_itself_is_told() {
     if let Some(folder) = in_child() {
         panic_with_lock();
@@ -260,6 +251,7 @@ fn a_panic_of_the_work_itself_is_told() {
 
 /// Reading debug information takes more than this stack has. Seen to end by a signal while the
 /// panicking thread did the work itself.
+#[cfg(target_os = "linux")]
 fn a_panic_on_a_small_stack_leaves_a_snapshot() {
     if let Some(folder) = in_child() {
         tracemalloc::start(25).unwrap();
