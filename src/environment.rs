@@ -1,10 +1,11 @@
 //! Starting from the environment, so that a program can be traced without being changed.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use crate::config::Config;
+#[cfg(feature = "file")]
+use crate::dump::at_exit::dump_at_exit;
 use crate::error::{Error, ErrorKind};
 
 const FRAMES: &str = "TRACEMALLOC";
@@ -55,7 +56,7 @@ pub fn start_from_env() -> Result<(), Error> {
         None => config.start()?,
     }
     match out {
-        Some(pattern) => at_exit::dump(pattern),
+        Some(pattern) => dump_at_exit(pattern),
         None => Ok(()),
     }
 }
@@ -95,38 +96,6 @@ fn sample_every(value: Option<OsString>) -> Result<Option<u64>, Error> {
     }
 }
 
-/// The path of a process: the pattern with `%p` replaced by its number and `%%` by a percent sign.
-#[cfg_attr(
-    not(any(feature = "file", test, fuzzing)),
-    expect(dead_code, reason = "there are no files")
-)]
-fn out_path(pattern: &OsStr, process: u32) -> PathBuf {
-    let Some(text) = pattern.to_str() else {
-        return pattern.into();
-    };
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        shown.push_str(before);
-        rest = match after.chars().next() {
-            Some('p') => {
-                shown.push_str(&process.to_string());
-                &after[1..]
-            }
-            Some('%') => {
-                shown.push('%');
-                &after[1..]
-            }
-            _ => {
-                shown.push('%');
-                after
-            }
-        };
-    }
-    shown.push_str(rest);
-    shown.into()
-}
-
 /// Whether the process runs with rights that its user does not have: then the user must not choose
 /// its files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -156,81 +125,12 @@ fn is_privileged() -> bool {
     false
 }
 
-#[cfg(feature = "file")]
-mod at_exit {
-    use std::ffi::OsString;
-    use std::io::Write;
-    use std::panic::catch_unwind;
-    use std::path::PathBuf;
-    use std::process;
-    use std::sync::OnceLock;
-
-    use super::out_path;
-    use crate::error::{Error, ErrorKind};
-
-    static OUTPUT: OnceLock<Output> = OnceLock::new();
-
-    struct Output {
-        pattern: OsString,
-        /// The process that has asked for the snapshot.
-        process: u32,
-    }
-
-    impl Output {
-        /// Where this process writes. `None` in the child of a fork whose file is its parent's.
-        fn path(&self) -> Option<PathBuf> {
-            let me = process::id();
-            let path = out_path(&self.pattern, me);
-            let is_mine = me == self.process || path != out_path(&self.pattern, self.process);
-            is_mine.then_some(path)
-        }
-    }
-
-    /// Writes a snapshot when the process exits. The first pattern given stays.
-    pub(super) fn dump(pattern: OsString) -> Result<(), Error> {
-        let process = process::id();
-        if OUTPUT.set(Output { pattern, process }).is_ok() {
-            #[expect(unsafe_code, reason = "a C function")]
-            // SAFETY: `write` is a plain function of the program and does not unwind.
-            let refused = unsafe { libc::atexit(write) };
-            if refused != 0 {
-                return Err(Error::new(
-                    ErrorKind::OutOfMemory,
-                    "cannot register an exit function",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    extern "C" fn write() {
-        // Whatever happens here, the process is on its way out and keeps its exit code.
-        let _ = catch_unwind(|| {
-            if let Some(path) = OUTPUT.get().and_then(Output::path)
-                && crate::is_tracing()
-                && let Err(error) = crate::take_snapshot().and_then(|snapshot| snapshot.dump(path))
-            {
-                let _ = writeln!(std::io::stderr(), "tracemalloc: snapshot at exit: {error}");
-            }
-        });
-    }
-}
-
 #[cfg(not(feature = "file"))]
-mod at_exit {
-    use std::ffi::OsString;
-
-    use crate::error::{Error, ErrorKind};
-
-    pub(super) fn dump(_pattern: OsString) -> Result<(), Error> {
-        Err(Error::new(
-            ErrorKind::InvalidVariable,
-            format!(
-                "{}: this build cannot write snapshots, it lacks the feature `file`",
-                super::OUT
-            ),
-        ))
-    }
+fn dump_at_exit(_pattern: OsString) -> Result<(), Error> {
+    Err(Error::new(
+        ErrorKind::InvalidVariable,
+        format!("{OUT}: this build cannot write snapshots, it lacks the feature `file`"),
+    ))
 }
 
 #[cfg(fuzzing)]
@@ -245,7 +145,7 @@ pub(crate) mod fuzzing {
         assert!(!matches!(read, Ok(Some(0 | 65_536..))), "{value:?}");
         let read = super::sample_every(Some(value.clone()));
         assert!(!matches!(read, Ok(Some(0))), "{value:?}");
-        let path = super::out_path(value, 1);
+        let path = crate::dump::pattern::path_of(value, 1);
         let marks = value.as_encoded_bytes().contains(&b'%');
         assert!(marks || path.as_os_str() == value, "{value:?}");
     }
@@ -324,18 +224,5 @@ mod tests {
                 )
             );
         }
-    }
-
-    #[test]
-    fn placeholders_of_the_path() {
-        let check = |pattern: &str, expect: &str| {
-            let path = out_path(pattern.as_ref(), 17);
-            assert_eq!(path, PathBuf::from(expect), "{pattern:?}");
-        };
-        check("a/b.gz", "a/b.gz");
-        check("a-%p.gz", "a-17.gz");
-        check("%p%p", "1717");
-        check("100%%-%p", "100%-17");
-        check("%q%", "%q%");
     }
 }

@@ -32,7 +32,11 @@ pub enum ErrorKind {
     NotComparable,
     /// An environment variable holds a value that means nothing.
     InvalidVariable,
-    /// A file could not be read or written.
+    /// The number is no signal, or one that a program cannot handle.
+    InvalidSignal,
+    /// The time between two snapshots is 0.
+    InvalidPeriod,
+    /// A file could not be read or written, or a thread not be started.
     Io,
     /// A file is not a snapshot, or not an intact one.
     InvalidFile,

@@ -3,6 +3,8 @@
 mod collect;
 mod config;
 mod control;
+#[cfg(feature = "file")]
+mod dump;
 mod engine;
 mod environment;
 mod error;
@@ -13,6 +15,8 @@ mod sampling;
 mod sections;
 mod snapshot;
 mod symbols;
+#[cfg(any(feature = "file", feature = "html"))]
+mod utc;
 
 // The wrapper, and what turns tracing on and off.
 pub use config::Config;
@@ -34,6 +38,12 @@ pub use control::{track, untrack};
 #[cfg(feature = "file")]
 pub use snapshot::FileHeader;
 pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Traceback, Traces};
+
+// Snapshots that the program saves by itself.
+#[cfg(all(unix, feature = "signal"))]
+pub use dump::dump_on_signal;
+#[cfg(feature = "file")]
+pub use dump::{Dumper, Series, dump_every, dump_on_panic};
 
 // The questions that a snapshot answers.
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};

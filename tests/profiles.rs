@@ -1,10 +1,13 @@
 //! What tracebacks show in builds of every kind: the lines that people recognise, in debug and in
 //! release, inlined or not; names where there are no lines; places in machine code where there are
-//! no names.
+//! no names. And what a panic leaves behind where it ends the program at once.
 //!
 //! `tests/programs/frames` allocates in known places. Comments in its source mark the lines that
 //! its tracebacks must show, so that no line number is written down here.
 
+#[cfg(feature = "file")]
+#[path = "runner/child.rs"]
+mod child;
 mod runner;
 
 mod programs {
@@ -179,4 +182,29 @@ fn codes(block: &Block) -> Vec<Option<&(String, u64)>> {
         .iter()
         .map(|frame| frame.code.as_ref())
         .collect()
+}
+
+/// `tests/programs/aborts`: the hook comes before the end.
+#[test]
+#[cfg(feature = "file")]
+fn a_panic_that_aborts_leaves_a_snapshot() {
+    let limit = std::time::Duration::from_secs(60);
+    let name = format!("tracemalloc-aborts-{}.gz", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let mut command = runner::command(&build("aborts", "dev"));
+    command.arg(&path);
+    let ended = child::run(command, limit).expect("it was built");
+    let verdict = ended.verdict(limit).expect_err("it panics");
+    assert!(ended.status.is_some(), "{verdict}");
+    assert!(verdict.contains("planted"), "{verdict}");
+    assert!(!verdict.contains("tracemalloc:"), "{verdict}");
+    let snapshot = tracemalloc::Snapshot::load(&path).expect("the panic's snapshot");
+    std::fs::remove_file(path).expect("it is there");
+    let is_block = |trace: tracemalloc::Trace| {
+        trace.size == 54_321 && trace.traceback.most_recent().filename() == "src/main.rs"
+    };
+    assert!(snapshot.traces().any(is_block));
+    // Unwinding would have let it end by itself.
+    #[cfg(unix)]
+    assert_eq!(ended.status.and_then(|status| status.code()), None);
 }

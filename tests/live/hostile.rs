@@ -40,6 +40,27 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 static REENTER: AtomicBool = AtomicBool::new(false);
 static ALWAYS_MOVE: AtomicBool = AtomicBool::new(false);
 
+/// Run by the next call of `alloc`, if set.
+static ONCE: AtomicUsize = AtomicUsize::new(0);
+
+/// Has `task` run inside the next call of `alloc`, in whichever thread.
+#[cfg(feature = "file")]
+pub(crate) fn once(task: fn()) {
+    ONCE.store(task as usize, Ordering::SeqCst);
+}
+
+fn run_once() {
+    let task = match ONCE.load(Ordering::Relaxed) {
+        0 => 0,
+        _ => ONCE.swap(0, Ordering::SeqCst),
+    };
+    if task != 0 {
+        // SAFETY: only `once` writes there.
+        let task: fn() = unsafe { std::mem::transmute(task) };
+        task();
+    }
+}
+
 fn fails() -> bool {
     FAIL.load(Ordering::Relaxed) > 0 && FAIL.fetch_sub(1, Ordering::Relaxed) > 0
 }
@@ -59,6 +80,7 @@ fn reenter() {
 unsafe impl GlobalAlloc for Hostile {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
+        run_once();
         reenter();
         if fails() {
             return ptr::null_mut();

@@ -9,13 +9,22 @@ mod child;
 mod control;
 mod domains;
 mod environment;
+#[cfg(feature = "file")]
+mod folder;
 #[expect(unsafe_code, reason = "an allocator, and errno")]
 mod hostile;
+#[cfg(feature = "file")]
+mod panics;
 mod program;
 mod recording;
 #[path = "../runner/mod.rs"]
 mod runner;
 mod sampling;
+#[cfg(feature = "file")]
+mod series;
+#[cfg(all(unix, feature = "signal"))]
+#[expect(unsafe_code, reason = "signals and forks")]
+mod signals;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
@@ -69,9 +78,15 @@ fn all() -> impl Iterator<Item = Case> {
         domains::CASES,
         environment::CASES,
         hostile::CASES,
+        #[cfg(feature = "file")]
+        panics::CASES,
         program::CASES,
         recording::CASES,
         sampling::CASES,
+        #[cfg(feature = "file")]
+        series::CASES,
+        #[cfg(all(unix, feature = "signal"))]
+        signals::CASES,
         teardown::CASES,
         threads::CASES,
     ]

@@ -9,13 +9,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("object", &[]),
     ("sampling", &[]),
+    ("utc", &[]),
     ("config", &["error"]),
     ("engine", &["error", "sampling"]),
     ("sections", &["engine"]),
     ("external", &["engine", "sections"]),
     ("snapshot", &["error", "sampling"]),
     ("symbols", &["snapshot"]),
-    ("report", &["error", "sampling", "snapshot"]),
+    ("report", &["error", "sampling", "snapshot", "utc"]),
     (
         "collect",
         &["engine", "external", "sections", "snapshot", "symbols"],
@@ -27,7 +28,11 @@ const FLOORS: &[(&str, &[&str])] = &[
             "symbols",
         ],
     ),
-    ("environment", &["config", "error", ROOT]),
+    (
+        "dump",
+        &["engine", "error", "sections", "snapshot", "utc", ROOT],
+    ),
+    ("environment", &["config", "dump", "error", ROOT]),
 ];
 
 const ROOT: &str = "the root";

@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 
 use super::escape::Escaped;
-use super::time::Utc;
 use crate::report::notes;
 use crate::snapshot::{Size, Snapshot};
+use crate::utc::Utc;
 
 /// One snapshot's totals and facts.
 pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {

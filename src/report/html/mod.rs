@@ -9,7 +9,6 @@ mod fallback;
 mod header;
 mod payload;
 mod sources;
-mod time;
 
 use std::io::{self, BufWriter, Write};
 

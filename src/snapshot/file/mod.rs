@@ -2,7 +2,7 @@
 //!
 //! A file is hostile until checked. [`schema`] says what the fields are, [`write`] makes them from
 //! a snapshot, [`source`] decompresses within [`limits`], [`read`] checks every index and sum
-//! before it builds a snapshot, and [`replace`] puts a finished file in the place of an older one.
+//! before it builds a snapshot, and [`replace`] gives a finished file its name.
 //! Nothing of the process is written but what the snapshot holds: no arguments, no environment.
 
 mod limits;
@@ -12,9 +12,10 @@ mod schema;
 mod source;
 mod write;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::trace::Snapshot;
 use crate::error::Error;
@@ -60,6 +61,17 @@ impl Snapshot {
     pub fn dump(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         replace::file(path, |file| write::snapshot(self, file)).map_err(|error| error.at(path))
+    }
+
+    /// Saves the snapshot as [`Snapshot::dump`] does, under the first of `names` in `folder` that
+    /// nothing has yet. The path of the file; errors name the folder.
+    pub(crate) fn dump_new(
+        &self,
+        folder: &Path,
+        names: impl Iterator<Item = OsString>,
+    ) -> Result<PathBuf, Error> {
+        replace::new_file(folder, names, |file| write::snapshot(self, file))
+            .map_err(|error| error.at(folder))
     }
 
     /// Reads a snapshot that [`Snapshot::dump`] saved, on this machine or another, by this version

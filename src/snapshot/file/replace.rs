@@ -1,4 +1,4 @@
-//! A finished file in the place of an older one, or no change at all.
+//! A finished file in the place of an older one, or under a name that is free, or no change at all.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -26,15 +26,43 @@ pub(super) fn file(
             .map_err(|error| Error::io("cannot open", error))?;
         return write(&mut file);
     }
-    let (temporary, mut file) =
+    let (temporary, file) =
         Temporary::beside(target).map_err(|error| Error::io("cannot create", error))?;
-    write(&mut file)?;
-    file.sync_all()
-        .map_err(|error| Error::io("cannot write", error))?;
-    drop(file);
+    fill(file, write)?;
     temporary
         .rename(target)
         .map_err(|error| Error::io("cannot replace", error))
+}
+
+/// Has `write` fill a new file in `folder` and gives it the first of `names` that nothing has, not
+/// even a link that leads nowhere. Its path.
+pub(super) fn new_file(
+    folder: &Path,
+    names: impl Iterator<Item = OsString>,
+    write: impl FnOnce(&mut File) -> Result<(), Error>,
+) -> Result<PathBuf, Error> {
+    let (mut temporary, file) =
+        Temporary::in_folder(folder).map_err(|error| Error::io("cannot create a file", error))?;
+    fill(file, write)?;
+    for name in names {
+        let target = folder.join(name);
+        let is_named = temporary
+            .take_name(&target)
+            .map_err(|error| Error::io("cannot name a file", error))?;
+        if is_named {
+            return Ok(target);
+        }
+    }
+    Err(Error::io(
+        "cannot create a file",
+        io::Error::other("no name is left"),
+    ))
+}
+
+fn fill(mut file: File, write: impl FnOnce(&mut File) -> Result<(), Error>) -> Result<(), Error> {
+    write(&mut file)?;
+    file.sync_all()
+        .map_err(|error| Error::io("cannot write", error))
 }
 
 /// The file, unless it is one that could be replaced and must not be overwritten.
@@ -59,10 +87,37 @@ impl Temporary {
                 "the path has no file name",
             ));
         }
-        let path = target.with_file_name(unique_name());
+        Self::at(target.with_file_name(unique_name()))
+    }
+
+    fn in_folder(folder: &Path) -> io::Result<(Self, File)> {
+        Self::at(folder.join(unique_name()))
+    }
+
+    fn at(path: PathBuf) -> io::Result<(Self, File)> {
         let file = exclusive().open(&path)?;
         let renamed = false;
         Ok((Self { path, renamed }, file))
+    }
+
+    /// Gives the file the name `target`; false if something has that name.
+    ///
+    /// By a second link, which the system refuses for a name that is taken, where renaming would
+    /// replace. Where there are no such links, what takes the name between the look and the renaming
+    /// is replaced.
+    fn take_name(&mut self, target: &Path) -> io::Result<bool> {
+        match fs::hard_link(&self.path, target) {
+            Ok(()) => return Ok(true),
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    || fs::symlink_metadata(target).is_ok() =>
+            {
+                return Ok(false);
+            }
+            Err(_) => fs::rename(&self.path, target)?,
+        }
+        self.renamed = true;
+        Ok(true)
     }
 
     fn rename(mut self, target: &Path) -> io::Result<()> {

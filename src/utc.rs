@@ -2,14 +2,21 @@
 
 use std::fmt;
 
-/// Seconds since the Unix epoch. `Display` writes `2026-03-09 17:04:05 UTC`.
-pub(super) struct Utc(pub(super) u64);
+/// Seconds since the Unix epoch. `Display` writes `2026-03-09 17:04:05 UTC`, or `{:#}` the basic form
+/// of ISO 8601, `20260309T170405Z`, for names of files.
+pub(crate) struct Utc(pub(crate) u64);
 
 impl fmt::Display for Utc {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, second) = (self.0 / 86_400, self.0 % 86_400);
         let (year, month, day) = date(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        if out.alternate() {
+            return write!(
+                out,
+                "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"
+            );
+        }
         write!(
             out,
             "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"
@@ -55,6 +62,11 @@ mod tests {
         ] {
             assert_eq!(Utc(seconds).to_string(), text);
         }
+    }
+
+    #[test]
+    fn names_of_files_have_no_blanks() {
+        assert_eq!(format!("{:#}", Utc(951_782_399)), "20000228T235959Z");
     }
 
     /// A file may say anything.

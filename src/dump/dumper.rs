@@ -1,0 +1,81 @@
+//! A thread that saves snapshots until it is told to end.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::thread::{self, JoinHandle};
+
+use super::report;
+use super::series::Series;
+use crate::error::Error;
+
+/// A thread that saves snapshots. Dropping this ends it, after the snapshot that it is at.
+///
+/// The thread does not keep the program from exiting. A program that exits while a snapshot is being
+/// saved leaves a hidden, incomplete file of another name behind, so keep this in `main` and let it be
+/// dropped there.
+///
+/// The child of a fork has no such thread, and dropping this does nothing there.
+#[must_use = "the thread ends when this is dropped"]
+#[derive(Debug)]
+pub struct Dumper(Option<Running>);
+
+struct Running {
+    thread: JoinHandle<()>,
+    stop: Box<dyn Fn() + Send + Sync>,
+    /// The process that has the thread.
+    process: u32,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Running")
+            .field("process", &self.process)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dumper {
+    /// Runs `work` in a thread. `stop` makes it return soon.
+    pub(super) fn start(
+        work: impl FnOnce() + Send + 'static,
+        stop: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let thread = thread::Builder::new()
+            .name("tracemalloc".to_owned())
+            .spawn(work)
+            .map_err(|error| Error::io("cannot start a thread", error))?;
+        Ok(Self(Some(Running {
+            thread,
+            stop: Box::new(stop),
+            process: process::id(),
+        })))
+    }
+
+    /// Lets the thread go on as long as the process lives.
+    pub fn detach(mut self) {
+        // What tells the thread to end must not be dropped either.
+        mem::forget(self.0.take());
+    }
+}
+
+impl Drop for Dumper {
+    fn drop(&mut self) {
+        let Some(running) = self.0.take() else { return };
+        if running.process != process::id() {
+            // The thread is not there, and what it listens to is its parent's.
+            return mem::forget(running);
+        }
+        (running.stop)();
+        // It has caught its panics.
+        let _ = running.thread.join();
+    }
+}
+
+/// Saves one snapshot. Whatever happens, the thread lives on; a panic has been told by its hook.
+pub(super) fn save(series: &Series, occasion: &str) {
+    let taken = catch_unwind(AssertUnwindSafe(|| series.take()));
+    if let Ok(Err(error)) = taken {
+        report(occasion, &error);
+    }
+}

@@ -1,0 +1,31 @@
+//! Snapshots that a running program saves by itself: at its exit, when it panics, on a signal, from
+//! time to time.
+//!
+//! [`pattern`] and [`series`] say which file, the others when. Nothing here knows records or formats:
+//! a snapshot is taken and saved by the functions that a program would call.
+
+pub(crate) mod at_exit;
+mod dumper;
+mod panic;
+pub(crate) mod pattern;
+mod periodic;
+mod series;
+#[cfg(all(unix, feature = "signal"))]
+mod signal;
+
+pub use dumper::Dumper;
+pub use panic::dump_on_panic;
+pub use periodic::dump_every;
+pub use series::Series;
+#[cfg(all(unix, feature = "signal"))]
+pub use signal::dump_on_signal;
+
+use std::io::{self, Write};
+
+use crate::error::Error;
+
+/// Tells of an error where there is nobody to return it to.
+fn report(occasion: &str, error: &Error) {
+    let line = format!("tracemalloc: snapshot {occasion}: {error}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}

@@ -1,0 +1,188 @@
+//! The snapshot of a panic.
+//!
+//! A panic hook must not panic: the standard library then ends the process at once. It may run on any
+//! stack, however small, and while the thread holds anything. So the hook only waits, for some time,
+//! and a thread of its own does the work: what goes wrong there is an error to report.
+
+use std::cell::Cell;
+use std::io;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::pattern::Pattern;
+use super::report;
+use crate::engine::Guard;
+use crate::error::Error;
+use crate::sections::Busy;
+
+/// How long a panic is held up at most. A large program's first snapshot takes some seconds, and more
+/// on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Saves a snapshot of the first panic as the file `path`, in which `%p` stands for the number of the
+/// process and `%%` for a percent sign.
+///
+/// Adds to the panic hook, whichever thread panics: the hook that was there before runs first, so the
+/// panic's message is never lost. Then the snapshot is taken and saved as [`Snapshot::dump`] does it,
+/// before the panic frees anything, and with `panic = "abort"` before the process ends. Later panics,
+/// which are mostly consequences of the first, and caught ones after it, write nothing more. A thread
+/// that panics while the snapshot is being saved waits until it is, so that it does not end the
+/// process meanwhile.
+///
+/// While tracing is off a panic writes nothing and does not count. The child of a fork writes a
+/// snapshot of its own first panic if `%p` gives it a file of its own, and leaves its parent's alone.
+///
+/// A panic that cannot be written is told in one line on standard error, and goes on as it would
+/// have: when the file cannot be written; when the thread is inside the tracer, as in an inner
+/// allocator that panics; when a thread cannot be started; and when the snapshot is not there after
+/// two minutes, because the panicking thread holds what is needed for it, for instance.
+///
+/// Each call adds another file. To be called when no other thread is setting a panic hook: the
+/// standard library has no way to add to one in a single step.
+///
+/// [`Snapshot::dump`]: crate::Snapshot::dump
+///
+/// # Panics
+/// In a thread that is panicking, as [`std::panic::set_hook`] does.
+///
+/// ```no_run
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// fn main() -> Result<(), tracemalloc::Error> {
+///     tracemalloc::start(25)?;
+///     tracemalloc::dump_on_panic("panic-%p.json.gz");
+///     // The program itself.
+///     Ok(())
+/// }
+/// ```
+pub fn dump_on_panic(path: impl AsRef<Path>) {
+    let first = FirstPanic::new(path.as_ref());
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        previous(panic);
+        first.dump();
+    }));
+}
+
+/// One file for the first panic of a process.
+struct FirstPanic {
+    pattern: Pattern,
+    /// The processes that have begun and ended to write, 0 for none. Numbers and no lock, so that
+    /// the child of a fork finds neither itself nor anything to wait for.
+    begun: AtomicU32,
+    ended: AtomicU32,
+}
+
+thread_local! {
+    /// This thread writes the snapshot of another one's panic.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+impl FirstPanic {
+    fn new(path: &Path) -> Self {
+        Self {
+            pattern: Pattern::new(path.as_os_str().to_owned()),
+            begun: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
+        }
+    }
+
+    /// In a panic hook: writes the file, or waits until it is written.
+    fn dump(&self) {
+        // A panic of the work itself ends that thread, which says enough.
+        let writes = WRITES.try_with(Cell::get).unwrap_or(true);
+        let Some(path) = self.pattern.path() else {
+            return;
+        };
+        if writes || !crate::is_tracing() {
+            return;
+        }
+        // Whoever is inside the tracer may hold what the work needs: neither begins nor waits. For
+        // the others this keeps the memory of the thread below out of the snapshot.
+        let Some(guard) = Guard::enter() else {
+            return report("on panic", &Error::from(Busy).at(&path));
+        };
+        let me = process::id();
+        if self.begun.swap(me, Ordering::AcqRel) == me {
+            return self.wait(me);
+        }
+        let outcome = save(&path);
+        // First of all: another thread may wait that holds the lock of standard error.
+        self.ended.store(me, Ordering::Release);
+        drop(guard);
+        if let Err(error) = outcome {
+            report("on panic", &error.at(&path));
+        }
+    }
+
+    fn wait(&self, me: u32) {
+        let end = Instant::now() + LIMIT;
+        while self.ended.load(Ordering::Acquire) != me && Instant::now() < end {
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Takes and saves a snapshot.
+fn save(path: &Path) -> Result<(), Error> {
+    let path: PathBuf = path.to_owned();
+    in_another_thread(LIMIT, move || {
+        let _ = WRITES.try_with(|writes| writes.set(true));
+        crate::take_snapshot()?.dump(path)
+    })
+}
+
+/// Does `work` in another thread, which is left alone if it takes longer than `limit`.
+fn in_another_thread(
+    limit: Duration,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("tracemalloc".to_owned())
+        .spawn(move || {
+            let _ = sender.send(work());
+        })
+        .map_err(|error| Error::io("cannot start a thread", error))?;
+    receiver
+        .recv_timeout(limit)
+        .unwrap_or_else(|error| Err(unfinished(error, limit)))
+}
+
+fn unfinished(error: RecvTimeoutError, limit: Duration) -> Error {
+    let why = match error {
+        RecvTimeoutError::Timeout => {
+            let message = format!("not finished after {limit:?}");
+            io::Error::new(io::ErrorKind::TimedOut, message)
+        }
+        RecvTimeoutError::Disconnected => io::Error::other("the snapshot panicked"),
+    };
+    Error::io("cannot write", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn work_that_does_not_end_is_left_alone() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let limit = Duration::from_millis(1);
+        let error = in_another_thread(limit, move || {
+            let _ = wait.recv();
+            Ok(())
+        });
+        let error = error.expect_err("the work waits");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.to_string(), "cannot write: not finished after 1ms");
+        drop(go_on);
+    }
+}
