@@ -32,6 +32,8 @@ mod forks;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod growth;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod libraries;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod limits;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod planted;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::planted::{self, Plant};
-use crate::{accounting, child, children, code, forks, growth, limits, programs, signals};
+use crate::{
+    accounting, child, children, code, forks, growth, libraries, limits, programs, signals,
+};
 
 const CASE: &str = "TRACEMALLOC_CASE";
 /// Long enough for a machine that does much else; what hangs, hangs for ever.
@@ -45,6 +47,7 @@ fn all() -> impl Iterator<Item = Case> {
         code::CASES,
         forks::CASES,
         growth::CASES,
+        libraries::CASES,
         limits::CASES,
         programs::CASES,
         signals::CASES,
