@@ -5,10 +5,6 @@
 //! `dl_iterate_phdr` it is empty, and names come from the symbol reader alone.
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-#[expect(
-    unsafe_code,
-    reason = "the loader's list of modules is C, and their build ids are read from memory"
-)]
 mod loader;
 
 use std::ops::Range;
@@ -168,10 +164,8 @@ mod loader {
     }
 }
 
-#[cfg(all(
-    test,
-    any(target_os = "linux", target_os = "android", target_os = "freebsd")
-))]
+#[cfg(test)]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod tests {
     use super::*;
 

@@ -1,4 +1,8 @@
 //! The loader's list.
+#![expect(
+    unsafe_code,
+    reason = "the list is C, and build ids are read from memory"
+)]
 
 use std::ffi::CStr;
 use std::ops::Range;
