@@ -28,6 +28,8 @@ mod children;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod code;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod coroutines;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod forks;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod growth;

@@ -8,7 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::planted::{self, Plant};
 use crate::{
-    accounting, child, children, code, forks, growth, libraries, limits, programs, signals,
+    accounting, child, children, code, coroutines, forks, growth, libraries, limits, programs,
+    signals,
 };
 
 const CASE: &str = "TRACEMALLOC_CASE";
@@ -45,6 +46,7 @@ fn all() -> impl Iterator<Item = Case> {
         accounting::CASES,
         children::CASES,
         code::CASES,
+        coroutines::CASES,
         forks::CASES,
         growth::CASES,
         libraries::CASES,
