@@ -1,5 +1,8 @@
 //! Starting from the environment, so that a program can be traced without being changed.
 
+#[cfg(all(unix, feature = "file"))]
+mod too_large;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -206,6 +209,8 @@ mod at_exit {
     extern "C" fn write() {
         // Whatever happens here, the process is on its way out and keeps its exit code.
         let _ = catch_unwind(|| {
+            #[cfg(unix)]
+            let _held = super::too_large::Held::new();
             if let Some(path) = OUTPUT.get().and_then(Output::path)
                 && crate::is_tracing()
                 && let Err(error) = crate::take_snapshot().and_then(|snapshot| snapshot.dump(path))
