@@ -2,9 +2,12 @@
 
 use std::hint::black_box;
 use std::mem;
+use std::num::NonZeroUsize;
+use std::ptr;
 use std::sync::Barrier;
 use std::thread;
 
+use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::books::{Block, audit, hold, marked};
@@ -29,7 +32,52 @@ impl Drop for Held {
     }
 }
 
-struct Task(Coroutine<(), (), Vec<Block>>);
+/// A stack with memory on neither side of it: what is read or written beyond it ends the process.
+struct Alone {
+    start: *mut libc::c_void,
+}
+
+impl Alone {
+    const PAGE: usize = 4096;
+    /// Names are looked up on it.
+    const ROOM: usize = 2 << 20;
+    const WHOLE: usize = Self::ROOM + 2 * Self::PAGE;
+
+    fn new() -> Self {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh mapping touches nothing that exists.
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), Self::WHOLE, libc::PROT_NONE, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let room = start.wrapping_byte_add(Self::PAGE);
+        // SAFETY: inside of the mapping, which is this value's own.
+        assert_eq!(unsafe { libc::mprotect(room, Self::ROOM, access) }, 0);
+        Self { start }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // SAFETY: this value's own mapping, on which nothing runs any more.
+        unsafe { libc::munmap(self.start, Self::WHOLE) };
+    }
+}
+
+// SAFETY: the room between the two pages is readable, writable and aligned, and stays.
+unsafe impl Stack for Alone {
+    fn base(&self) -> StackPointer {
+        let end = self.start.expose_provenance() + Self::PAGE + Self::ROOM;
+        NonZeroUsize::new(end).expect("not at 0")
+    }
+
+    fn limit(&self) -> StackPointer {
+        let start = self.start.expose_provenance();
+        NonZeroUsize::new(start).expect("not at 0")
+    }
+}
+
+struct Task(Coroutine<(), (), Vec<Block>, Alone>);
 
 // SAFETY: what is on the coroutine's stack are blocks, which any thread may have.
 unsafe impl Send for Task {}
@@ -42,14 +90,17 @@ fn in_a_coroutine(step: usize, yielder: &Yielder<(), ()>, held: &mut Held) {
     assert!(block.try_resize(marked(step + 4)));
     Block::new(marked(step + 7)).free();
     let traceback = tracemalloc::get_object_traceback(&block.address).expect("a traced block");
-    let functions = traceback.iter().filter_map(|frame| frame.function());
-    let own = functions.filter(|name| name.ends_with("in_a_coroutine"));
-    assert_eq!(own.count(), 1, "{traceback:#?}");
+    // Once, and below it who has resumed the coroutine, whatever stack that is on.
+    for function in ["in_a_coroutine", "coroutines::resume"] {
+        let functions = traceback.iter().filter_map(|frame| frame.function());
+        let found = functions.filter(|name| name.ends_with(function));
+        assert_eq!(found.count(), 1, "{function}: {traceback:#?}");
+    }
     black_box(held);
 }
 
 fn task(seed: usize) -> Task {
-    Task(Coroutine::new(move |yielder, ()| {
+    Task(Coroutine::with_stack(Alone::new(), move |yielder, ()| {
         let mut held = Held(Vec::with_capacity(STEPS));
         for step in 0..STEPS {
             in_a_coroutine(seed + step, yielder, &mut held);
@@ -58,8 +109,11 @@ fn task(seed: usize) -> Task {
     }))
 }
 
-/// Each thread resumes its coroutines once, then hands them on to the next thread, all at a time.
-fn resume_in_turn(mut tasks: Vec<Vec<Task>>) -> Vec<Block> {
+/// Each thread resumes its coroutines once, then hands them on to the next thread, all at a time. At
+/// first it makes them: their stacks are mapped after its own and lie below, as far as systems map
+/// downwards, so that they could be taken for a part of it.
+fn resume_in_turn() -> Vec<Block> {
+    let mut tasks: Vec<Vec<Task>> = (0..THREADS).map(|_| Vec::new()).collect();
     let mut left = Vec::with_capacity(THREADS * COROUTINES * STEPS);
     // One more than there are steps, since the last one ends without a pause.
     for turn in 0..=STEPS {
@@ -67,10 +121,14 @@ fn resume_in_turn(mut tasks: Vec<Vec<Task>>) -> Vec<Block> {
         thread::scope(|scope| {
             let threads: Vec<_> = tasks
                 .drain(..)
-                .map(|tasks| {
+                .enumerate()
+                .map(|(thread, mut tasks)| {
                     let barrier = &barrier;
                     scope.spawn(move || {
                         barrier.wait();
+                        if turn == 0 {
+                            tasks.extend((0..COROUTINES).map(|n| task(n + 7 * thread)));
+                        }
                         resume(tasks, turn)
                     })
                 })
@@ -103,8 +161,7 @@ fn resume(tasks: Vec<Task>, turn: usize) -> (Vec<Task>, Vec<Block>) {
 
 fn coroutines_that_change_threads_leave_right_books() {
     tracemalloc::start(25).unwrap();
-    let tasks = (0..THREADS).map(|thread| (0..COROUTINES).map(|n| task(n + 7 * thread)).collect());
-    let mut left = resume_in_turn(tasks.collect());
+    let mut left = resume_in_turn();
     assert_eq!(left.len(), THREADS * COROUTINES / 2 * STEPS);
     hold(&mut left);
     audit(&left);

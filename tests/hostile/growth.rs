@@ -6,11 +6,13 @@ use std::hint::black_box;
 use tracemalloc::report::Text;
 use tracemalloc::{Config, Frame, Snapshot, Traceback};
 
+use crate::allocator;
 use crate::books::{Block, audit, audit_but_for_losses, current, hold};
 use crate::cases;
 use crate::suite::number;
 
 cases![
+    names_are_read_and_nothing_of_the_files_stays,
     more_stacks_than_there_is_memory_for fails with LosesRecords | KeepsRecords,
     blocks_that_come_and_go_take_no_more_memory fails with LosesRecords | KeepsRecords,
 ];
@@ -194,6 +196,27 @@ fn blocks_that_come_and_go_take_no_more_memory() {
     audit(&held);
     held.into_iter().for_each(Block::discard);
     assert_eq!(current(), before);
+}
+
+/// The debug information of this program is many times as large as what may stay.
+fn names_are_read_and_nothing_of_the_files_stays() {
+    allocator::use_system();
+    let_output_have_its_buffer();
+    tracemalloc::start(25).unwrap();
+    let block = Block::new(SIZE);
+    let before = resident();
+    let lines = traceback(&block)
+        .iter()
+        .filter(|frame| frame.lineno() > 0)
+        .count();
+    // Whether the allocator gives back to the system what was given back to it is its own affair.
+    // SAFETY: takes a number.
+    unsafe { libc::malloc_trim(0) };
+    let after = resident();
+    println!("{before} bytes resident before, {after} after {lines} lines");
+    assert!(lines > 0, "names were read");
+    assert!(after < before + 4 * MIB, "{before} {after}");
+    audit(&[block]);
 }
 
 /// Of three classes of the allocator.

@@ -13,6 +13,7 @@ cases![
     without_memory_for_data_the_program_gets_all_that_it_asks_for fails with NeedsMemory,
     without_another_mapping_the_program_gets_all_that_it_asks_for fails with NeedsMemory,
     in_a_sandbox_few_system_calls_do fails with AsksTheSystem,
+    without_any_file_only_names_are_missing,
     threads_that_cannot_be_told_apart_are_traced_all_the_same fails with LosesRecords,
     freed_blocks_are_not_touched fails with ReadsFreedBlocks,
     errno_stays_over_every_call fails with ChangesErrno,
@@ -196,6 +197,32 @@ fn threads_in_a_sandbox(allowed: &[libc::c_long], action: u32) {
 fn in_a_sandbox_few_system_calls_do() {
     let allowed: Vec<_> = NEEDED.into_iter().chain(OF_THREADS).collect();
     threads_in_a_sandbox(&allowed, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
+/// Neither the program's own file is there nor what the system tells of the process. Only root can
+/// take them away.
+fn without_any_file_only_names_are_missing() {
+    let folder = format!(
+        "{}/empty-{}",
+        env!("CARGO_TARGET_TMPDIR"),
+        std::process::id()
+    );
+    std::fs::create_dir_all(&folder).unwrap();
+    let root = std::ffi::CString::new(folder).unwrap();
+    let mut held = Vec::with_capacity(300);
+    // SAFETY: reads the path.
+    if unsafe { libc::chroot(root.as_ptr()) } != 0 {
+        println!("not run: only root can take all files away");
+        return;
+    }
+    tracemalloc::start(25).unwrap();
+    churn(1, 1_000, &mut held);
+    let traceback = tracemalloc::get_object_traceback(&held[0].address).expect("a traced block");
+    assert!(traceback.len() > 3, "{traceback:#?}");
+    // Places in the code are there, and a name only where it needs no file.
+    assert!(traceback.iter().all(|frame| frame.code().is_some()));
+    assert!(traceback.iter().all(|frame| frame.lineno() == 0));
+    audit(&held);
 }
 
 /// The system answers no question about threads. Seen to fail while two threads whose numbers were
