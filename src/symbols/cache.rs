@@ -134,7 +134,7 @@ mod tests {
             cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));
         }
         let each = cache.memory() / 4;
-        cache.forget(&[16..32]);
+        cache.forget(std::slice::from_ref(&(16..32)));
         let known = [16, 17, 32, 33].map(|address| cache.get(address).is_some());
         assert_eq!(known, [true, false, false, true]);
         assert_eq!(cache.memory(), 2 * each);

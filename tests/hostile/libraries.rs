@@ -53,10 +53,13 @@ extern "C" fn back() -> c_int {
 
 static CALLED: AtomicUsize = AtomicUsize::new(0);
 
+/// The function of a library: calls itself so often, then back.
+type Calls = extern "C" fn(c_int, extern "C" fn() -> c_int) -> c_int;
+
 /// A library while it is loaded.
 struct Loaded {
     handle: *mut c_void,
-    calls: extern "C" fn(c_int, extern "C" fn() -> c_int) -> c_int,
+    calls: Calls,
 }
 
 impl Loaded {
@@ -70,7 +73,7 @@ impl Loaded {
         let function = unsafe { libc::dlsym(handle, symbol.as_ptr()) };
         assert!(!function.is_null());
         // SAFETY: the library's function has this type.
-        let calls = unsafe { std::mem::transmute::<*mut c_void, _>(function) };
+        let calls = unsafe { std::mem::transmute::<*mut c_void, Calls>(function) };
         Self { handle, calls }
     }
 
