@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
 use super::pattern::Pattern;
-use super::report;
+use super::{report, with_limited_files};
 use crate::error::{Error, ErrorKind};
 
 static OUTPUT: OnceLock<Pattern> = OnceLock::new();
@@ -31,7 +31,7 @@ extern "C" fn write() {
     let _ = catch_unwind(|| {
         if let Some(path) = OUTPUT.get().and_then(Pattern::path)
             && crate::is_tracing()
-            && let Err(error) = crate::take_snapshot().and_then(|snapshot| snapshot.dump(path))
+            && let Err(error) = with_limited_files(|| crate::take_snapshot()?.dump(path))
         {
             report("at exit", &error);
         }

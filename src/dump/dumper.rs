@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::thread::{self, JoinHandle};
 
-use super::report;
 use super::series::Series;
+use super::{report, with_limited_files};
 use crate::error::Error;
 
 /// A thread that saves snapshots. Dropping this ends it, after the snapshot that it is at.
@@ -74,7 +74,7 @@ impl Drop for Dumper {
 
 /// Saves one snapshot. Whatever happens, the thread lives on; a panic has been told by its hook.
 pub(super) fn save(series: &Series, occasion: &str) {
-    let taken = catch_unwind(AssertUnwindSafe(|| series.take()));
+    let taken = catch_unwind(AssertUnwindSafe(|| with_limited_files(|| series.take())));
     if let Ok(Err(error)) = taken {
         report(occasion, &error);
     }

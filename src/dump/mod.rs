@@ -12,6 +12,8 @@ mod periodic;
 mod series;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
+#[cfg(unix)]
+mod too_large;
 
 pub use dumper::Dumper;
 pub use panic::dump_on_panic;
@@ -28,4 +30,11 @@ use crate::error::Error;
 fn report(occasion: &str, error: &Error) {
     let line = format!("tracemalloc: snapshot {occasion}: {error}\n");
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Does `work`, in which a file that gets too large for the process is an error and not its end.
+fn with_limited_files<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(unix)]
+    let _held = too_large::Held::new();
+    work()
 }

@@ -1,5 +1,6 @@
 //! What is already named, shared by snapshots taken on several threads.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -37,10 +38,24 @@ impl Cache {
     /// Keeps `frames` as the names of the address, unless another thread was faster: the first
     /// answer stays, so that snapshots share their frames.
     pub(super) fn insert(&self, return_address: usize, frames: Arc<[Frame]>) {
-        let bytes = size_of::<(usize, Arc<[Frame]>)>() + frames.len() * FRAME_BYTES;
         self.frames.entry(return_address).or_insert_with(|| {
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.bytes.fetch_add(bytes_of(&frames), Ordering::Relaxed);
             frames
+        });
+    }
+
+    /// Forgets the names of calls in these places. Texts stay, as others may share them.
+    pub(super) fn forget(&self, places: &[Range<usize>]) {
+        if places.is_empty() {
+            return;
+        }
+        self.frames.retain(|return_address, frames| {
+            let call = return_address.wrapping_sub(1);
+            let stays = !places.iter().any(|place| place.contains(&call));
+            if !stays {
+                self.bytes.fetch_sub(bytes_of(frames), Ordering::Relaxed);
+            }
+            stays
         });
     }
 
@@ -66,6 +81,10 @@ impl Cache {
     pub(super) fn memory(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
+}
+
+fn bytes_of(frames: &[Frame]) -> usize {
+    size_of::<(usize, Arc<[Frame]>)>() + frames.len() * FRAME_BYTES
 }
 
 #[cfg(test)]
@@ -105,5 +124,19 @@ mod tests {
             assert!(cache.memory() > before);
             before = cache.memory();
         }
+    }
+
+    /// The call is what lies in a place, not where it returns to.
+    #[test]
+    fn names_are_forgotten_by_the_place_of_the_call() {
+        let cache = Cache::new();
+        for address in [16, 17, 32, 33] {
+            cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));
+        }
+        let each = cache.memory() / 4;
+        cache.forget(std::slice::from_ref(&(16..32)));
+        let known = [16, 17, 32, 33].map(|address| cache.get(address).is_some());
+        assert_eq!(known, [true, false, false, true]);
+        assert_eq!(cache.memory(), 2 * each);
     }
 }

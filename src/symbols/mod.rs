@@ -3,13 +3,18 @@
 //! Runs when somebody asks (a snapshot), never inside an allocation: it takes locks, reads debug
 //! information and allocates freely.
 
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod build_id;
 mod cache;
 mod crate_names;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod file;
 mod functions;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod modules;
 mod paths;
+mod reader;
 mod resolve;
 mod runtime;
 #[cfg(test)]
@@ -27,9 +32,9 @@ pub(crate) use runtime::visible;
 
 /// Names of return addresses, each read from the debug information once.
 ///
-/// An address keeps the name that it got first. A library that is unloaded, and another one loaded
-/// in its place, are not told apart: to forget names at an unload would take them from the blocks
-/// that the library left behind.
+/// When a library was unloaded its names stay, for the blocks that it has left behind, until another
+/// one takes its place in memory. An address is then one of the other library: whose call has left a
+/// block behind the address alone does not tell, and most are of who is there.
 pub(crate) struct Symbols {
     cache: Cache,
     modules: Modules,
@@ -50,6 +55,9 @@ impl Symbols {
     /// The debug-information reader maps whole files; its memory is given back before this returns.
     /// So name many addresses in one call.
     pub(crate) fn resolve(&self, return_addresses: &[usize]) {
+        if !self.modules.is_inherited() || !self.unnamed(return_addresses).is_empty() {
+            self.cache.forget(&self.modules.refresh());
+        }
         let unnamed = self.unnamed(return_addresses);
         if unnamed.is_empty() {
             return;
@@ -57,12 +65,12 @@ impl Symbols {
         let resolver = Resolver {
             cache: &self.cache,
             modules: &self.modules,
-            program: self.program.get_or_init(resolve::Program::this),
+            program: self
+                .program
+                .get_or_init(|| resolve::Program::this(&self.modules)),
         };
-        for address in unnamed {
-            self.cache.insert(address, resolver.frames(address));
-        }
-        backtrace::clear_symbol_cache();
+        resolver.name(&unnamed);
+        reader::close();
     }
 
     /// Those of the addresses that have no name yet, each once and in order: the reader keeps few
@@ -88,7 +96,7 @@ impl Symbols {
             .unwrap_or_else(|| Arc::new([resolve::unknown()]))
     }
 
-    /// Bytes held by the names, estimated; never falls.
+    /// Bytes held by the names, estimated.
     pub(crate) fn memory(&self) -> usize {
         self.cache.memory()
     }

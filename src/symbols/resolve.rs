@@ -1,22 +1,17 @@
 //! From a return address to frames: asks the symbol reader and puts what it knows into the words of
 //! a [`Frame`].
 
-use std::fmt::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, Module, UNKNOWN};
+use crate::snapshot::{Frame, UNKNOWN};
 
 use super::cache::Cache;
 use super::crate_names::{crate_of, is_standard};
 use super::functions::qualified;
-use super::modules::Modules;
+use super::modules::{Modules, Place};
 use super::paths::{self, Origin, SourceFile};
+use super::reader::{Reader, Symbol};
 use super::runtime::OWN_CRATE;
-
-/// Longest function name or path that is kept, in bytes. Names of nested generics grow without
-/// bound.
-const MAX_TEXT: usize = 4096;
 
 /// What the running program tells about names.
 pub(super) struct Program {
@@ -28,11 +23,11 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn this() -> Self {
+    pub(super) fn this(modules: &Modules) -> Self {
         let path = executable();
         Self {
             name: program_name(base_name(&path)).to_owned(),
-            own_sources: own_sources(),
+            own_sources: own_sources(modules),
         }
     }
 }
@@ -49,16 +44,14 @@ pub(super) fn executable() -> String {
 ///
 /// Line tables give names without a path, so there a function of this crate shows only by its file.
 #[inline(never)]
-fn own_sources() -> Option<String> {
+fn own_sources(modules: &Modules) -> Option<String> {
     // A return address lies behind the call that it belongs to; so must this one.
-    let inside = (own_sources as fn() -> Option<String> as usize).wrapping_add(1);
-    let mut file = None;
-    backtrace::resolve(std::ptr::without_provenance_mut(inside), |symbol| {
-        file = symbol
-            .filename()
-            .map(|path| path.to_string_lossy().replace('\\', "/"));
-    });
-    let sources = file?.strip_suffix("symbols/resolve.rs")?.to_owned();
+    let inside = (own_sources as fn(&Modules) -> Option<String> as usize).wrapping_add(1);
+    let place = modules.of_call(inside);
+    let offset = place.as_ref().map(|place| place.offset);
+    let symbols = Reader::with(place.as_ref(), |reader| reader.symbols(inside, offset));
+    let file = symbols.last()?.path.as_ref()?.replace('\\', "/");
+    let sources = file.strip_suffix("symbols/resolve.rs")?.to_owned();
     Some(sources)
 }
 
@@ -75,14 +68,6 @@ pub(super) fn unknown() -> Frame {
     Frame::new(UNKNOWN, 0)
 }
 
-/// What the symbol reader says of one function, inlined or not.
-struct Symbol {
-    function: Option<String>,
-    path: Option<String>,
-    line: u32,
-    column: u32,
-}
-
 pub(super) struct Resolver<'a> {
     pub(super) cache: &'a Cache,
     pub(super) modules: &'a Modules,
@@ -90,13 +75,28 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// Names all of these return addresses, which are in order: those of a module together.
+    pub(super) fn name(&self, mut return_addresses: &[usize]) {
+        while let Some(first) = return_addresses.first() {
+            let place = self.modules.of_call(*first);
+            let end = place.as_ref().map_or(*first, |place| place.end);
+            let count = return_addresses.partition_point(|address| *address <= end);
+            let (group, rest) = return_addresses.split_at(count.max(1));
+            Reader::with(place.as_ref(), |reader| {
+                for address in group {
+                    self.cache.insert(*address, self.frames(*address, reader));
+                }
+            });
+            return_addresses = rest;
+        }
+    }
+
     /// The frames of a return address, the physical function first.
-    pub(super) fn frames(&self, return_address: usize) -> Arc<[Frame]> {
-        // The call lies before the address that it returns to, maybe in another line or function.
-        let code = return_address
-            .checked_sub(1)
-            .and_then(|call| self.modules.find(call));
-        let mut frames: Vec<Frame> = symbols(return_address)
+    fn frames(&self, return_address: usize, reader: &Reader<'_>) -> Arc<[Frame]> {
+        let code = self.modules.of_call(return_address);
+        let offset = code.as_ref().map(|place| place.offset);
+        let symbols = reader.symbols(return_address, offset);
+        let mut frames: Vec<Frame> = symbols
             .iter()
             .rev()
             .filter_map(|symbol| self.frame(symbol))
@@ -104,10 +104,10 @@ impl Resolver<'_> {
         if frames.is_empty() {
             frames.push(self.nameless(code.as_ref()));
         }
-        if let Some((module, offset)) = code
+        if let Some(place) = code
             && let Some(physical) = frames.first_mut()
         {
-            *physical = physical.clone().with_code(module, offset);
+            *physical = physical.clone().with_code(place.module, place.offset);
         }
         frames.into()
     }
@@ -170,10 +170,10 @@ impl Resolver<'_> {
 
     /// A frame for code without a name: the place in its module, which address randomisation does
     /// not change.
-    fn nameless(&self, code: Option<&(Arc<Module>, u64)>) -> Frame {
+    fn nameless(&self, code: Option<&Place>) -> Frame {
         match code {
-            Some((module, offset)) => {
-                let name = format!("{}+{offset:#x}", base_name(&module.path));
+            Some(place) => {
+                let name = format!("{}+{:#x}", base_name(&place.module.path), place.offset);
                 Frame::named(self.cache.text(&name))
             }
             None => unknown(),
@@ -181,72 +181,9 @@ impl Resolver<'_> {
     }
 }
 
-/// What the symbol reader knows of a return address, the innermost inlined function first.
-fn symbols(return_address: usize) -> Vec<Symbol> {
-    let mut symbols = Vec::new();
-    let address = std::ptr::without_provenance_mut(return_address);
-    backtrace::resolve(address, |symbol| {
-        symbols.push(Symbol {
-            function: symbol
-                .name()
-                .map(|name| limited(format_args!("{name:#}")))
-                .filter(|name| !name.is_empty()),
-            path: symbol
-                .filename()
-                .map(path_text)
-                .filter(|path| !path.is_empty()),
-            line: symbol.lineno().unwrap_or(0),
-            column: symbol.colno().unwrap_or(0),
-        });
-    });
-    symbols
-}
-
-fn path_text(path: &Path) -> String {
-    limited(format_args!("{}", path.to_string_lossy()))
-}
-
-/// The text, cut with an ellipsis where it gets too long. What lies behind the cut is not even
-/// produced.
-fn limited(text: fmt::Arguments<'_>) -> String {
-    let mut kept = Limited(String::new());
-    // The only error is the one that ends the writing at the limit.
-    let _ = kept.write_fmt(text);
-    kept.0
-}
-
-struct Limited(String);
-
-impl Write for Limited {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MAX_TEXT.saturating_sub(self.0.len());
-        if text.len() <= room {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        let cut = (0..=room)
-            .rfind(|&at| text.is_char_boundary(at))
-            .unwrap_or(0);
-        self.0.push_str(&text[..cut]);
-        self.0.push('…');
-        Err(fmt::Error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_texts_are_cut_at_a_character() {
-        let exact = "x".repeat(MAX_TEXT);
-        assert_eq!(limited(format_args!("{exact}")), exact);
-        let long = limited(format_args!("a{}", "é".repeat(MAX_TEXT)));
-        assert!(long.ends_with("é…"));
-        assert!(long.len() <= MAX_TEXT + '…'.len_utf8());
-        let pieces = limited(format_args!("{exact}{}", "y"));
-        assert_eq!(pieces, format!("{exact}…"));
-    }
 
     #[test]
     fn programs_are_called_after_their_file() {

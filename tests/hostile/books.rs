@@ -143,12 +143,18 @@ fn in_quiet() -> (TracedMemory, Snapshot) {
     panic!("something still allocates");
 }
 
-/// Compares counters, records and the blocks that there are. To be called when no other thread
-/// allocates any more.
+/// Compares counters, records and the blocks that there are, and that nothing was lost. To be called
+/// when no other thread allocates any more.
 #[track_caller]
 pub(crate) fn audit(blocks: &[Block]) {
+    let snapshot = audit_but_for_losses(blocks);
+    assert_eq!(snapshot.recording().losses, Default::default());
+}
+
+/// The same where something had to be lost. Returns the snapshot, which says what.
+#[track_caller]
+pub(crate) fn audit_but_for_losses(blocks: &[Block]) -> Snapshot {
     let (before, snapshot) = in_quiet();
-    let recording = snapshot.recording();
     assert_eq!(
         snapshot.total_size(),
         before.current,
@@ -162,13 +168,13 @@ pub(crate) fn audit(blocks: &[Block]) {
         sizes,
         "one record for each live block and none for a freed one"
     );
-    assert_eq!(recording.losses, Default::default());
     for block in blocks {
         block.check();
     }
     for block in blocks.iter().rev().take(20) {
         assert!(block.is_traced(), "{block:?}");
     }
+    snapshot
 }
 
 /// Blocks that stay until the audit: so many, one after the other, that a bug which loses one in fifty

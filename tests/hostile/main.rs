@@ -6,7 +6,8 @@
 //! not notice watches nothing. docs/RELIABILITY.md says which case stands for what.
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program one case,
-//! `TRACEMALLOC_PLANT=BUG` plants a bug, `TRACEMALLOC_FORKS=NUMBER` sets the forks of each thread.
+//! `TRACEMALLOC_PLANT=BUG` plants a bug. `TRACEMALLOC_FORKS`, `TRACEMALLOC_STACKS` and
+//! `TRACEMALLOC_BLOCKS` set how much some cases do.
 
 #![cfg_attr(
     all(target_os = "linux", target_arch = "x86_64", not(miri)),
@@ -23,9 +24,17 @@ mod books;
 #[path = "../runner/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod children;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod code;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod coroutines;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod forks;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod growth;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod libraries;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod limits;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]

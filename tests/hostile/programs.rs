@@ -1,11 +1,9 @@
 //! Programs that do much at a time: code of theirs that the library calls, the loader, deep stacks.
 
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
@@ -20,7 +18,6 @@ use crate::planted::stay_inside;
 cases![
     a_writer_of_the_programs_own_is_called_outside fails with StaysInside,
     the_loaders_lock_is_nobodys_business fails with LosesRecords,
-    libraries_that_come_and_go_leave_right_books fails with LosesRecords,
     a_main_stack_that_grows_is_walked fails with LosesRecords,
     tracing_may_begin_before_main fails with LosesRecords,
     allocations_in_the_last_destructors_of_a_thread fails with LosesRecords,
@@ -139,94 +136,6 @@ fn the_loaders_lock_is_nobodys_business() {
         }
         busy.store(false, Ordering::Relaxed);
     });
-    audit(&held);
-}
-
-/// A library with one function that calls back.
-fn library(folder: &Path, name: &str) -> PathBuf {
-    let source = folder.join(format!("{name}.c"));
-    let text = format!(
-        "int {name}_calls(int depth, int (*back)(void)) {{\n\
-         \tvolatile int room[8] = {{0}};\n\
-         \tif (depth > 0) return {name}_calls(depth - 1, back) + room[0];\n\
-         \treturn back() + room[1];\n}}\n"
-    );
-    std::fs::write(&source, text).unwrap();
-    let library = folder.join(format!("lib{name}.so"));
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .status()
-        .expect("a compiler of C, as the dependencies of the tests need one");
-    assert!(status.success());
-    library
-}
-
-extern "C" fn back() -> c_int {
-    let mut block = Block::new(77);
-    assert!(block.try_resize(141));
-    block.free();
-    CALLED.fetch_add(1, Ordering::Relaxed);
-    0
-}
-
-static CALLED: AtomicUsize = AtomicUsize::new(0);
-
-/// Calls back through the library. Returns where it was loaded.
-fn call_through(library: &Path, name: &str) -> usize {
-    type Calls = extern "C" fn(c_int, extern "C" fn() -> c_int) -> c_int;
-    let path = CString::new(library.as_os_str().as_encoded_bytes()).unwrap();
-    // SAFETY: the library has no initialisers.
-    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
-    assert!(!handle.is_null());
-    let symbol = CString::new(format!("{name}_calls")).unwrap();
-    // SAFETY: the handle is open.
-    let function = unsafe { libc::dlsym(handle, symbol.as_ptr()) };
-    assert!(!function.is_null());
-    // SAFETY: the library's function has this type.
-    let calls: Calls = unsafe { std::mem::transmute(function) };
-    assert_eq!(calls(5, back), 0);
-    // SAFETY: nothing of the library is used any more.
-    unsafe { libc::dlclose(handle) };
-    function.addr()
-}
-
-/// Two libraries take turns at the same address, and other threads capture meanwhile: what is known
-/// of code does not outlive it.
-fn libraries_that_come_and_go_leave_right_books() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("libraries-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let libraries = ["first", "other"].map(|name| (name, library(&folder, name)));
-    tracemalloc::start(25).unwrap();
-    let mut held = Vec::with_capacity(300);
-    churn(1, 300, &mut held);
-    let mut places = [0; 2];
-    let busy = &AtomicBool::new(true);
-    thread::scope(|scope| {
-        for seed in 0..2 {
-            scope.spawn(move || {
-                let mut held = Vec::with_capacity(20);
-                for round in seed.. {
-                    churn(round, 100, &mut held);
-                    if !busy.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-                held.into_iter().for_each(|block| block.discard());
-            });
-        }
-        for _ in 0..200 {
-            for (place, (name, library)) in places.iter_mut().zip(&libraries) {
-                *place = call_through(library, name);
-            }
-        }
-        busy.store(false, Ordering::Relaxed);
-    });
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(CALLED.load(Ordering::Relaxed), 400);
-    assert_eq!(places[0], places[1], "one in the place of the other");
     audit(&held);
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::planted::{self, Plant};
-use crate::{accounting, child, code, forks, limits, programs, signals};
+use crate::{
+    accounting, child, children, code, coroutines, forks, growth, libraries, limits, programs,
+    signals,
+};
 
 const CASE: &str = "TRACEMALLOC_CASE";
 /// Long enough for a machine that does much else; what hangs, hangs for ever.
@@ -41,8 +44,12 @@ pub(crate) use cases;
 fn all() -> impl Iterator<Item = Case> {
     [
         accounting::CASES,
+        children::CASES,
         code::CASES,
+        coroutines::CASES,
         forks::CASES,
+        growth::CASES,
+        libraries::CASES,
         limits::CASES,
         programs::CASES,
         signals::CASES,
@@ -77,6 +84,12 @@ pub(crate) fn main() -> ExitCode {
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
         }
     }
+}
+
+/// The number that a variable of the environment asks for, or the one that every run can afford.
+pub(crate) fn number(variable: &str, usual: usize) -> usize {
+    let asked = env::var(variable);
+    asked.map_or(usual, |number| number.parse().expect("a number"))
 }
 
 fn command(case: Case) -> Result<Command, Failed> {

@@ -21,6 +21,8 @@ cases![
         with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "0")],
     nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
     a_snapshot_is_written_at_exit,
+    #[cfg(all(target_os = "linux", feature = "file"))]
+    files_that_may_not_grow_change_nothing,
     #[cfg(all(unix, feature = "file"))]
     a_snapshot_holds_no_secrets_of_the_process,
     #[cfg(target_os = "linux")]
@@ -147,6 +149,58 @@ fn folder(name: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// The system ends a process by a signal that writes more to a file than it may, unless the process
+/// ignores it; then the write fails.
+#[cfg(all(target_os = "linux", feature = "file"))]
+fn files_that_may_not_grow_change_nothing() {
+    use tracemalloc::Snapshot;
+    if let Some(way) = std::env::var_os(CHILD) {
+        tracemalloc::start_from_env().unwrap();
+        std::mem::forget(black_box(vec![1_u8; 54_321]));
+        if way == "by itself" {
+            let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let before = open();
+            let error = tracemalloc::take_snapshot()
+                .unwrap()
+                .dump(std::env::var_os("TRACEMALLOC_OUT").unwrap())
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io);
+            assert!(error.to_string().contains("File too large"), "{error}");
+            assert_eq!(open(), before, "no file is left open");
+        }
+        return;
+    }
+    if crate::runner::target().is_some() {
+        eprintln!("not run: the emulator would be limited too");
+        return;
+    }
+    let folder = folder("limited");
+    let path = folder.join("out.gz");
+    std::fs::write(&path, "older").unwrap();
+    let program = std::env::current_exe().unwrap();
+    for (way, ignored) in [("at exit", ":"), ("by itself", "trap '' XFSZ")] {
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("{ignored}; ulimit -f 0; exec \"$0\"")])
+            .arg(&program)
+            .env(CHILD, way)
+            .env("TRACEMALLOC", "25")
+            .env("TRACEMALLOC_OUT", &path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{way}: {output:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            message.contains("tracemalloc: snapshot at exit:")
+                && message.contains("File too large"),
+            "{way}: {message}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"older", "{way}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "{way}");
+        assert!(Snapshot::load(&path).is_err());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// A child with secrets in its arguments, one of which is no text, and in its variables, leaves a

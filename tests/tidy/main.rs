@@ -6,6 +6,7 @@ mod engine;
 mod floors;
 mod length;
 mod manifest;
+mod named;
 mod repository;
 mod source;
 mod unsafety;

@@ -171,7 +171,9 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
         return unknown(module, return_address);
     }
     if entry.is_signal_trampoline() {
-        return Some(Row(SIGNAL));
+        // Stacks of coroutines say so too, where one continues another: only what returns from a
+        // signal has the kernel's registers above it.
+        return returns_from_signal(module, return_address)?.then_some(Row(SIGNAL));
     }
     let mut context: UnwindContext<usize, OnStack> = UnwindContext::new_in();
     let rules = entry
@@ -211,9 +213,19 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
 /// platform's unwinder, too, takes such a frame for the oldest unless a signal handler returns to
 /// it.
 fn unknown(module: &Module, return_address: usize) -> Option<Row> {
+    let row = if returns_from_signal(module, return_address)? {
+        SIGNAL
+    } else {
+        OLDEST
+    };
+    Some(Row(row))
+}
+
+/// Whether the code there asks the kernel to go on where a signal had come. `None` if it cannot be
+/// read.
+fn returns_from_signal(module: &Module, return_address: usize) -> Option<bool> {
     let code = module.code_from(return_address)?;
-    let returns_from_signal = code.starts_with(PROCESSOR.signal_return);
-    Some(Row(if returns_from_signal { SIGNAL } else { OLDEST }))
+    Some(code.starts_with(PROCESSOR.signal_return))
 }
 
 /// The offset in an expression that says "the address frame register + offset", or, if `load`, "the

@@ -88,6 +88,7 @@ fn everything(round: usize) {
         callbacks::formatting(round);
         libraries::linked(round);
         switched::grown(round);
+        switched::resumed(round);
         signals::handled(round);
         unwinding::caught(round);
         frame_register::moving(round);

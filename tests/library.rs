@@ -1,0 +1,30 @@
+//! A library that has a tracer of its own and is loaded while the program runs, which is traced too.
+//! Its thread-local memory is made by the loader when a thread first comes there: in an allocation,
+//! in a signal handler, on threads older than the library.
+//!
+//! `tests/programs/library` holds both, and checks the books itself.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod runner;
+
+mod programs {
+    pub(crate) mod run;
+}
+
+use programs::run::{build, run};
+
+#[track_caller]
+fn check(profile: &str) {
+    assert_eq!(run(&build("library", profile)), "right\n", "{profile}");
+}
+
+#[test]
+fn a_loaded_library_with_a_tracer_of_its_own_keeps_right_books() {
+    check("dev");
+}
+
+#[test]
+fn the_same_in_a_release_build() {
+    check("release");
+}
