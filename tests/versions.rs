@@ -1,5 +1,7 @@
 //! Snapshots of different runs and of different builds of one program, compared.
 
+#![cfg(feature = "file")]
+
 mod runner;
 
 mod programs {

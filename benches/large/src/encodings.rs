@@ -39,8 +39,8 @@ const ENCODINGS: [(&str, Encoding); 3] = [
 const PACKINGS: [(&str, Packing); 5] = [
     ("plain", Packing::None),
     ("gzip 1", Packing::Gzip(1)),
+    ("gzip 2", Packing::Gzip(2)),
     ("gzip 6", Packing::Gzip(6)),
-    ("zstd 1", Packing::Zstd(1)),
     ("zstd 3", Packing::Zstd(3)),
 ];
 

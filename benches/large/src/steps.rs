@@ -5,14 +5,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use tracemalloc::report::{Csv, Dhat, Folded, Html, Json, Pprof};
+use tracemalloc::report::{Folded, Html, Pprof};
 use tracemalloc::{GroupBy, Snapshot};
 
 use crate::measure::measured;
 use crate::{encodings, stacks};
 
 /// Those that need the saved file come after the one that saves it.
-pub const STEPS: [&str; 11] = [
+pub const STEPS: [&str; 8] = [
     "save",
     "load",
     "statistics",
@@ -20,9 +20,6 @@ pub const STEPS: [&str; 11] = [
     "pprof",
     "folded",
     "html",
-    "dhat",
-    "json",
-    "csv",
     "encodings",
 ];
 
@@ -68,22 +65,20 @@ fn compare(new: &Snapshot, old: &Snapshot) -> Result<(), Box<dyn Error>> {
 fn export(name: &str, snapshot: &Snapshot) -> Result<(), Box<dyn Error>> {
     let work = || {
         let mut out = Counted(0);
-        match name {
-            "pprof" => Pprof::new().write(snapshot, &mut out),
-            "folded" => Folded::new().write(snapshot, &mut out),
-            "html" => Html::new().write(snapshot, &mut out),
-            "dhat" => Dhat::new().write(snapshot, &mut out),
-            "json" => Json::new()
-                .group_by(GroupBy::Traceback)
-                .write(snapshot, &mut out),
-            "csv" => Csv::new()
-                .group_by(GroupBy::Traceback)
-                .write(snapshot, &mut out),
-            _ => return Err(format!("no such step: {name}").into()),
-        }?;
+        write(name, snapshot, &mut out)?;
         Ok(out.0)
     };
     measured(name, work, |bytes| *bytes).map(drop)
+}
+
+fn write(name: &str, snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    match name {
+        "pprof" => Pprof::new().write(snapshot, out)?,
+        "folded" => Folded::new().write(snapshot, out)?,
+        "html" => Html::new().write(snapshot, out)?,
+        _ => return Err(format!("no such step: {name}").into()),
+    }
+    Ok(())
 }
 
 /// Takes what is written and keeps its number of bytes.
