@@ -10,7 +10,7 @@ mod measure;
 mod rounds;
 // The fields of the file, as the crate itself writes and reads them.
 #[path = "../../../src/snapshot/file/schema.rs"]
-#[allow(dead_code, reason = "the crate uses the rest")]
+#[expect(dead_code, reason = "the crate uses the rest")]
 mod schema;
 mod stacks;
 mod steps;
