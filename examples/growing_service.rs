@@ -84,7 +84,7 @@ impl Service {
         let length = self.page(&request.path).len();
         let session = self.session(request);
         session.requests += 1;
-        if session.requests % 8 == 0 {
+        if session.requests.is_multiple_of(8) {
             session.basket.push(request.path.len());
         }
         length
