@@ -1,5 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+/// The programs of the guide are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/GUIDE.md")]
+mod guide {}
+
 mod collect;
 mod config;
 mod control;

@@ -38,7 +38,7 @@ const OUTLINED: [&str; 7] = [
 const HINT: &str = "debug = \"line-tables-only\"";
 
 fn output(profile: &str) -> Output {
-    Output::parse(&run(&build(PROGRAM, profile)))
+    Output::parse(&run(&build(PROGRAM, profile), &[]))
 }
 
 fn marks() -> Marks {
@@ -159,7 +159,7 @@ fn release_without_lines() {
 #[cfg(target_os = "linux")]
 fn stripped() {
     let program = build(PROGRAM, "stripped");
-    let [first, second] = [(); 2].map(|()| Output::parse(&run(&program)));
+    let [first, second] = [(); 2].map(|()| Output::parse(&run(&program, &[])));
     let length = program.metadata().expect("it was built").len();
     for place in marks().places() {
         let [blocks, others] = [&first, &second].map(|output| output.blocks(place));

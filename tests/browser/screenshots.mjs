@@ -1,4 +1,5 @@
-// The pictures of the documentation, from the pages of the example `html_report`.
+// The pictures of the documentation, from the pages of the example `html_report` and from snapshots of
+// `growing_service`.
 
 import path from "node:path";
 import { Watched } from "./harness.mjs";
@@ -21,6 +22,18 @@ const PICTURES = [
     page: "tracemalloc-diff.html",
     options: { height: 860 },
     prepare: async () => {},
+  },
+  {
+    file: "guide-growth.png",
+    page: "growth.html",
+    options: { height: 740 },
+    prepare: async () => {},
+  },
+  {
+    file: "guide-table.png",
+    page: "growth.html",
+    options: { height: 642 },
+    prepare: (view) => view.press("view", "table"),
   },
 ];
 

@@ -38,10 +38,11 @@ pub(crate) fn build(name: &str, profile: &str) -> PathBuf {
     program.with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// What the program prints. It has to end well, and in time.
+/// What the program prints when it is told `files`. It has to end well, and in time.
 #[track_caller]
-pub(crate) fn run(program: &Path) -> String {
+pub(crate) fn run(program: &Path, files: &[&Path]) -> String {
     let mut child = runner::command(program)
+        .args(files)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));

@@ -243,15 +243,13 @@ impl<'a> Calls<'a> {
         })
     }
 
-    /// The frames from the root to `node`, which has been checked.
-    fn stack(&self, node: u32) -> Vec<Frame> {
+    /// Appends the frames from `node`, which has been checked, to the root.
+    fn append(&self, node: u32, to: &mut Vec<Frame>) {
         let caller = |node: &u32| self.nodes.get(*node as usize).and_then(|row| row.0);
-        let mut stack: Vec<Frame> = std::iter::successors(Some(node), caller)
+        let frames = std::iter::successors(Some(node), caller)
             .filter_map(|node| self.nodes.get(node as usize))
-            .filter_map(|row| self.frames.get(row.1 as usize).cloned())
-            .collect();
-        stack.reverse();
-        stack
+            .filter_map(|row| self.frames.get(row.1 as usize).cloned());
+        to.extend(frames);
     }
 }
 
@@ -262,10 +260,12 @@ fn stacks(rows: &[StackRow], calls: &Calls<'_>, compressed: u64) -> Result<Vec<T
         kept.add(index, *depth)?;
     }
     kept.check(compressed)?;
+    let mut frames = Vec::new();
     rows.iter()
         .enumerate()
         .map(|(index, &StackRow(node, total_nframe, truncated))| {
-            let mut stack = Traceback::from_oldest_first(calls.stack(node))
+            calls.append(node, &mut frames);
+            let mut stack = Traceback::from_oldest_first(frames.drain(..).rev())
                 .ok_or_else(|| invalid(format!("stack {index} is empty")))?;
             if let Some(total) = total_nframe {
                 stack = stack.with_total_nframe(total);

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::io::{self, BufWriter, Write};
 
@@ -16,7 +17,12 @@ use super::schema::{
 };
 use crate::error::Error;
 use crate::snapshot::frame::{Frame, Module, Traceback};
+use crate::snapshot::identity::IdentityMap;
 use crate::snapshot::trace::Snapshot;
+
+/// A sixth of the time of flate2's default, for a file that is a twentieth longer: docs/FORMAT.md has
+/// the figures.
+const LEVEL: Compression = Compression::new(2);
 
 pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Error> {
     let mut tables = Tables::default();
@@ -35,7 +41,7 @@ pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), 
 
 /// Writes the document and tells its bytes before and after compression.
 fn compress(document: &impl Serialize, out: &mut impl Write) -> io::Result<(u64, u64)> {
-    let gzip = GzEncoder::new(Counted::new(out), Compression::default());
+    let gzip = GzEncoder::new(Counted::new(out), LEVEL);
     let mut json = BufWriter::new(Counted::new(gzip));
     serde_json::to_writer(&mut json, document)?;
     let gzip = json.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -77,8 +83,11 @@ struct Tables<'a> {
     frames: Numbered<FrameRow>,
     nodes: Numbered<NodeRow>,
     stacks: Vec<StackRow>,
-    /// Numbers of frames that were met before, by identity: spares comparing their texts.
-    known: HashMap<usize, u32>,
+    /// Numbers of frames that were met before, by identity: spares comparing their texts. The
+    /// snapshot is borrowed, so the identities stay those of its frames.
+    known: IdentityMap<u32>,
+    /// The stack that was added last, as the identity of each frame and its node.
+    last: Vec<(usize, u32)>,
     kept: limits::Frames,
 }
 
@@ -105,10 +114,20 @@ impl<'a> Tables<'a> {
     fn add_stack(&mut self, stack: &'a Traceback) -> Result<(), Error> {
         self.kept
             .add(self.stacks.len(), index_of(stack.len()).unwrap_or(u32::MAX))?;
-        let mut node = None;
-        for frame in stack {
-            let frame = self.frame(frame)?;
-            node = Some(self.nodes.number(NodeRow(node, frame))?);
+        // Stacks that follow each other mostly have their first calls in common.
+        let common = self
+            .last
+            .iter()
+            .zip(stack)
+            .take_while(|((last, _), frame)| *last == frame.identity())
+            .count();
+        self.last.truncate(common);
+        let mut node = self.last.last().map(|(_, node)| *node);
+        for frame in stack.iter().skip(common) {
+            let number = self.frame(frame)?;
+            let call = self.nodes.number(NodeRow(node, number))?;
+            self.last.push((frame.identity(), call));
+            node = Some(call);
         }
         if let Some(node) = node {
             let row = StackRow(node, stack.total_nframe(), stack.was_cut());
@@ -183,13 +202,14 @@ impl<T> Default for Numbered<T> {
 
 impl<T: Clone + Eq + Hash> Numbered<T> {
     fn number(&mut self, row: T) -> Result<u32, Error> {
-        if let Some(number) = self.numbers.get(&row) {
-            return Ok(*number);
+        match self.numbers.entry(row) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(new) => {
+                let number = index_of(self.rows.len())?;
+                self.rows.push(new.key().clone());
+                Ok(*new.insert(number))
+            }
         }
-        let number = index_of(self.rows.len())?;
-        self.rows.push(row.clone());
-        self.numbers.insert(row, number);
-        Ok(number)
     }
 }
 
