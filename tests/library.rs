@@ -16,7 +16,7 @@ use programs::run::{build, run};
 
 #[track_caller]
 fn check(profile: &str) {
-    assert_eq!(run(&build("library", profile)), "right\n", "{profile}");
+    assert_eq!(run(&build("library", profile), &[]), "right\n", "{profile}");
 }
 
 #[test]

@@ -128,6 +128,15 @@ impl PathHash {
     }
 }
 
+/// The hashes of the paths to `frames`, the most recent first, from one with the hash `base`.
+#[inline]
+fn hash_paths(mut base: PathHash, frames: &[usize], paths: &mut [Path]) {
+    for (address, path) in frames.iter().zip(paths).rev() {
+        base = base.then(*address);
+        path.hash = base;
+    }
+}
+
 /// The table of stacks.
 pub(crate) struct Stacks {
     nodes: OnceRef<'static, Nodes>,
@@ -188,23 +197,12 @@ impl Stacks {
         paths: &mut [Path],
     ) -> Option<Path> {
         let paths = paths.get_mut(..frames.len())?;
-        let mut hash = base.hash;
-        for (address, path) in frames.iter().zip(paths.iter_mut()).rev() {
-            hash = hash.then(*address);
-            path.hash = hash;
-        }
-        let Some((recent, callers)) = frames.split_first() else {
+        if frames.is_empty() {
             return Some(base);
-        };
-        let (path, of_callers) = paths.split_first_mut()?;
-        let known = self
-            .index
-            .find(Key::of_path(*recent, path.hash)?, |caller| {
-                self.follow(caller, callers, of_callers) == Some(base.stack)
-            });
-        match known {
-            Some(stack) => path.stack = stack,
-            None => self.extend_anew(arena, base, frames, paths)?,
+        }
+        hash_paths(base.hash, frames, paths);
+        if !self.finds(base.stack, frames, paths)? {
+            self.extend_anew(arena, base.stack, frames, paths)?;
         }
         paths.first().copied()
     }
@@ -216,31 +214,46 @@ impl Stacks {
     fn extend_anew(
         &self,
         arena: &Arena,
-        base: Path,
+        base: StackId,
         frames: &[usize],
         paths: &mut [Path],
     ) -> Option<()> {
         self.prefetch(frames.get(1..)?, paths.get(1..)?);
         let mut new = 1;
-        let mut caller = loop {
-            let Some((address, callers)) = frames.get(new..)?.split_first() else {
-                break base.stack;
-            };
-            let (path, of_callers) = paths.get_mut(new..)?.split_first_mut()?;
-            let known = self
-                .index
-                .find(Key::of_path(*address, path.hash)?, |caller| {
-                    self.follow(caller, callers, of_callers) == Some(base.stack)
-                });
-            if let Some(stack) = known {
-                path.stack = stack;
-                break stack;
-            }
+        while new < frames.len() && !self.finds(base, frames.get(new..)?, paths.get_mut(new..)?)? {
             new += 1;
-        };
-        for (address, path) in frames.iter().zip(paths).take(new).rev() {
-            let key = Key::of_path(*address, path.hash)?;
-            caller = self.add(arena, key, caller, *address)?;
+        }
+        let caller = paths.get(new).map_or(base, |known| known.stack);
+        self.add_all(arena, caller, frames.get(..new)?, paths.get_mut(..new)?)
+    }
+
+    /// True if `frames` on top of `base` are known; `paths` then have the stacks of each. `None` if
+    /// an address is none.
+    #[inline]
+    fn finds(&self, base: StackId, frames: &[usize], paths: &mut [Path]) -> Option<bool> {
+        let (address, callers) = frames.split_first()?;
+        let (path, of_callers) = paths.split_first_mut()?;
+        let known = self
+            .index
+            .find(Key::of_path(*address, path.hash)?, |caller| {
+                self.follow(caller, callers, of_callers) == Some(base)
+            });
+        if let Some(stack) = known {
+            path.stack = stack;
+        }
+        Some(known.is_some())
+    }
+
+    /// Adds `frames`, the most recent first, none of which is there, on top of `caller`.
+    fn add_all(
+        &self,
+        arena: &Arena,
+        mut caller: StackId,
+        frames: &[usize],
+        paths: &mut [Path],
+    ) -> Option<()> {
+        for (address, path) in frames.iter().zip(paths).rev() {
+            caller = self.add(arena, Key::of_path(*address, path.hash)?, caller, *address)?;
             path.stack = caller;
         }
         Some(())
