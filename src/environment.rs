@@ -108,16 +108,17 @@ fn is_privileged() -> bool {
 
 /// Elsewhere the system does not tell, but the rights themselves do.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+#[expect(unsafe_code, reason = "C functions")]
 fn is_privileged() -> bool {
-    #[expect(unsafe_code, reason = "C functions")]
-    // SAFETY: they take nothing and return numbers.
-    let (user, group) = unsafe {
-        (
-            libc::getuid() != libc::geteuid(),
-            libc::getgid() != libc::getegid(),
-        )
-    };
-    user || group
+    // SAFETY: takes nothing and returns a number.
+    let user = unsafe { libc::getuid() };
+    // SAFETY: as above.
+    let group = unsafe { libc::getgid() };
+    // SAFETY: as above.
+    let acts_as_user = unsafe { libc::geteuid() };
+    // SAFETY: as above.
+    let acts_as_group = unsafe { libc::getegid() };
+    (user, group) != (acts_as_user, acts_as_group)
 }
 
 #[cfg(not(unix))]

@@ -49,10 +49,6 @@ mod origin;
 mod prefetch;
 mod sampler;
 mod session;
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "prefetches what is only remembered on Linux")
-)]
 mod stacks;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "calls the allocator's methods directly")]
