@@ -92,7 +92,7 @@ mod at_fork {
 
     static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-    const SECTIONS: [&Section; 2] = [&NAMES, &REGIONS];
+    static SECTIONS: [&Section; 2] = [&NAMES, &REGIONS];
 
     /// Has forks respect the sections from now on. To be called before one is entered, and not
     /// before the program has allocated: allocators register handlers of their own at first, and
