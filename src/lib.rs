@@ -14,6 +14,8 @@ mod engine;
 mod environment;
 mod error;
 mod external;
+#[cfg(any(feature = "file", feature = "pprof"))]
+mod gzip;
 mod object;
 pub mod report;
 mod sampling;

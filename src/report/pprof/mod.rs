@@ -9,12 +9,12 @@ mod tables;
 
 use std::io::{self, Write};
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
 use super::notes::{self, Whose};
 use super::visible::escaped;
+use crate::gzip;
 use crate::snapshot::Snapshot;
 use message::{Profile, ValueType};
 use tables::{Strings, Tables};
@@ -25,9 +25,6 @@ const DROP_FRAMES: &str = "<?(tracemalloc|alloc::alloc)::.*|__(rust|rg|rdl)_.*";
 
 /// Samples to a piece.
 const PIECE: usize = 1024;
-
-/// As for saved snapshots: most of the time of flate2's default would buy a twentieth of the length.
-const LEVEL: Compression = Compression::new(2);
 
 /// Writes the live blocks of `snapshot` as a profile for pprof. See [`Pprof`] for what it holds and
 /// for more choices.
@@ -127,7 +124,7 @@ impl Pprof {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let mut gzip = GzEncoder::new(out, LEVEL);
+        let mut gzip = GzEncoder::new(out, gzip::LEVEL);
         let mut tables = Tables::new(*self);
         for sites in snapshot.sites().chunks(PIECE) {
             let piece = Profile {

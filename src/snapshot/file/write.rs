@@ -7,7 +7,6 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::io::{self, BufWriter, Write};
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Serialize, Serializer};
 
@@ -16,13 +15,10 @@ use super::schema::{
     self, Body, Document, FrameRow, LossesRow, Meta, ModuleRow, NodeRow, Offset, RunRow, StackRow,
 };
 use crate::error::Error;
+use crate::gzip;
 use crate::snapshot::frame::{Frame, Module, Traceback};
 use crate::snapshot::identity::IdentityMap;
 use crate::snapshot::trace::Snapshot;
-
-/// A sixth of the time of flate2's default, for a file that is a twentieth longer: docs/FORMAT.md has
-/// the figures.
-const LEVEL: Compression = Compression::new(2);
 
 pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Error> {
     let mut tables = Tables::default();
@@ -41,7 +37,7 @@ pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), 
 
 /// Writes the document and tells its bytes before and after compression.
 fn compress(document: &impl Serialize, out: &mut impl Write) -> io::Result<(u64, u64)> {
-    let gzip = GzEncoder::new(Counted::new(out), LEVEL);
+    let gzip = GzEncoder::new(Counted::new(out), gzip::LEVEL);
     let mut json = BufWriter::new(Counted::new(gzip));
     serde_json::to_writer(&mut json, document)?;
     let gzip = json.into_inner().map_err(io::IntoInnerError::into_error)?;
