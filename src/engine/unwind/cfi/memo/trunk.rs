@@ -148,7 +148,8 @@ impl Trunk {
             Some(last) => (last.words as usize, last.needs_fp),
             None => (0, false),
         };
-        let frames = self.frames.get_mut(self.len..self.len + walked.len())?;
+        let len = self.len + walked.len();
+        let frames = self.frames.get_mut(self.len..len)?;
         let (words, walked) = (&mut self.words, walked.iter().zip(paths));
         for (frame, (walked, path)) in frames.iter_mut().zip(walked.rev()) {
             if let Some(word) = walked.fp_word(needs_fp) {
@@ -167,7 +168,7 @@ impl Trunk {
                 needs_fp,
             };
         }
-        self.len += paths.len();
+        self.len = len;
         Some(())
     }
 }
