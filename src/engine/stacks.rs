@@ -4,7 +4,7 @@
 //! Nodes are only ever added, so a stack's number stays good for the life of the process and is
 //! read without a lock. A node is found by the hash of the whole path to it, which is known for
 //! every frame of a stack before any node is: so the look-ups of several frames do not wait for each
-//! other's memory. The hash only says where to look. Two nodes are the same if address and caller
+//! other's memory, and other work can be done while it is fetched. The hash only says where to look. Two nodes are the same if address and caller
 //! agree, and as the caller was found in the same way, two stacks are the same only if every address
 //! agrees. Two threads that add the same node at the same time may leave it there twice; the stacks
 //! then read the same, and whoever groups them does so by what they read.
@@ -49,9 +49,6 @@ impl StackId {
         self.0 as usize
     }
 }
-
-/// Bits of a user program's addresses, on every 64-bit target that this crate knows.
-const ADDRESS_BITS: u32 = 48;
 
 /// One frame: a return address and the caller's node, in three parts to take no more than 12 bytes.
 struct Node {
@@ -128,15 +125,6 @@ impl PathHash {
     }
 }
 
-/// The hashes of the paths to `frames`, the most recent first, from one with the hash `base`.
-#[inline]
-fn hash_paths(mut base: PathHash, frames: &[usize], paths: &mut [Path]) {
-    for (address, path) in frames.iter().zip(paths).rev() {
-        base = base.then(*address);
-        path.hash = base;
-    }
-}
-
 /// The table of stacks.
 pub(crate) struct Stacks {
     nodes: OnceRef<'static, Nodes>,
@@ -176,13 +164,28 @@ impl Stacks {
         // In pieces: this may run on a small stack.
         const PIECE: usize = 16;
         for piece in frames.rchunks(PIECE) {
-            path = self.extend(arena, path, piece, &mut [Path::COMPLETE; PIECE])?;
+            let paths = &mut [Path::COMPLETE; PIECE];
+            self.hash_ahead(path, piece, paths);
+            path = self.extend(arena, path, piece, paths)?;
         }
         Some(path.stack)
     }
 
-    /// The stack of `frames`, the most recent first, on top of `base`; `paths`, of which there must
-    /// be as many, become those of each frame. `None` when one is new and there is no room for it.
+    /// Gives `paths`, of which there must be as many as `frames`, the hashes of those to each frame
+    /// on top of `base`, and has the memory fetched that [`Stacks::extend`] will read first.
+    #[inline]
+    pub(crate) fn hash_ahead(&self, base: Path, frames: &[usize], paths: &mut [Path]) {
+        let mut hash = base.hash;
+        for (address, path) in frames.iter().zip(&mut *paths).rev() {
+            hash = hash.then(*address);
+            path.hash = hash;
+        }
+        self.index.prefetch(Key::of_path(hash));
+    }
+
+    /// The stack of `frames`, the most recent first, on top of `base`; `paths`, which have their
+    /// hashes from [`Stacks::hash_ahead`], get the stacks of each. `None` when one is new and there is
+    /// no room for it.
     ///
     /// A stack that is known takes one look-up: the node of its most recent frame is found by the
     /// hash of the path, and the others by their numbers. They were mostly added one after the other
@@ -200,8 +203,7 @@ impl Stacks {
         if frames.is_empty() {
             return Some(base);
         }
-        hash_paths(base.hash, frames, paths);
-        if !self.finds(base.stack, frames, paths)? {
+        if !self.finds(base.stack, frames, paths) {
             self.extend_anew(arena, base.stack, frames, paths)?;
         }
         paths.first().copied()
@@ -218,30 +220,27 @@ impl Stacks {
         frames: &[usize],
         paths: &mut [Path],
     ) -> Option<()> {
-        self.prefetch(frames.get(1..)?, paths.get(1..)?);
+        const AHEAD: usize = 4;
+        for path in paths.iter().skip(1).take(AHEAD) {
+            self.index.prefetch(Key::of_path(path.hash));
+        }
         let mut new = 1;
-        while new < frames.len() && !self.finds(base, frames.get(new..)?, paths.get_mut(new..)?)? {
+        while new < frames.len() && !self.finds(base, frames.get(new..)?, paths.get_mut(new..)?) {
             new += 1;
         }
         let caller = paths.get(new).map_or(base, |known| known.stack);
         self.add_all(arena, caller, frames.get(..new)?, paths.get_mut(..new)?)
     }
 
-    /// True if `frames` on top of `base` are known; `paths` then have the stacks of each. `None` if
-    /// an address is none.
+    /// True if `frames` on top of `base` are known; `paths` then have the stacks of each.
     #[inline]
-    fn finds(&self, base: StackId, frames: &[usize], paths: &mut [Path]) -> Option<bool> {
-        let (address, callers) = frames.split_first()?;
-        let (path, of_callers) = paths.split_first_mut()?;
-        let known = self
-            .index
-            .find(Key::of_path(*address, path.hash)?, |caller| {
-                self.follow(caller, callers, of_callers) == Some(base)
-            });
-        if let Some(stack) = known {
-            path.stack = stack;
-        }
-        Some(known.is_some())
+    fn finds(&self, base: StackId, frames: &[usize], paths: &mut [Path]) -> bool {
+        let Some(path) = paths.first() else {
+            return false;
+        };
+        let key = Key::of_path(path.hash);
+        let is_right = |node| self.follow(node, frames, paths) == Some(base);
+        self.index.find(key, is_right).is_some()
     }
 
     /// Adds `frames`, the most recent first, none of which is there, on top of `caller`.
@@ -253,20 +252,10 @@ impl Stacks {
         paths: &mut [Path],
     ) -> Option<()> {
         for (address, path) in frames.iter().zip(paths).rev() {
-            caller = self.add(arena, Key::of_path(*address, path.hash)?, caller, *address)?;
+            caller = self.add(arena, Key::of_path(path.hash), caller, *address)?;
             path.stack = caller;
         }
         Some(())
-    }
-
-    /// Has the memory fetched that the look-ups of the next frames will read.
-    fn prefetch(&self, frames: &[usize], paths: &[Path]) {
-        const AHEAD: usize = 4;
-        for (address, path) in frames.iter().zip(paths).take(AHEAD) {
-            if let Some(key) = Key::of_path(*address, path.hash) {
-                self.index.prefetch(key);
-            }
-        }
     }
 
     /// The stack that `frames`, the most recent first, are on top of if they are the most recent ones
@@ -301,7 +290,7 @@ impl Stacks {
 
     fn add(&self, arena: &Arena, key: Key, caller: StackId, address: usize) -> Option<StackId> {
         self.index
-            .add(arena, key, caller, || self.new_node(arena, caller, address))
+            .add(arena, key, || self.new_node(arena, caller, address))
     }
 
     fn new_node(&self, arena: &Arena, caller: StackId, address: usize) -> Option<StackId> {

@@ -1,7 +1,8 @@
 //! From the hash of a path to the node at its end: a hash table that grows without anybody waiting.
 //!
-//! Entries say all that is needed to compare and to place them, so a look-up reads one line of
-//! memory. A table that is
+//! An entry is one word, so eight of them share a line of memory, which is what a look-up mostly
+//! waits for. It has as much of the hash as there is room for, and that is enough to place it in a
+//! table of any size; whether the node is the right one only the node can tell. A table that is
 //! filling up is followed by one of twice its size, to which whoever made it copies the entries;
 //! meanwhile both are searched, afterwards the old one's memory is given back. An entry that was
 //! added to the old table too late to be copied is forgotten: its node is then added once more, and
@@ -11,74 +12,21 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
-use super::{ADDRESS_BITS, PathHash, StackId};
+use super::{PathHash, StackId};
 use crate::engine::arena::{Arena, zeroed_struct};
 use crate::engine::prefetch::prefetch;
 
-/// What a node is found by.
+/// What a node is found by: as many bits of the hash as an entry has room for.
 ///
-/// ```text
-///          63        48 47                              0
-/// address | hash       | return address                  |
-///          63      56 55            28 27               0
-/// node    | hash     | caller         | its number       |
-/// ```
-#[derive(Clone, Copy)]
-pub(super) struct Key {
-    place: Place,
-    /// The first word of the entry.
-    word: u64,
-    /// The rest of the hash.
-    hash: u64,
-}
-
-const NUMBER_BITS: u32 = 28;
-const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
-const HASH_SHIFT: u32 = 2 * NUMBER_BITS;
+/// Where an entry belongs, in tables of any size, they say too: the lower ones where in a piece, the
+/// ones above in which piece.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key(u64);
 
 impl Key {
-    /// The path with this hash, to the frame with this return address. `None` for addresses that no
-    /// program has.
     #[inline]
-    pub(super) fn of_path(address: usize, hash: PathHash) -> Option<Self> {
-        let address = address as u64;
-        if address == 0 || address >> ADDRESS_BITS != 0 {
-            return None;
-        }
-        Some(Self::new(
-            address | hash.0 >> ADDRESS_BITS << ADDRESS_BITS,
-            hash.0 >> 40 & 0xFF,
-        ))
-    }
-
-    /// From an entry's words.
-    fn of_entry(word: u64, node: u64) -> Self {
-        Self::new(word, node >> HASH_SHIFT)
-    }
-
-    #[inline]
-    fn new(word: u64, hash: u64) -> Self {
-        Self {
-            place: Place::of(word, hash),
-            word,
-            hash,
-        }
-    }
-}
-
-/// Where an entry belongs, in tables of any size: the upper bits say in which piece, the lower ones
-/// where in it.
-#[derive(Clone, Copy)]
-struct Place(u64);
-
-impl Place {
-    /// From what the words of an entry say apart from the numbers, which are not known when a path
-    /// is looked for.
-    #[inline]
-    fn of(word: u64, hash: u64) -> Self {
-        let key = word ^ hash.rotate_left(40);
-        let mixed = u128::from(key) * 0x9E37_79B9_7F4A_7C15;
-        Self((mixed as u64) ^ (mixed >> 64) as u64)
+    pub(super) fn of_path(hash: PathHash) -> Self {
+        Self(hash.0 >> NUMBER_BITS)
     }
 
     #[inline]
@@ -94,18 +42,40 @@ impl Place {
     }
 }
 
-/// 0 in the first word: free; in the second: the first one was only just written.
-struct Entry {
-    address: AtomicU64,
-    node: AtomicU64,
-}
+/// What an entry says. The number is never 0, so that no entry in use is.
+///
+/// ```text
+///  63            28 27              0
+/// | key            | node's number   |
+/// ```
+#[derive(Clone, Copy)]
+struct Word(u64);
 
-zeroed_struct!(Entry { address, node });
+const NUMBER_BITS: u32 = 28;
+const _: () = assert!(StackId::FIRST > 0 && StackId::END <= 1 << NUMBER_BITS);
+
+impl Word {
+    const FREE: u64 = 0;
+
+    fn new(key: Key, node: StackId) -> Self {
+        Self(key.0 << NUMBER_BITS | node.bits())
+    }
+
+    #[inline]
+    fn key(self) -> Key {
+        Key(self.0 >> NUMBER_BITS)
+    }
+
+    #[inline]
+    fn node(self) -> StackId {
+        StackId::from_bits(self.0 & ((1 << NUMBER_BITS) - 1))
+    }
+}
 
 /// A part of a table.
 struct Piece {
     used: AtomicU32,
-    entries: [Entry; ENTRIES],
+    entries: [AtomicU64; ENTRIES],
 }
 
 zeroed_struct!(Piece { used, entries });
@@ -121,6 +91,7 @@ const FULL_AT: u32 = ENTRIES as u32 / 16 * 15;
 /// made.
 const FIRST_BITS: u32 = 2;
 const GENERATIONS: u32 = 16;
+const _: () = assert!(PIECE_BITS + FIRST_BITS + GENERATIONS <= u64::BITS - NUMBER_BITS);
 /// From this generation on, pieces are put on large pages: a look-up anywhere in a table of several
 /// megabytes otherwise waits for the page tables too.
 const LARGE: u32 = 5;
@@ -145,11 +116,10 @@ impl Index {
 
     pub(super) fn prepare(&self, arena: &Arena) -> Option<()> {
         let newest = self.newest.load(Ordering::Acquire);
-        self.piece(arena, newest, Place(0)).map(drop)
+        self.piece(arena, newest, Key(0)).map(drop)
     }
 
-    /// The node at the end of a path, of those for which `key` is right: the one with a caller that
-    /// `is_right` too.
+    /// The node at the end of a path, of those for which `key` is right: the one that `is_right` too.
     #[inline]
     pub(super) fn find(
         &self,
@@ -186,17 +156,15 @@ impl Index {
         key: Key,
         is_right: &mut impl FnMut(StackId) -> bool,
     ) -> Option<StackId> {
-        let piece = self.piece_if_made(generation, key.place)?;
-        for entry in piece.from(key.place) {
-            let word = entry.address.load(Ordering::Acquire);
-            if word == key.word {
-                let node = entry.node.load(Ordering::Acquire);
-                let caller = StackId::from_bits(node >> NUMBER_BITS & NUMBER);
-                if node != 0 && node >> HASH_SHIFT == key.hash && is_right(caller) {
-                    return Some(StackId::from_bits(node & NUMBER));
-                }
-            } else if word == 0 {
+        let piece = self.piece_if_made(generation, key)?;
+        for entry in piece.from(key) {
+            let word = entry.load(Ordering::Acquire);
+            if word == Word::FREE {
                 return None;
+            }
+            let word = Word(word);
+            if word.key() == key && is_right(word.node()) {
+                return Some(word.node());
             }
         }
         None
@@ -206,37 +174,35 @@ impl Index {
     #[inline]
     pub(super) fn prefetch(&self, key: Key) {
         let newest = self.newest.load(Ordering::Relaxed);
-        if let Some(piece) = self.piece_if_made(newest, key.place)
-            && let Some(entry) = piece.entries.get(key.place.entry())
+        if let Some(piece) = self.piece_if_made(newest, key)
+            && let Some(entry) = piece.entries.get(key.entry())
         {
             prefetch(entry);
         }
     }
 
-    /// Adds the node that `make` makes for a path from `caller`, unless there is no room for it.
+    /// Adds the node that `make` makes, unless there is no room for it.
     pub(super) fn add(
         &self,
         arena: &Arena,
         key: Key,
-        caller: StackId,
         make: impl FnOnce() -> Option<StackId>,
     ) -> Option<StackId> {
-        let piece = self.piece_with_room(arena, key.place)?;
-        let stack = make()?;
-        let node = key.hash << HASH_SHIFT | caller.bits() << NUMBER_BITS | stack.bits();
-        piece.add(key.place, key.word, node).then_some(stack)
+        let piece = self.piece_with_room(arena, key)?;
+        let node = make()?;
+        piece.add(Word::new(key, node)).then_some(node)
     }
 
-    /// The newest generation's piece for `place`, in a new generation if that piece is full.
-    fn piece_with_room(&self, arena: &Arena, place: Place) -> Option<&'static Piece> {
+    /// The newest generation's piece for `key`, in a new generation if that piece is full.
+    fn piece_with_room(&self, arena: &Arena, key: Key) -> Option<&'static Piece> {
         let newest = self.newest.load(Ordering::Acquire);
-        let piece = self.piece(arena, newest, place)?;
+        let piece = self.piece(arena, newest, key)?;
         let used = piece.used.load(Ordering::Relaxed);
         if used < GROW_AT {
             return Some(piece);
         }
         if newest + 1 < GENERATIONS
-            && let Some(fresh) = self.piece(arena, newest + 1, place)
+            && let Some(fresh) = self.piece(arena, newest + 1, key)
         {
             let begun = self.newest.compare_exchange(
                 newest,
@@ -257,22 +223,21 @@ impl Index {
     #[cold]
     fn move_to(&self, arena: &Arena, newest: u32) {
         let oldest = self.oldest.load(Ordering::Acquire);
-        let older = Place(0).piece(oldest)..Place(0).piece(newest);
+        let older = Key(0).piece(oldest)..Key(0).piece(newest);
         let Some(pieces) = self.pieces.get().and_then(|pieces| pieces.get(older)) else {
             return;
         };
         for piece in pieces.iter().filter_map(OnceRef::get) {
             for entry in &piece.entries {
-                let word = entry.address.load(Ordering::Acquire);
-                let node = entry.node.load(Ordering::Acquire);
-                if word == 0 || node == 0 {
+                let word = entry.load(Ordering::Acquire);
+                if word == Word::FREE {
                     continue;
                 }
-                let place = Key::of_entry(word, node).place;
-                let Some(piece) = self.piece(arena, newest, place) else {
+                let word = Word(word);
+                let Some(piece) = self.piece(arena, newest, word.key()) else {
                     return;
                 };
-                if !piece.add(place, word, node) {
+                if !piece.add(word) {
                     return;
                 }
             }
@@ -284,13 +249,13 @@ impl Index {
     }
 
     #[inline]
-    fn piece_if_made(&self, generation: u32, place: Place) -> Option<&'static Piece> {
-        self.pieces.get()?.get(place.piece(generation))?.get()
+    fn piece_if_made(&self, generation: u32, key: Key) -> Option<&'static Piece> {
+        self.pieces.get()?.get(key.piece(generation))?.get()
     }
 
-    fn piece(&self, arena: &Arena, generation: u32, place: Place) -> Option<&'static Piece> {
+    fn piece(&self, arena: &Arena, generation: u32, key: Key) -> Option<&'static Piece> {
         let pieces = arena.first_use(&self.pieces)?;
-        let piece = pieces.get(place.piece(generation))?;
+        let piece = pieces.get(key.piece(generation))?;
         if generation < LARGE {
             arena.first_use(piece)
         } else {
@@ -307,21 +272,19 @@ impl Index {
 impl Piece {
     /// The entries in the order in which a search reads them.
     #[inline]
-    fn from(&self, place: Place) -> impl Iterator<Item = &Entry> {
-        let (before, from) = self.entries.split_at(place.entry());
+    fn from(&self, key: Key) -> impl Iterator<Item = &AtomicU64> {
+        let (before, from) = self.entries.split_at(key.entry());
         from.iter().chain(before)
     }
 
     /// False if every entry is taken.
-    fn add(&self, place: Place, word: u64, node: u64) -> bool {
-        for entry in self.from(place) {
+    fn add(&self, word: Word) -> bool {
+        for entry in self.from(word.key()) {
+            // Whoever finds the entry reads the node.
             let taken =
-                entry
-                    .address
-                    .compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
+                entry.compare_exchange(Word::FREE, word.0, Ordering::Release, Ordering::Relaxed);
             if taken.is_ok() {
                 self.used.fetch_add(1, Ordering::Relaxed);
-                entry.node.store(node, Ordering::Release);
                 return true;
             }
         }

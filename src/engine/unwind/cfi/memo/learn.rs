@@ -119,6 +119,10 @@ impl Memo {
             None => start.fp,
         };
         let joint_above = joint.caller.sp.checked_sub(start.sp)?.try_into().ok()?;
+        let frames = self.addresses.get(..count)?;
+        let paths = &mut self.paths;
+        // While the words are put down, the stack's memory is fetched.
+        tables.stacks.hash_ahead(joint.path, frames, paths);
         let branch = self.branches.replace(start)?;
         let mut needs_fp = joint.needs_fp;
         let mut len = 0;
@@ -136,8 +140,6 @@ impl Memo {
             }
             needs_fp = walked.needs_fp(needs_fp);
         }
-        let frames = self.addresses.get(..count)?;
-        let paths = &mut self.paths;
         let Some(path) = tables
             .stacks
             .extend(tables.arena, joint.path, frames, paths)
@@ -176,9 +178,9 @@ impl Memo {
         };
         trunk.cut(len);
         let frames = self.addresses.get(..count)?;
-        let path = tables
-            .stacks
-            .extend(tables.arena, base, frames, &mut self.paths)?;
+        let paths = &mut self.paths;
+        tables.stacks.hash_ahead(base, frames, paths);
+        let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
         trunk.grow(self.walked.get(..count)?, self.paths.get(..count)?)?;
         let needs_fp = trunk.frames.get(..trunk.len)?.last()?.needs_fp;
         trunk.met = trunk.len;
