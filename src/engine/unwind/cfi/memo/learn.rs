@@ -49,11 +49,13 @@ impl Memo {
     }
 
     /// Walks from `start` until the trunk is met or `most` frames and some more are known. Fills
-    /// `walked` and returns how many there are. `None` if a step is not plain.
+    /// `walked` and returns how many there are, and hashes the paths to them. `None` if a step is not
+    /// plain.
     #[inline(never)]
     fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
         let stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
         let enough = most + BEYOND;
+        let stacks = tables.stacks;
         // One by one, or they would not stay in registers.
         let Caller {
             mut pc,
@@ -64,7 +66,10 @@ impl Memo {
         // than the last one that has changed.
         let mut ahead = self.trunk.not_below(sp);
         let mut count = 0;
-        while count < enough {
+        let root = loop {
+            if count == enough {
+                break Path::TRUNCATED;
+            }
             let frame = Caller { pc, sp, fp };
             while let Some((next, older)) = ahead.split_last()
                 && next.caller.sp <= frame.sp
@@ -72,6 +77,9 @@ impl Memo {
                 ahead = older;
                 if next.is_at(frame) {
                     let at = older.len();
+                    // The stack's memory is fetched while the trunk is compared.
+                    let frames = self.addresses.get(..count)?;
+                    stacks.hash_ahead(next.path, frames, &mut self.paths);
                     match self.trunk.first_change(at, at + 1 + count, most) {
                         None => return Some((count, End::Trunk(at))),
                         Some(changed) => ahead = older.get(..changed)?,
@@ -85,7 +93,7 @@ impl Memo {
             let by_fp = row.kind() == Kind::FromFramePointer;
             let Some(step) = step(frame, row, stack_end) else {
                 *walked = Walked::oldest(frame, by_fp, no_step(frame, row, stack_end))?;
-                return Some((count, End::Root(Path::COMPLETE)));
+                break Path::COMPLETE;
             };
             *walked = Walked {
                 caller: frame,
@@ -100,8 +108,10 @@ impl Memo {
                 },
             };
             Caller { pc, sp, fp } = step.caller;
-        }
-        Some((enough, End::Root(Path::TRUNCATED)))
+        };
+        let frames = self.addresses.get(..count)?;
+        stacks.hash_ahead(root, frames, &mut self.paths);
+        Some((count, End::Root(root)))
     }
 
     /// Remembers the frames just walked as a branch at frame `at` of the trunk. `None` if they take
@@ -119,10 +129,6 @@ impl Memo {
             None => start.fp,
         };
         let joint_above = joint.caller.sp.checked_sub(start.sp)?.try_into().ok()?;
-        let frames = self.addresses.get(..count)?;
-        let paths = &mut self.paths;
-        // While the words are put down, the stack's memory is fetched.
-        tables.stacks.hash_ahead(joint.path, frames, paths);
         let branch = self.branches.replace(start)?;
         let mut needs_fp = joint.needs_fp;
         let mut len = 0;
@@ -140,6 +146,8 @@ impl Memo {
             }
             needs_fp = walked.needs_fp(needs_fp);
         }
+        let frames = self.addresses.get(..count)?;
+        let paths = &mut self.paths;
         let Some(path) = tables
             .stacks
             .extend(tables.arena, joint.path, frames, paths)
@@ -179,7 +187,6 @@ impl Memo {
         trunk.cut(len);
         let frames = self.addresses.get(..count)?;
         let paths = &mut self.paths;
-        tables.stacks.hash_ahead(base, frames, paths);
         let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
         trunk.grow(self.walked.get(..count)?, self.paths.get(..count)?)?;
         let needs_fp = trunk.frames.get(..trunk.len)?.last()?.needs_fp;
