@@ -21,6 +21,16 @@ use super::modules::Module;
 /// processor, the offset is left at 0. `saved`: the caller's frame register is at CFA + 8 * (fp
 /// offset), else it is still in the register. In an aligned frame both offsets, of the CFA and of the
 /// frame register, are relative to the frame register.
+///
+/// Where a stack is linked to another one, all offsets but one are in words:
+///
+/// ```text
+///  63      48 47       32 31       16 15        5    4      3     2   0
+/// | added   | link       | fp offset | ra offset | base | after | kind |
+/// ```
+///
+/// The word at base + link, plus what is `added`, is the CFA; `base` is the frame register, or if the
+/// bit is set the stack pointer. `after`: see [`Link::interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row(u64);
 
@@ -33,6 +43,8 @@ pub(super) enum Kind {
     FromFramePointer,
     /// CFA = the word at frame register + offset: some compilers keep it there in an aligned frame.
     FromFrame,
+    /// CFA = the word at frame register or stack pointer + offset, + offset: see [`Link`].
+    Linked,
     /// The caller was interrupted by a signal; the kernel has saved its registers.
     Signal,
     /// There is no caller.
@@ -47,7 +59,28 @@ const OLDEST: u64 = 3;
 const OTHER: u64 = 4;
 const FROM_FRAME: u64 = 5;
 const SIGNAL: u64 = 6;
+const LINKED: u64 = 7;
 const SAVED: u64 = 8;
+const INTERRUPTED: u64 = 8;
+const FROM_SP: u64 = 16;
+
+/// How a stack goes on on another one: coroutines keep there where the stack of their caller is.
+/// All offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// The base is the stack pointer, not the frame register.
+    pub(super) from_sp: bool,
+    /// From the base to the word that leads to the other stack.
+    pub(super) at: isize,
+    /// From what that word says to the CFA.
+    pub(super) added: isize,
+    /// From the CFA.
+    pub(super) return_slot: isize,
+    pub(super) saved_frame_pointer: isize,
+    /// The caller's row is that of the address itself and not of a call in front of it: debuggers
+    /// expect stacks to be switched in frames that say so.
+    pub(super) interrupted: bool,
+}
 
 impl Row {
     pub(super) const OTHER: Self = Self(OTHER);
@@ -67,6 +100,7 @@ impl Row {
             FROM_STACK_POINTER => Kind::FromStackPointer,
             FROM_FRAME_POINTER => Kind::FromFramePointer,
             FROM_FRAME => Kind::FromFrame,
+            LINKED => Kind::Linked,
             SIGNAL => Kind::Signal,
             OLDEST => Kind::Oldest,
             _ => Kind::Other,
@@ -96,6 +130,28 @@ impl Row {
         (self.0 & SAVED != 0).then(|| base.wrapping_add_signed(words as isize * 8))
     }
 
+    /// The CFA or what leads to it is found by the frame register.
+    pub(super) fn needs_frame_pointer(self) -> bool {
+        match self.kind() {
+            Kind::FromFramePointer | Kind::FromFrame => true,
+            Kind::Linked => self.0 & FROM_SP == 0,
+            Kind::FromStackPointer | Kind::Signal | Kind::Oldest | Kind::Other => false,
+        }
+    }
+
+    /// Of a row of that kind.
+    pub(super) fn link(self) -> Link {
+        let bytes = |words: i16| words as isize * 8;
+        Link {
+            from_sp: self.0 & FROM_SP != 0,
+            at: bytes((self.0 >> 32) as i16),
+            added: bytes((self.0 >> 48) as i16),
+            return_slot: bytes(self.0 as i16 >> 5),
+            saved_frame_pointer: bytes((self.0 >> 16) as i16),
+            interrupted: self.0 & INTERRUPTED != 0,
+        }
+    }
+
     /// The row for the code that `return_address` returns to.
     pub(super) fn compile(module: &Module, return_address: usize) -> Self {
         compile(module, return_address).unwrap_or(Self::OTHER)
@@ -121,6 +177,18 @@ fn encode(kind: u64, cfa_offset: i64, return_slot: i64, saved_at: Option<i64>) -
         None => 0,
     };
     Some(Row(cfa_offset << 32 | saved | return_slot << 4 | kind))
+}
+
+fn encode_link(link: Link) -> Option<Row> {
+    let words = |bytes: isize, bits| words(bytes as i64, bits);
+    let flag = |set: bool, flag: u64| if set { flag } else { 0 };
+    Some(Row(words(link.added, 16)? << 48
+        | words(link.at, 16)? << 32
+        | words(link.saved_frame_pointer, 16)? << 16
+        | words(link.return_slot, 11)? << 5
+        | flag(link.from_sp, FROM_SP)
+        | flag(link.interrupted, INTERRUPTED)
+        | LINKED))
 }
 
 type Frames = EhFrame<EndianSlice<'static, LittleEndian>>;
@@ -170,10 +238,11 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     if !entry.contains(pc) {
         return unknown(module, return_address);
     }
-    if entry.is_signal_trampoline() {
-        // Stacks of coroutines say so too, where one continues another: only what returns from a
-        // signal has the kernel's registers above it.
-        return returns_from_signal(module, return_address)?.then_some(Row(SIGNAL));
+    // Stacks of coroutines say so too, where one continues another: only what returns from a signal
+    // has the kernel's registers above it.
+    let interrupted = entry.is_signal_trampoline();
+    if interrupted && returns_from_signal(module, return_address)? {
+        return Some(Row(SIGNAL));
     }
     let mut context: UnwindContext<usize, OnStack> = UnwindContext::new_in();
     let rules = entry
@@ -185,12 +254,31 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
         _ => return None,
     };
     let frame_pointer = rules.register(PROCESSOR.frame_pointer);
+    let expression = |expression: &UnwindExpression<usize>| Place::of(expression, &frames);
     let (kind, cfa_offset, saved_at) = match (rules.cfa(), frame_pointer) {
-        (CfaRule::Expression(cfa), Some(RegisterRule::Expression(saved))) => (
-            FROM_FRAME,
-            in_frame(cfa, &frames, true)?,
-            Some(in_frame(&saved, &frames, false)?),
-        ),
+        (CfaRule::Expression(cfa), Some(RegisterRule::Offset(saved))) => {
+            let cfa = expression(cfa)?;
+            return encode_link(Link {
+                from_sp: !cfa.is_by_frame_pointer()?,
+                at: cfa.offset as isize,
+                added: cfa.behind_load? as isize,
+                return_slot: return_slot as isize,
+                saved_frame_pointer: saved as isize,
+                interrupted,
+            });
+        }
+        _ if interrupted => return None,
+        (CfaRule::Expression(cfa), Some(RegisterRule::Expression(saved))) => {
+            let (cfa, saved) = (expression(cfa)?, expression(&saved)?);
+            let aligned = cfa.is_by_frame_pointer()?
+                && saved.is_by_frame_pointer()?
+                && cfa.behind_load == Some(0)
+                && saved.behind_load.is_none();
+            if !aligned {
+                return None;
+            }
+            (FROM_FRAME, cfa.offset, Some(saved.offset))
+        }
         (CfaRule::RegisterAndOffset { register, offset }, saved) => {
             let kind = match *register {
                 it if it == PROCESSOR.stack_pointer => FROM_STACK_POINTER,
@@ -228,22 +316,50 @@ fn returns_from_signal(module: &Module, return_address: usize) -> Option<bool> {
     Some(code.starts_with(PROCESSOR.signal_return))
 }
 
-/// The offset in an expression that says "the address frame register + offset", or, if `load`, "the
-/// word there".
-fn in_frame(expression: &UnwindExpression<usize>, frames: &Frames, load: bool) -> Option<i64> {
-    let expression = expression.get(frames).ok()?;
-    let mut operations = expression.operations(ENCODING);
-    let offset = match operations.next().ok()? {
-        Some(Operation::RegisterOffset {
+/// What an expression says that has one of these forms: "register + offset", "the word there", or
+/// "that word + another offset".
+struct Place {
+    register: gimli::Register,
+    offset: i64,
+    /// There is a word to be read; what is to be added to it.
+    behind_load: Option<i64>,
+}
+
+impl Place {
+    fn of(expression: &UnwindExpression<usize>, frames: &Frames) -> Option<Self> {
+        let expression = expression.get(frames).ok()?;
+        let mut operations = expression.operations(ENCODING);
+        let mut next = || operations.next().ok();
+        let Operation::RegisterOffset {
             register, offset, ..
-        }) if register == PROCESSOR.frame_pointer => offset,
-        _ => return None,
-    };
-    if load {
-        match operations.next().ok()? {
-            Some(Operation::Deref { size: 8, .. }) => {}
-            _ => return None,
+        } = next()??
+        else {
+            return None;
+        };
+        let behind_load = match next()? {
+            None => None,
+            Some(Operation::Deref { size: 8, .. }) => match next()? {
+                None => Some(0),
+                Some(Operation::PlusConstant { value }) if next()?.is_none() => {
+                    Some(value.try_into().ok()?)
+                }
+                Some(_) => return None,
+            },
+            Some(_) => return None,
+        };
+        Some(Self {
+            register,
+            offset,
+            behind_load,
+        })
+    }
+
+    /// False: by the stack pointer. `None`: by another register.
+    fn is_by_frame_pointer(&self) -> Option<bool> {
+        match self.register {
+            it if it == PROCESSOR.frame_pointer => Some(true),
+            it if it == PROCESSOR.stack_pointer => Some(false),
+            _ => None,
         }
     }
-    operations.next().ok()?.is_none().then_some(offset)
 }

@@ -45,7 +45,9 @@ impl Slots {
         let base = match row.kind() {
             Kind::FromStackPointer => frame.sp,
             Kind::FromFramePointer => frame.fp,
-            Kind::FromFrame | Kind::Signal | Kind::Oldest | Kind::Other => return None,
+            Kind::FromFrame | Kind::Linked | Kind::Signal | Kind::Oldest | Kind::Other => {
+                return None;
+            }
         };
         let cfa = base.wrapping_add_signed(row.cfa_offset());
         let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
@@ -88,6 +90,25 @@ pub(super) fn step(frame: Caller, row: Row, end: usize) -> Option<Step> {
     })
 }
 
+/// A word that a walk has read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word {
+    pub(super) address: usize,
+    pub(super) value: usize,
+}
+
+/// A step out of an aligned frame, out of a signal handler, or from one stack to another.
+pub(super) struct UnusualStep {
+    pub(super) caller: Caller,
+    /// What tells the caller's stack pointer, if a word does.
+    pub(super) link: Option<Word>,
+    pub(super) return_word: Word,
+    /// What the caller's frame register was restored from, unless it still is in the register.
+    pub(super) fp_word: Option<Word>,
+    /// The caller has not called anything: its row is that of the address itself.
+    pub(super) interrupted: bool,
+}
+
 /// Why [`step`] has none.
 #[cold]
 pub(super) fn no_step(frame: Caller, row: Row, end: usize) -> NoStep {
@@ -96,6 +117,13 @@ pub(super) fn no_step(frame: Caller, row: Row, end: usize) -> NoStep {
         Some(slots) => NoStep::Oldest(Some(slots.return_address)),
         None if row.kind() == Kind::Oldest => NoStep::Oldest(None),
         None => NoStep::Unknown,
+    }
+}
+
+impl Caller {
+    /// True for the caller of `frame` if it is not further out on the same stack, which ends at `end`.
+    pub(super) fn is_beyond(self, frame: Self, end: usize) -> bool {
+        self.sp <= frame.sp || self.sp > end
     }
 }
 
@@ -140,59 +168,17 @@ impl Unwinder {
             if let NoStep::Oldest(_) = no_step(frame, row, end) {
                 return Some(captured);
             }
-            let caller = self.unusual_step(frame, row, end)?;
-            if caller.sp <= frame.sp || caller.sp > end {
+            let on_stack = |at| self.main_stack.end_of_any(at).is_some();
+            let over = unusual_step(frame, row, end, on_stack)?;
+            if over.caller.is_beyond(frame, end) {
                 stacks += 1;
-                end = self.main_stack.end_of_any(caller.sp)?;
+                end = self.main_stack.end_of_any(over.caller.sp)?;
             }
             if stacks > MOST_STACKS {
                 return None;
             }
-            interrupted = usize::from(row.kind() == Kind::Signal);
-            frame = caller;
-        }
-    }
-
-    /// A step out of an aligned frame, out of a signal handler, or from one stack to another. `None`
-    /// if it is none of these.
-    #[cold]
-    fn unusual_step(&self, frame: Caller, row: Row, end: usize) -> Option<Caller> {
-        let word = |at: usize| {
-            let mapped = (frame.sp..end).contains(&at) || self.main_stack.end_of_any(at).is_some();
-            // SAFETY: aligned, and on a stack: `read` says what that rests on.
-            (mapped && at.is_multiple_of(8)).then(|| unsafe { read(at) })
-        };
-        match row.kind() {
-            Kind::Signal => {
-                let saved = |offset: usize| word(frame.sp.wrapping_add(offset));
-                let places = PROCESSOR.interrupted;
-                Some(Caller {
-                    pc: saved(places.pc)?,
-                    sp: saved(places.sp)?,
-                    fp: saved(places.fp)?,
-                })
-            }
-            Kind::FromFrame => {
-                let cfa = word(frame.fp.wrapping_add_signed(row.cfa_offset()))?;
-                Some(Caller {
-                    pc: plain(word(row.return_slot(cfa))?),
-                    sp: cfa,
-                    fp: word(row.saved_frame_pointer(frame.fp)?)?,
-                })
-            }
-            Kind::FromFramePointer => {
-                let cfa = frame.fp.wrapping_add_signed(row.cfa_offset());
-                let fp = match row.saved_frame_pointer(cfa) {
-                    Some(slot) => word(slot)?,
-                    None => frame.fp,
-                };
-                Some(Caller {
-                    pc: plain(word(row.return_slot(cfa))?),
-                    sp: cfa,
-                    fp,
-                })
-            }
-            Kind::FromStackPointer | Kind::Oldest | Kind::Other => None,
+            interrupted = usize::from(over.interrupted);
+            frame = over.caller;
         }
     }
 
@@ -224,6 +210,83 @@ impl Unwinder {
             }
         })
     }
+}
+
+/// A step from `frame` that is not plain. `None` if that is not known either. `on_stack` tells of an
+/// address outside of the frame's stack, which ends at `end`, whether it is on another one.
+#[cold]
+#[inline(never)]
+pub(super) fn unusual_step(
+    frame: Caller,
+    row: Row,
+    end: usize,
+    on_stack: impl Fn(usize) -> bool,
+) -> Option<UnusualStep> {
+    let word = |address: usize| {
+        let mapped = (frame.sp..end).contains(&address) || on_stack(address);
+        // SAFETY: aligned, and on a stack: `read` says what that rests on.
+        let value = (mapped && address.is_multiple_of(8)).then(|| unsafe { read(address) })?;
+        Some(Word { address, value })
+    };
+    let (cfa, link) = match row.kind() {
+        Kind::FromFramePointer => (frame.fp.wrapping_add_signed(row.cfa_offset()), None),
+        Kind::FromFrame => {
+            let link = word(frame.fp.wrapping_add_signed(row.cfa_offset()))?;
+            (link.value, Some(link))
+        }
+        Kind::Linked => {
+            let how = row.link();
+            let base = if how.from_sp { frame.sp } else { frame.fp };
+            let link = word(base.wrapping_add_signed(how.at))?;
+            (link.value.wrapping_add_signed(how.added), Some(link))
+        }
+        Kind::Signal => return returned_from(frame, word),
+        Kind::FromStackPointer | Kind::Oldest | Kind::Other => return None,
+    };
+    let (return_slot, fp_slot) = match row.kind() {
+        Kind::Linked => {
+            let how = row.link();
+            let fp_slot = cfa.wrapping_add_signed(how.saved_frame_pointer);
+            (cfa.wrapping_add_signed(how.return_slot), Some(fp_slot))
+        }
+        Kind::FromFrame => (row.return_slot(cfa), row.saved_frame_pointer(frame.fp)),
+        _ => (row.return_slot(cfa), row.saved_frame_pointer(cfa)),
+    };
+    let interrupted = row.kind() == Kind::Linked && row.link().interrupted;
+    let return_word = word(return_slot)?;
+    let fp_word = match fp_slot {
+        Some(slot) => Some(word(slot)?),
+        None => None,
+    };
+    Some(UnusualStep {
+        caller: Caller {
+            pc: plain(return_word.value),
+            sp: cfa,
+            fp: fp_word.map_or(frame.fp, |word| word.value),
+        },
+        link,
+        return_word,
+        fp_word,
+        interrupted,
+    })
+}
+
+/// From a signal handler to what the signal interrupted. `word` reads one, if it is on a stack.
+fn returned_from(frame: Caller, word: impl Fn(usize) -> Option<Word>) -> Option<UnusualStep> {
+    let saved = |offset: usize| word(frame.sp.wrapping_add(offset));
+    let places = PROCESSOR.interrupted;
+    let (pc, sp, fp) = (saved(places.pc)?, saved(places.sp)?, saved(places.fp)?);
+    Some(UnusualStep {
+        caller: Caller {
+            pc: pc.value,
+            sp: sp.value,
+            fp: fp.value,
+        },
+        link: Some(sp),
+        return_word: pc,
+        fp_word: Some(fp),
+        interrupted: true,
+    })
 }
 
 /// A word of this thread's stack.
