@@ -26,7 +26,7 @@ mod learn;
 mod trunk;
 
 use super::Unwinder;
-use super::walk::{NoStep, read};
+use super::walk::{NoStep, UnusualStep, Word, read};
 use crate::engine::arena::{Arena, Zeroed};
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
@@ -45,13 +45,6 @@ const BRANCHES: usize = 512;
 /// Frames and words of the longest branch. A longer one becomes part of the trunk.
 const BRANCH_FRAMES: usize = 10;
 const BRANCH_WORDS: usize = 12;
-
-/// A word that a walk has read.
-#[derive(Clone, Copy)]
-struct Word {
-    address: usize,
-    value: usize,
-}
 
 /// The way from one place to the trunk.
 #[derive(Clone, Copy)]
@@ -91,9 +84,23 @@ struct Walked {
     caller: Caller,
     /// The frame's CFA was found by the frame register.
     by_fp: bool,
+    way: Way,
     /// The words read to get to the next frame; address 0 for a frame register that was not saved.
     return_word: Word,
     fp_word: Word,
+    /// Counts only if `way` says so.
+    link_word: Word,
+}
+
+/// How the walk came to the next frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Way {
+    Plain,
+    /// By a word that tells where the next frame is, on the same stack.
+    Linked,
+    /// By such a word or without one, on another stack.
+    Beyond,
 }
 
 /// One thread's memory.
@@ -209,9 +216,32 @@ impl Walked {
         Some(Self {
             caller,
             by_fp,
+            way: Way::Plain,
             return_word: word(slot.unwrap_or(0)),
             fp_word: word(0),
+            link_word: word(0),
         })
+    }
+
+    /// A frame whose stack ends at `end`, from which the walk got on by such a step.
+    #[cold]
+    fn over(caller: Caller, by_fp: bool, step: &UnusualStep, end: usize) -> Self {
+        let none = Word {
+            address: 0,
+            value: 0,
+        };
+        Self {
+            caller,
+            by_fp,
+            way: if step.caller.is_beyond(caller, end) {
+                Way::Beyond
+            } else {
+                Way::Linked
+            },
+            return_word: step.return_word,
+            fp_word: step.fp_word.unwrap_or(none),
+            link_word: step.link.unwrap_or(none),
+        }
     }
 
     /// The frame register of the next frame.
@@ -223,16 +253,24 @@ impl Walked {
         }
     }
 
-    /// The word that the frame register was restored from, if it matters: the next frame needs it.
-    /// A comparison is to read it after the return address, which tells the frame.
+    /// Puts down the words that tell where the next frame is, those last that a comparison is to read
+    /// first, and returns where they end. `needs_fp`: the frame register matters in the next frame.
+    /// `None` if there is no room.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn fp_word(&self, needed: bool) -> Option<Word> {
-        (needed && self.fp_word.address != 0).then_some(self.fp_word)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn return_word(&self) -> Option<Word> {
-        (self.return_word.address != 0).then_some(self.return_word)
+    fn put_words(&self, needs_fp: bool, words: &mut [Word], mut end: usize) -> Option<usize> {
+        if needs_fp && self.fp_word.address != 0 {
+            *words.get_mut(end)? = self.fp_word;
+            end += 1;
+        }
+        if self.return_word.address != 0 {
+            *words.get_mut(end)? = self.return_word;
+            end += 1;
+        }
+        if self.way != Way::Plain && self.link_word.address != 0 {
+            *words.get_mut(end)? = self.link_word;
+            end += 1;
+        }
+        Some(end)
     }
 
     /// True if the frame register matters here; `beyond`: it does in the next frame.

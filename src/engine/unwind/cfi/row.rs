@@ -36,30 +36,24 @@ pub(super) struct Row(u64);
 
 /// What a row says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub(super) enum Kind {
     /// CFA = stack pointer + offset.
-    FromStackPointer,
+    FromStackPointer = 1,
     /// CFA = frame register + offset.
-    FromFramePointer,
-    /// CFA = the word at frame register + offset: some compilers keep it there in an aligned frame.
-    FromFrame,
-    /// CFA = the word at frame register or stack pointer + offset, + offset: see [`Link`].
-    Linked,
-    /// The caller was interrupted by a signal; the kernel has saved its registers.
-    Signal,
+    FromFramePointer = 2,
     /// There is no caller.
-    Oldest,
+    Oldest = 3,
     /// The step has no such form, or there is no call-frame information.
-    Other,
+    Other = 4,
+    /// CFA = the word at frame register + offset: some compilers keep it there in an aligned frame.
+    FromFrame = 5,
+    /// CFA = the word at frame register or stack pointer + offset, + offset: see [`Link`].
+    Linked = 6,
+    /// The caller was interrupted by a signal; the kernel has saved its registers.
+    Signal = 7,
 }
 
-const FROM_STACK_POINTER: u64 = 1;
-const FROM_FRAME_POINTER: u64 = 2;
-const OLDEST: u64 = 3;
-const OTHER: u64 = 4;
-const FROM_FRAME: u64 = 5;
-const SIGNAL: u64 = 6;
-const LINKED: u64 = 7;
 const SAVED: u64 = 8;
 const INTERRUPTED: u64 = 8;
 const FROM_SP: u64 = 16;
@@ -83,7 +77,7 @@ pub(super) struct Link {
 }
 
 impl Row {
-    pub(super) const OTHER: Self = Self(OTHER);
+    pub(super) const OTHER: Self = Self(Kind::Other as u64);
 
     /// Never 0.
     pub(super) fn bits(self) -> u64 {
@@ -97,12 +91,12 @@ impl Row {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn kind(self) -> Kind {
         match self.0 & 7 {
-            FROM_STACK_POINTER => Kind::FromStackPointer,
-            FROM_FRAME_POINTER => Kind::FromFramePointer,
-            FROM_FRAME => Kind::FromFrame,
-            LINKED => Kind::Linked,
-            SIGNAL => Kind::Signal,
-            OLDEST => Kind::Oldest,
+            1 => Kind::FromStackPointer,
+            2 => Kind::FromFramePointer,
+            3 => Kind::Oldest,
+            5 => Kind::FromFrame,
+            6 => Kind::Linked,
+            7 => Kind::Signal,
             _ => Kind::Other,
         }
     }
@@ -130,11 +124,33 @@ impl Row {
         (self.0 & SAVED != 0).then(|| base.wrapping_add_signed(words as isize * 8))
     }
 
+    /// Of the registers of a function, the one that its CFA is relative to. `None` if it is found in
+    /// another way.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn base(self, sp: usize, fp: usize) -> Option<usize> {
+        // Not by the kind: the walk asks this of every frame, and a table of jumps is no faster.
+        const FROM_STACK_POINTER: u64 = Kind::FromStackPointer as u64;
+        const FROM_FRAME_POINTER: u64 = Kind::FromFramePointer as u64;
+        match self.0 & 7 {
+            FROM_STACK_POINTER => Some(sp),
+            FROM_FRAME_POINTER => Some(fp),
+            _ => None,
+        }
+    }
+
+    /// CFA = frame register + offset.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_by_frame_pointer(self) -> bool {
+        self.0 & 7 == Kind::FromFramePointer as u64
+    }
+
     /// The CFA or what leads to it is found by the frame register.
+    #[cold]
+    #[inline(never)]
     pub(super) fn needs_frame_pointer(self) -> bool {
         match self.kind() {
             Kind::FromFramePointer | Kind::FromFrame => true,
-            Kind::Linked => self.0 & FROM_SP == 0,
+            Kind::Linked => !self.link().from_sp,
             Kind::FromStackPointer | Kind::Signal | Kind::Oldest | Kind::Other => false,
         }
     }
@@ -165,7 +181,7 @@ fn words(offset: i64, bits: u32) -> Option<u64> {
     (offset % 8 == 0 && (-most..most).contains(&words)).then(|| words as u64 & ((1 << bits) - 1))
 }
 
-fn encode(kind: u64, cfa_offset: i64, return_slot: i64, saved_at: Option<i64>) -> Option<Row> {
+fn encode(kind: Kind, cfa_offset: i64, return_slot: i64, saved_at: Option<i64>) -> Option<Row> {
     let cfa_offset = u64::from(i32::try_from(cfa_offset).ok()? as u32);
     let return_slot = match PROCESSOR.return_slot {
         Some(fixed) if fixed as i64 == return_slot => 0,
@@ -176,7 +192,10 @@ fn encode(kind: u64, cfa_offset: i64, return_slot: i64, saved_at: Option<i64>) -
         Some(at) => SAVED | words(at, 16)? << 16,
         None => 0,
     };
-    Some(Row(cfa_offset << 32 | saved | return_slot << 4 | kind))
+    Some(Row(cfa_offset << 32
+        | saved
+        | return_slot << 4
+        | kind as u64))
 }
 
 fn encode_link(link: Link) -> Option<Row> {
@@ -188,7 +207,7 @@ fn encode_link(link: Link) -> Option<Row> {
         | words(link.return_slot, 11)? << 5
         | flag(link.from_sp, FROM_SP)
         | flag(link.interrupted, INTERRUPTED)
-        | LINKED))
+        | Kind::Linked as u64))
 }
 
 type Frames = EhFrame<EndianSlice<'static, LittleEndian>>;
@@ -242,14 +261,14 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
     // has the kernel's registers above it.
     let interrupted = entry.is_signal_trampoline();
     if interrupted && returns_from_signal(module, return_address)? {
-        return Some(Row(SIGNAL));
+        return Some(Row(Kind::Signal as u64));
     }
     let mut context: UnwindContext<usize, OnStack> = UnwindContext::new_in();
     let rules = entry
         .unwind_info_for_address(&frames, &bases, &mut context, pc)
         .ok()?;
     let return_slot = match rules.register(PROCESSOR.return_address)? {
-        RegisterRule::Undefined => return Some(Row(OLDEST)),
+        RegisterRule::Undefined => return Some(Row(Kind::Oldest as u64)),
         RegisterRule::Offset(at) => at,
         _ => return None,
     };
@@ -277,12 +296,12 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
             if !aligned {
                 return None;
             }
-            (FROM_FRAME, cfa.offset, Some(saved.offset))
+            (Kind::FromFrame, cfa.offset, Some(saved.offset))
         }
         (CfaRule::RegisterAndOffset { register, offset }, saved) => {
             let kind = match *register {
-                it if it == PROCESSOR.stack_pointer => FROM_STACK_POINTER,
-                it if it == PROCESSOR.frame_pointer => FROM_FRAME_POINTER,
+                it if it == PROCESSOR.stack_pointer => Kind::FromStackPointer,
+                it if it == PROCESSOR.frame_pointer => Kind::FromFramePointer,
                 _ => return None,
             };
             let saved_at = match saved {
@@ -301,12 +320,12 @@ fn compile(module: &Module, return_address: usize) -> Option<Row> {
 /// platform's unwinder, too, takes such a frame for the oldest unless a signal handler returns to
 /// it.
 fn unknown(module: &Module, return_address: usize) -> Option<Row> {
-    let row = if returns_from_signal(module, return_address)? {
-        SIGNAL
+    let kind = if returns_from_signal(module, return_address)? {
+        Kind::Signal
     } else {
-        OLDEST
+        Kind::Oldest
     };
-    Some(Row(row))
+    Some(Row(kind as u64))
 }
 
 /// Whether the code there asks the kernel to go on where a signal had come. `None` if it cannot be

@@ -6,7 +6,7 @@ mod damaged;
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::row::Kind;
 use super::*;
@@ -239,11 +239,14 @@ fn raise() {
 }
 
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
+/// Whether the handler's stack is one that a thread remembers.
+static REMEMBERED: AtomicBool = AtomicBool::new(true);
 
 extern "C" fn handler(_: i32) {
     let trampoline = caller();
     let depth = if UNWINDER.modules.find(trampoline.pc).is_some() {
-        compare_from(trampoline, 200, Some(false))
+        let remembered = REMEMBERED.load(Ordering::SeqCst);
+        compare_from(trampoline, 200, Some(remembered))
     } else {
         // An emulator's own.
         let mark = trampoline.mark();
@@ -341,6 +344,7 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
         ..action
     };
     install(&action);
+    REMEMBERED.store(false, Ordering::SeqCst);
     check();
     let none = libc::stack_t {
         ss_flags: libc::SS_DISABLE,
@@ -374,10 +378,14 @@ fn callers_on_a_stack_further_down_are_not_taken_for_the_tracers() {
         let lower = memory.as_mut_ptr().wrapping_add(STACK);
         let upper = lower.wrapping_add(STACK);
         let (mut alone, mut depth) = (0, 0);
-        run_on(upper, &mut || alone = compare_from(caller(), 500, None));
+        run_on(upper, &mut || {
+            alone = compare_from(caller(), 500, Some(true))
+        });
         run_on(lower, &mut || {
             recurse(30, &mut || {
-                run_on(upper, &mut || depth = compare_from(caller(), 500, None));
+                run_on(upper, &mut || {
+                    depth = compare_from(caller(), 500, Some(true))
+                });
             });
         });
         assert!(depth > alone + 30, "{alone} {depth}");

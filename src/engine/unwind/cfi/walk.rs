@@ -42,13 +42,7 @@ impl Slots {
     /// `None` if they are not inside of it or the step is not plain.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn of(frame: Caller, row: Row, end: usize) -> Option<Self> {
-        let base = match row.kind() {
-            Kind::FromStackPointer => frame.sp,
-            Kind::FromFramePointer => frame.fp,
-            Kind::FromFrame | Kind::Linked | Kind::Signal | Kind::Oldest | Kind::Other => {
-                return None;
-            }
-        };
+        let base = row.base(frame.sp, frame.fp)?;
         let cfa = base.wrapping_add_signed(row.cfa_offset());
         let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
         let return_address = row.return_slot(cfa);
@@ -111,6 +105,7 @@ pub(super) struct UnusualStep {
 
 /// Why [`step`] has none.
 #[cold]
+#[inline(never)]
 pub(super) fn no_step(frame: Caller, row: Row, end: usize) -> NoStep {
     match Slots::of(frame, row, end) {
         // It is 0.

@@ -1,11 +1,11 @@
 //! The walk that remembers what it reads.
 
-use super::trunk::{TRUNK, Version};
-use super::{BEYOND, BRANCH_FRAMES, MOST, Memo, Tables, Walked, Word};
-use crate::engine::stacks::{Path, StackId};
+use super::trunk::{TRUNK, Trunk, Version};
+use super::{BEYOND, BRANCH_FRAMES, MOST, Memo, Tables, Walked, Way};
+use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
-use crate::engine::unwind::cfi::row::Kind;
-use crate::engine::unwind::cfi::walk::{no_step, step};
+use crate::engine::unwind::cfi::row::Row;
+use crate::engine::unwind::cfi::walk::{NoStep, UnusualStep, Word, no_step, step, unusual_step};
 
 /// Where a walk that was cut short goes on.
 #[derive(Clone, Copy)]
@@ -14,6 +14,21 @@ enum End {
     Trunk(usize),
     /// Nowhere: all frames were walked, or more than needed.
     Root(Path),
+}
+
+impl Tables<'_> {
+    /// A step that is not plain but can be remembered.
+    #[cold]
+    #[inline(never)]
+    fn step_over(self, frame: Caller, row: Row, end: usize) -> Option<UnusualStep> {
+        let stack = &self.unwinder.main_stack;
+        let over = unusual_step(frame, row, end, |at| stack.end_of(at).is_some())?;
+        let row = |pc| self.unwinder.row(self.arena, pc);
+        // Frames are remembered by their addresses, so the step from there must be the same whether
+        // it is the address of a call or not.
+        let pc = over.caller.pc;
+        (!over.interrupted || row(pc) == row(pc + 1)).then_some(over)
+    }
 }
 
 impl Memo {
@@ -53,7 +68,7 @@ impl Memo {
     /// plain.
     #[inline(never)]
     fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
-        let stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
+        let mut stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
         let enough = most + BEYOND;
         let stacks = tables.stacks;
         // One by one, or they would not stay in registers.
@@ -64,25 +79,27 @@ impl Memo {
         } = start;
         // Frames of the trunk that can still be met: those further out than the walk has got, and
         // than the last one that has changed.
-        let mut ahead = self.trunk.not_below(sp);
+        let mut unchanged = self.trunk.len;
+        let mut ahead = self.trunk.ahead(sp, unchanged);
         let mut count = 0;
         let root = loop {
             if count == enough {
                 break Path::TRUNCATED;
             }
             let frame = Caller { pc, sp, fp };
-            while let Some((next, older)) = ahead.split_last()
+            while let Some((next, older)) = ahead.frames.split_last()
                 && next.caller.sp <= frame.sp
             {
-                ahead = older;
+                ahead.frames = older;
                 if next.is_at(frame) {
-                    let at = older.len();
-                    // The stack's memory is fetched while the trunk is compared.
+                    let at = ahead.start + older.len();
                     let frames = self.addresses.get(..count)?;
-                    stacks.hash_ahead(next.path, frames, &mut self.paths);
-                    match self.trunk.first_change(at, at + 1 + count, most) {
+                    match first_change(&self.trunk, at, stacks, frames, &mut self.paths, most) {
                         None => return Some((count, End::Trunk(at))),
-                        Some(changed) => ahead = older.get(..changed)?,
+                        Some(changed) => {
+                            unchanged = changed;
+                            ahead.cut(changed);
+                        }
                     }
                 }
             }
@@ -90,22 +107,31 @@ impl Memo {
             *self.addresses.get_mut(count)? = frame.pc;
             count += 1;
             let row = tables.unwinder.row(tables.arena, frame.pc);
-            let by_fp = row.kind() == Kind::FromFramePointer;
             let Some(step) = step(frame, row, stack_end) else {
-                *walked = Walked::oldest(frame, by_fp, no_step(frame, row, stack_end))?;
-                break Path::COMPLETE;
+                let by_fp = row.needs_frame_pointer();
+                if let oldest @ NoStep::Oldest(_) = no_step(frame, row, stack_end) {
+                    *walked = Walked::oldest(frame, by_fp, oldest)?;
+                    break Path::COMPLETE;
+                }
+                let over = tables.step_over(frame, row, stack_end)?;
+                *walked = Walked::over(frame, by_fp, &over, stack_end);
+                if walked.way == Way::Beyond {
+                    stack_end = tables.unwinder.main_stack.end_of(over.caller.sp)?;
+                    ahead = self.trunk.ahead(over.caller.sp, unchanged);
+                }
+                Caller { pc, sp, fp } = over.caller;
+                continue;
             };
-            *walked = Walked {
-                caller: frame,
-                by_fp,
-                return_word: Word {
-                    address: step.slots.return_address,
-                    value: step.return_word,
-                },
-                fp_word: Word {
-                    address: step.slots.frame_pointer,
-                    value: step.caller.fp,
-                },
+            walked.caller = frame;
+            walked.by_fp = row.is_by_frame_pointer();
+            walked.way = Way::Plain;
+            walked.return_word = Word {
+                address: step.slots.return_address,
+                value: step.return_word,
+            };
+            walked.fp_word = Word {
+                address: step.slots.frame_pointer,
+                value: step.caller.fp,
             };
             Caller { pc, sp, fp } = step.caller;
         };
@@ -132,18 +158,8 @@ impl Memo {
         let branch = self.branches.replace(start)?;
         let mut needs_fp = joint.needs_fp;
         let mut len = 0;
-        let mut put = |word: Word| {
-            *branch.words.get_mut(len)? = word;
-            len += 1;
-            Some(())
-        };
         for walked in self.walked.get(..count)?.iter().rev() {
-            if let Some(word) = walked.fp_word(needs_fp) {
-                put(word)?;
-            }
-            if let Some(word) = walked.return_word() {
-                put(word)?;
-            }
+            len = walked.put_words(needs_fp, &mut branch.words, len)?;
             needs_fp = walked.needs_fp(needs_fp);
         }
         let frames = self.addresses.get(..count)?;
@@ -188,7 +204,11 @@ impl Memo {
         let frames = self.addresses.get(..count)?;
         let paths = &mut self.paths;
         let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
-        trunk.grow(self.walked.get(..count)?, self.paths.get(..count)?)?;
+        let grown = trunk.grow(self.walked.get(..count)?, self.paths.get(..count)?);
+        if grown.is_none() {
+            trunk.cut(0);
+            return None;
+        }
         let needs_fp = trunk.frames.get(..trunk.len)?.last()?.needs_fp;
         trunk.met = trunk.len;
         let branch = self.branches.replace(start)?;
@@ -204,4 +224,24 @@ impl Memo {
         branch.start = start;
         Some(path.stack)
     }
+}
+
+/// Compares the trunk from frame `at` on, below which `frames` have been walked: see
+/// [`Trunk::first_change`]. Hashes the paths to these first: the stack's memory is fetched while the
+/// trunk is compared.
+#[inline(never)]
+fn first_change(
+    trunk: &Trunk,
+    at: usize,
+    stacks: &Stacks,
+    frames: &[usize],
+    paths: &mut [Path],
+    most: usize,
+) -> Option<usize> {
+    let base = trunk
+        .frames
+        .get(at)
+        .map_or(Path::TRUNCATED, |frame| frame.path);
+    stacks.hash_ahead(base, frames, paths);
+    trunk.first_change(at, at + 1 + frames.len(), most)
 }

@@ -1,11 +1,14 @@
 //! The last stack that was walked, frame by frame.
 
-use super::{Branch, Walked, Word, all_unchanged};
+use super::{Branch, Walked, Way, Word, all_unchanged};
 use crate::engine::stacks::Path;
 use crate::engine::unwind::{Caller, DEEPEST};
 
 /// Frames of the longest trunk.
 pub(super) const TRUNK: usize = 4096;
+/// Stacks that one trunk leads over: those of coroutines, and of deep recursion that was given
+/// another one.
+const STACKS: usize = 8;
 
 /// A frame of the trunk.
 #[derive(Clone, Copy)]
@@ -49,6 +52,25 @@ pub(super) struct Trunk {
     pub(super) truncated: bool,
     /// Of all frames, those of the oldest first.
     words: [Word; 2 * TRUNK],
+    /// The oldest frame on each of the stacks, the oldest stack first; `stacks` of them.
+    begins: [u16; STACKS],
+    stacks: usize,
+}
+
+/// Frames of the trunk, all on one stack, that a walk may still meet.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    /// How many are older than all of them.
+    pub(super) start: usize,
+    pub(super) frames: &'a [Frame],
+}
+
+impl Ahead<'_> {
+    /// Leaves only those of the `len` oldest frames of the trunk.
+    pub(super) fn cut(&mut self, len: usize) {
+        let left = len.saturating_sub(self.start).min(self.frames.len());
+        self.frames = self.frames.get(..left).unwrap_or_default();
+    }
 }
 
 impl Frame {
@@ -108,23 +130,48 @@ impl Trunk {
         (!self.truncated).then_some((0, to))
     }
 
-    /// The frames that have their stack pointer at `sp` or beyond.
-    pub(super) fn not_below(&self, sp: usize) -> &[Frame] {
+    /// Of the `len` oldest frames, those on the stack that `sp` is on that are not below it.
+    pub(super) fn ahead(&self, sp: usize, len: usize) -> Ahead<'_> {
+        let (start, end) = match self.stacks {
+            0 | 1 => (0, len),
+            _ => self.stack_of(sp, len),
+        };
         let sp_of = |at: usize| self.frames.get(at).map_or(0, |frame| frame.caller.sp);
-        let mut count = self.met.min(self.len);
-        while count < self.len && sp_of(count) >= sp {
+        let mut count = self.met.clamp(start, end);
+        while count < end && sp_of(count) >= sp {
             count += 1;
         }
-        while count > 0 && sp_of(count - 1) < sp {
+        while count > start && sp_of(count - 1) < sp {
             count -= 1;
         }
-        self.frames.get(..count).unwrap_or_default()
+        Ahead {
+            start,
+            frames: self.frames.get(start..count).unwrap_or_default(),
+        }
+    }
+
+    /// Of the `len` oldest frames, those on the stack that `sp` is on: of the stacks that begin
+    /// beyond it, the one that begins nearest. No harm is done if it is on none of them.
+    #[cold]
+    fn stack_of(&self, sp: usize, len: usize) -> (usize, usize) {
+        let begins = self.begins.get(..self.stacks).unwrap_or_default();
+        let begin = |stack: usize| {
+            begins
+                .get(stack)
+                .map_or(len, |begin| len.min(*begin as usize))
+        };
+        let frames = |stack: usize| (begin(stack), begin(stack + 1));
+        let end_of = |stack: usize| Some(self.frames.get(begin(stack))?.caller.sp);
+        (0..self.stacks)
+            .filter(|stack| begin(*stack) < len && end_of(*stack).is_some_and(|end| end >= sp))
+            .min_by_key(|stack| end_of(*stack))
+            .map_or((len, len), frames)
     }
 
     /// Compares what was read from frame `at` on, of a stack of `known` frames. `None` if nothing
     /// has changed that counts, else how many frames are older than the most recent one that has a
     /// changed word.
-    #[inline(never)]
+    #[inline]
     pub(super) fn first_change(&self, at: usize, known: usize, most: usize) -> Option<usize> {
         let Some((from, to)) = self.words_that_count(at, known, most) else {
             return Some(0);
@@ -139,27 +186,34 @@ impl Trunk {
     pub(super) fn cut(&mut self, len: usize) {
         self.len = len;
         self.changes += 1;
+        let begins = self.begins.get(..self.stacks).unwrap_or_default();
+        self.stacks = begins.partition_point(|begin| (*begin as usize) < len);
     }
 
     /// Adds the frames that were `walked`, the most recent first, with the stacks of each, and the
-    /// words that were read to get from one to its caller.
+    /// words that were read to get from one to its caller. `None` if there is no room for them; what
+    /// the trunk then holds is not to be used.
+    #[inline(never)]
     pub(super) fn grow(&mut self, walked: &[Walked], paths: &[Path]) -> Option<()> {
         let (mut end, mut needs_fp) = match self.frames.get(..self.len)?.last() {
             Some(last) => (last.words as usize, last.needs_fp),
             None => (0, false),
         };
-        let len = self.len + walked.len();
-        let frames = self.frames.get_mut(self.len..len)?;
+        let base = self.len;
+        let len = base + walked.len();
+        let frames = self.frames.get_mut(base..len)?;
         let (words, walked) = (&mut self.words, walked.iter().zip(paths));
+        let mut at = base;
+        if at == 0 {
+            self.begins = [0; STACKS];
+            self.stacks = 1;
+        }
         for (frame, (walked, path)) in frames.iter_mut().zip(walked.rev()) {
-            if let Some(word) = walked.fp_word(needs_fp) {
-                *words.get_mut(end)? = word;
-                end += 1;
+            if walked.way == Way::Beyond {
+                *self.begins.get_mut(self.stacks)? = at as u16;
+                self.stacks += 1;
             }
-            if let Some(word) = walked.return_word() {
-                *words.get_mut(end)? = word;
-                end += 1;
-            }
+            end = walked.put_words(needs_fp, words, end)?;
             needs_fp = walked.needs_fp(needs_fp);
             *frame = Frame {
                 caller: walked.caller,
@@ -167,6 +221,7 @@ impl Trunk {
                 words: end as u32,
                 needs_fp,
             };
+            at += 1;
         }
         self.len = len;
         Some(())
