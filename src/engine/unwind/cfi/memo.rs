@@ -18,19 +18,21 @@
 //!
 //! The *trunk*: the last stack that was walked, from the oldest frame on. A walk that comes to a
 //! frame of the trunk, with the same registers, goes no further if the words from there on are
-//! unchanged.
+//! unchanged. There is a second one, for the last stack that had little in common with it.
 //!
-//! *Branches*: for many places that allocate the few frames between there and the trunk.
+//! *Branches*: for many places that allocate the few frames between there and a trunk.
 
 mod learn;
 mod trunk;
+mod trunks;
 
 use super::Unwinder;
 use super::walk::{NoStep, UnusualStep, Word, read};
 use crate::engine::arena::{Arena, Zeroed};
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
-use trunk::{Trunk, Version};
+use trunk::Version;
+use trunks::Trunks;
 
 /// Frames of a stack that are asked for at most; deeper ones are not remembered.
 pub(super) const MOST: usize = 1100;
@@ -56,6 +58,8 @@ struct Branch {
     frames: u8,
     /// How many words count.
     len: u8,
+    /// Which of the trunks it was last found to lead to.
+    trunk: u8,
     /// The frame of the trunk that it leads to: how many are older, how far up the stack, which stack
     /// it is, and the frame register there.
     joint_at: u16,
@@ -106,7 +110,7 @@ enum Way {
 /// One thread's memory.
 pub(crate) struct Memo {
     branches: Branches,
-    trunk: Trunk,
+    trunks: Trunks,
     walked: [Walked; WALKED],
     /// Of the same frames, the return addresses and what they are called.
     addresses: [usize; WALKED],
@@ -129,7 +133,7 @@ impl Memo {
     /// Empties it, whatever state it is in: its thread may have been in the middle of a change.
     #[cold]
     pub(crate) fn forget(&mut self) {
-        self.trunk.cut(0);
+        self.trunks.forget();
         for branch in self.branches.ways.as_flattened_mut() {
             branch.start.sp = 0;
         }
@@ -140,7 +144,7 @@ impl Memo {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(&mut self, start: Caller, most: usize) -> Option<StackId> {
         for branch in self.branches.ways.get_mut(hash_of(start))? {
-            if branch.is_unchanged(start) && self.trunk.bears(branch, most) {
+            if branch.is_unchanged(start) && self.trunks.bears(branch, most) {
                 return Some(branch.stack);
             }
         }

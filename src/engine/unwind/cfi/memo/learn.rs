@@ -49,11 +49,10 @@ impl Memo {
             End::Root(_) => 0,
         };
         if base + count > TRUNK {
-            self.trunk.cut(0);
+            self.trunks.recent().cut(0);
             return self.walk(tables, start, most);
         }
         if let End::Trunk(at) = end {
-            self.trunk.met = at;
             if count <= BRANCH_FRAMES
                 && let Some(stack) = self.branch_off(tables, start, count, at)
             {
@@ -79,8 +78,9 @@ impl Memo {
         } = start;
         // Frames of the trunk that can still be met: those further out than the walk has got, and
         // than the last one that has changed.
-        let mut unchanged = self.trunk.len;
-        let mut ahead = self.trunk.ahead(sp, unchanged);
+        let trunk = self.trunks.for_walk(sp);
+        let mut unchanged = trunk.len;
+        let mut ahead = trunk.ahead(sp, unchanged);
         let mut count = 0;
         let root = loop {
             if count == enough {
@@ -94,7 +94,7 @@ impl Memo {
                 if next.is_at(frame) {
                     let at = ahead.start + older.len();
                     let frames = self.addresses.get(..count)?;
-                    match first_change(&self.trunk, at, stacks, frames, &mut self.paths, most) {
+                    match first_change(trunk, at, stacks, frames, &mut self.paths, most) {
                         None => return Some((count, End::Trunk(at))),
                         Some(changed) => {
                             unchanged = changed;
@@ -117,7 +117,7 @@ impl Memo {
                 *walked = Walked::over(frame, by_fp, &over, stack_end);
                 if walked.way == Way::Beyond {
                     stack_end = tables.unwinder.main_stack.end_of(over.caller.sp)?;
-                    ahead = self.trunk.ahead(over.caller.sp, unchanged);
+                    ahead = trunk.ahead(over.caller.sp, unchanged);
                 }
                 Caller { pc, sp, fp } = over.caller;
                 continue;
@@ -149,7 +149,7 @@ impl Memo {
         count: usize,
         at: usize,
     ) -> Option<Option<StackId>> {
-        let joint = *self.trunk.frames.get(at)?;
+        let joint = *self.trunks.recent().frames.get(at)?;
         let joint_fp = match count.checked_sub(1) {
             Some(last) => self.walked.get(last)?.fp_beyond(),
             None => start.fp,
@@ -178,6 +178,7 @@ impl Memo {
         branch.joint = joint.path.stack;
         branch.joint_above = joint_above;
         branch.joint_fp = joint_fp;
+        branch.trunk = self.trunks.which();
         branch.joined = Version::NONE;
         branch.start = start;
         Some(Some(path.stack))
@@ -192,15 +193,14 @@ impl Memo {
         count: usize,
         end: End,
     ) -> Option<StackId> {
-        let trunk = &mut self.trunk;
         let (base, len) = match end {
-            End::Trunk(at) => (trunk.frames.get(at)?.path, at + 1),
-            End::Root(root) => {
-                trunk.truncated = root == Path::TRUNCATED;
-                (root, 0)
-            }
+            End::Trunk(at) => (self.trunks.recent().frames.get(at)?.path, at + 1),
+            End::Root(root) => (root, 0),
         };
-        trunk.cut(len);
+        let trunk = self.trunks.keep(len);
+        if let End::Root(root) = end {
+            trunk.truncated = root == Path::TRUNCATED;
+        }
         let frames = self.addresses.get(..count)?;
         let paths = &mut self.paths;
         let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
@@ -210,7 +210,6 @@ impl Memo {
             return None;
         }
         let needs_fp = trunk.frames.get(..trunk.len)?.last()?.needs_fp;
-        trunk.met = trunk.len;
         let branch = self.branches.replace(start)?;
         branch.stack = path.stack;
         branch.needs_fp = needs_fp;
@@ -220,6 +219,7 @@ impl Memo {
         branch.joint = path.stack;
         branch.joint_above = 0;
         branch.joint_fp = start.fp;
+        branch.trunk = self.trunks.which();
         branch.joined = Version::NONE;
         branch.start = start;
         Some(path.stack)

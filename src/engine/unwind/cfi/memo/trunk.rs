@@ -5,7 +5,7 @@ use crate::engine::stacks::Path;
 use crate::engine::unwind::{Caller, DEEPEST};
 
 /// Frames of the longest trunk.
-pub(super) const TRUNK: usize = 4096;
+pub(super) const TRUNK: usize = 2048;
 /// Stacks that one trunk leads over: those of coroutines, and of deep recursion that was given
 /// another one.
 const STACKS: usize = 8;
@@ -46,8 +46,6 @@ pub(super) struct Trunk {
     pub(super) len: usize,
     /// How often it has become another one.
     changes: u64,
-    /// Where the last walk met it.
-    pub(super) met: usize,
     /// The first frame is not the oldest of its stack.
     pub(super) truncated: bool,
     /// Of all frames, those of the oldest first.
@@ -130,23 +128,32 @@ impl Trunk {
         (!self.truncated).then_some((0, to))
     }
 
+    /// The stack pointer of the oldest frame on the stack that `sp` is on: see [`Trunk::stack_of`].
+    #[inline]
+    pub(super) fn end_of_stack(&self, sp: usize) -> usize {
+        let (start, _) = match self.stacks {
+            1 => (0, self.len),
+            _ => self.stack_of(sp, self.len),
+        };
+        let frames = self.frames.get(..self.len).unwrap_or_default();
+        let end = frames
+            .get(start)
+            .map_or(usize::MAX, |frame| frame.caller.sp);
+        if end >= sp { end } else { usize::MAX }
+    }
+
     /// Of the `len` oldest frames, those on the stack that `sp` is on that are not below it.
+    #[inline]
     pub(super) fn ahead(&self, sp: usize, len: usize) -> Ahead<'_> {
         let (start, end) = match self.stacks {
             0 | 1 => (0, len),
             _ => self.stack_of(sp, len),
         };
-        let sp_of = |at: usize| self.frames.get(at).map_or(0, |frame| frame.caller.sp);
-        let mut count = self.met.clamp(start, end);
-        while count < end && sp_of(count) >= sp {
-            count += 1;
-        }
-        while count > start && sp_of(count - 1) < sp {
-            count -= 1;
-        }
+        let frames = self.frames.get(start..end).unwrap_or_default();
+        let count = frames.partition_point(|frame| frame.caller.sp >= sp);
         Ahead {
             start,
-            frames: self.frames.get(start..count).unwrap_or_default(),
+            frames: frames.get(..count).unwrap_or_default(),
         }
     }
 
@@ -188,6 +195,25 @@ impl Trunk {
         self.changes += 1;
         let begins = self.begins.get(..self.stacks).unwrap_or_default();
         self.stacks = begins.partition_point(|begin| (*begin as usize) < len);
+    }
+
+    /// Becomes the `len` oldest frames of `other`.
+    pub(super) fn copy(&mut self, other: &Self, len: usize) {
+        self.cut(0);
+        let (frames, words) = (&other.frames, &other.words);
+        let kept = frames.get(..len).unwrap_or_default();
+        let end = kept.last().map_or(0, |frame| frame.words as usize);
+        let kept_words = words.get(..end).unwrap_or_default();
+        for (place, frame) in self.frames.iter_mut().zip(kept) {
+            *place = *frame;
+        }
+        for (place, word) in self.words.iter_mut().zip(kept_words) {
+            *place = *word;
+        }
+        self.begins = other.begins;
+        self.stacks = other.stacks;
+        self.truncated = other.truncated;
+        self.cut(len);
     }
 
     /// Adds the frames that were `walked`, the most recent first, with the stacks of each, and the
