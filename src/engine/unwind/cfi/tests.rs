@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod damaged;
+mod remembered;
 
 use std::cell::RefCell;
 use std::ffi::c_void;

@@ -1,0 +1,80 @@
+//! That a thread remembers what it should, not only that it is right.
+
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::*;
+
+const LIMIT: usize = 200;
+
+/// Whether the stack from the caller on was remembered. It is afterwards; all ways of reading it
+/// agree. Loops around it count by `black_box`: unrolled, they would call it from several places.
+#[inline(never)]
+fn was_remembered() -> bool {
+    let caller = caller();
+    let known = MEMO.with_borrow_mut(|memo| memo.recall(caller, LIMIT).is_some());
+    compare_from(caller, LIMIT, Some(true));
+    known
+}
+
+/// Seen to fail with one trunk.
+#[test]
+fn two_ways_in_turn_are_both_remembered() {
+    #[inline(never)]
+    fn left(depth: usize) -> bool {
+        black_box(depth) > 0 && black_box(left(depth - 1)) || depth == 0 && was_remembered()
+    }
+    #[inline(never)]
+    fn right(depth: usize) -> bool {
+        let room = black_box([depth; 3]);
+        room[0] > 0 && black_box(right(depth - 1)) || depth == 0 && was_remembered()
+    }
+    prepare();
+    let known: Vec<_> = (0..black_box(4)).map(|_| [left(20), right(20)]).collect();
+    assert_eq!(known, [[false; 2], [true; 2], [true; 2], [true; 2]]);
+}
+
+/// Two coroutines and their caller have their stacks read in turn. Seen to fail with one trunk, and
+/// while a walk that came to another stack did not look for the trunk there.
+#[test]
+fn stacks_of_coroutines_are_remembered() {
+    #[inline(never)]
+    fn below(depth: usize, yielder: &Yielder<(), bool>) {
+        if depth > 0 {
+            below(depth - 1, yielder);
+            black_box(());
+            return;
+        }
+        for _ in 0..black_box(3) {
+            yielder.suspend(was_remembered());
+        }
+    }
+    prepare();
+    let make = || Coroutine::new(|yielder: &Yielder<(), bool>, ()| below(12, yielder));
+    let mut both = [make(), make()];
+    for round in 0..black_box(3) {
+        for (at, coroutine) in both.iter_mut().enumerate() {
+            let known = coroutine.resume(());
+            let expect = CoroutineResult::Yield(round > 0);
+            assert_eq!(known, expect, "round {round}, coroutine {at}");
+        }
+    }
+    for mut coroutine in both {
+        assert!(matches!(coroutine.resume(()), CoroutineResult::Return(())));
+    }
+}
+
+/// A walk from the caller's stack meets what was remembered before it went on on another one.
+#[test]
+fn the_callers_stack_is_remembered_beside_a_coroutines() {
+    prepare();
+    let mut known = Vec::new();
+    for _ in 0..black_box(3) {
+        let outside = was_remembered();
+        let inside = Coroutine::new(|_: &Yielder<(), ()>, ()| was_remembered()).resume(());
+        let CoroutineResult::Return(inside) = inside else {
+            panic!("it does not pause");
+        };
+        known.push([outside, inside]);
+    }
+    assert_eq!(known[2], [true; 2]);
+}
