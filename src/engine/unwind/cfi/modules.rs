@@ -1,9 +1,11 @@
 //! Where the call-frame information of the program is.
 //!
 //! Only modules that stay until the process ends: the program itself, the libraries that it was
-//! linked with and theirs, and the kernel's, to which signal handlers may return. A library that the
-//! program loads and unloads may give its place in memory to another one, and what is known of its
-//! code would then be wrong; stacks that lead through it are left to the platform's unwinder.
+//! linked with and theirs, and the kernel's, to which signal handlers may return. And the one that the
+//! tracer is in, if the program has loaded that: when it goes, so does all that is known of its code.
+//! Another library that is loaded and unloaded may give its place in memory to the next one, and what
+//! is known of its code would then be wrong; stacks that lead through it are left to the platform's
+//! unwinder.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -103,6 +105,12 @@ impl Module {
         }
     }
 
+    /// True for the module that this code is in.
+    fn is_tracers(&self) -> bool {
+        let code = describe as fn(&libc::dl_phdr_info) -> Option<Self>;
+        (self.start..self.end).contains(&(code as usize))
+    }
+
     /// A module whose call-frame information, the header first, is `bytes`.
     #[cfg(test)]
     pub(super) fn with_information(bytes: &'static [u8], code: std::ops::Range<usize>) -> Self {
@@ -194,8 +202,8 @@ unsafe extern "C" fn visit(
     let list = unsafe { &mut *list.cast::<List>() };
     // Asked of every module, since it counts them.
     let was_there = list.linked.holds(info);
-    if (was_there || is_kernels(info))
-        && let Some(module) = describe(info)
+    if let Some(module) = describe(info)
+        && (was_there || is_kernels(info) || module.is_tracers())
         && let Some(slot) = list.modules.slots.get(list.len)
     {
         for (word, value) in slot.iter().zip(module.words()) {
