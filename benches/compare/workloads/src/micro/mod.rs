@@ -3,6 +3,7 @@
 mod loops;
 mod paths;
 mod random;
+mod stacks;
 
 use crate::Size;
 
@@ -38,7 +39,7 @@ const fn case(
 }
 
 /// All of them, in the order of the table.
-pub(crate) const CASES: [Case; 14] = [
+pub(crate) const CASES: [Case; 16] = [
     case("loop-8", "`Box::new` and drop, below 8 calls", 1, |size| {
         loops::prepare(8, size)
     }),
@@ -92,5 +93,14 @@ pub(crate) const CASES: [Case; 14] = [
     ),
     case("ways-16", "the same, one of 65,536 ways", 1, |size| {
         paths::by_chance(16, size)
+    }),
+    case(
+        "stacks-1",
+        "a coroutine that makes a block 32 calls deep, and pauses",
+        1,
+        |size| stacks::in_turn(1, size),
+    ),
+    case("stacks-2", "two of them in turn", 1, |size| {
+        stacks::in_turn(2, size)
     }),
 ];
