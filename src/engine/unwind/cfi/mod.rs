@@ -5,9 +5,9 @@
 //! look-up and two loads per frame, and each thread remembers its last walks, so that most of them
 //! come down to comparing what they have read ([`Memo`](memo::Memo)).
 //!
-//! Frames of interrupted functions, aligned frames, and stacks that lead from one to another are
-//! walked too, but not remembered. Anything else makes the walk give up and the platform's unwinder
-//! read the whole stack: code without call-frame information, code that could be unloaded, and
+//! Frames of interrupted functions, aligned frames, and stacks that lead from one to another take a
+//! step of their own kind. Anything else makes the walk give up and the platform's unwinder read the
+//! whole stack: other expressions in the call-frame information, code that could be unloaded, and
 //! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
 
 mod arch;
