@@ -133,7 +133,16 @@ fn row_of(code: usize) -> Row {
         words => -(words as i16) - 1,
     };
     // As `row.rs` lays it out: from the stack pointer, from the frame register, and the others.
-    let kind = [1, 1, 1, 2, 2, 5, [6, 7][code >> 4 & 1], [3, 4][code >> 4 & 1]][code & 7];
+    let kind = [
+        1,
+        1,
+        1,
+        2,
+        2,
+        5,
+        [6, 7][code >> 4 & 1],
+        [3, 4][code >> 4 & 1],
+    ][code & 7];
     let saved = u64::from(saved_at as u16) << 16;
     if kind == 6 {
         let bits = (code as u64 >> 3 & 3) << 3;

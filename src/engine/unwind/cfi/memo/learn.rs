@@ -52,12 +52,11 @@ impl Memo {
             self.trunks.recent().cut(0);
             return self.walk(tables, start, most);
         }
-        if let End::Trunk(at) = end {
-            if count <= BRANCH_FRAMES
-                && let Some(stack) = self.branch_off(tables, start, count, at)
-            {
-                return stack;
-            }
+        if let End::Trunk(at) = end
+            && count <= BRANCH_FRAMES
+            && let Some(stack) = self.branch_off(tables, start, count, at)
+        {
+            return stack;
         }
         self.grow_trunk(tables, start, count, end)
     }

@@ -229,12 +229,11 @@ impl Trunk {
         let len = base + walked.len();
         let frames = self.frames.get_mut(base..len)?;
         let (words, walked) = (&mut self.words, walked.iter().zip(paths));
-        let mut at = base;
-        if at == 0 {
+        if base == 0 {
             self.begins = [0; STACKS];
             self.stacks = 1;
         }
-        for (frame, (walked, path)) in frames.iter_mut().zip(walked.rev()) {
+        for (at, (frame, (walked, path))) in (base..).zip(frames.iter_mut().zip(walked.rev())) {
             if walked.way == Way::Beyond {
                 *self.begins.get_mut(self.stacks)? = at as u16;
                 self.stacks += 1;
@@ -247,7 +246,6 @@ impl Trunk {
                 words: end as u32,
                 needs_fp,
             };
-            at += 1;
         }
         self.len = len;
         Some(())
