@@ -27,7 +27,7 @@ mod trunk;
 mod trunks;
 
 use super::Unwinder;
-use super::walk::{NoStep, UnusualStep, Word, read};
+use super::walk::{UnusualStep, Word, read};
 use crate::engine::arena::{Arena, Zeroed};
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
@@ -210,21 +210,18 @@ impl Word {
 }
 
 impl Walked {
-    /// The last frame of a walk; `None` if there may be others beyond.
+    /// The last frame of a walk. `slot`: where it was read that it is, if it was.
     #[cold]
-    fn oldest(caller: Caller, by_fp: bool, no_step: NoStep) -> Option<Self> {
-        let NoStep::Oldest(slot) = no_step else {
-            return None;
-        };
+    fn oldest(caller: Caller, by_fp: bool, slot: Option<usize>) -> Self {
         let word = |address| Word { address, value: 0 };
-        Some(Self {
+        Self {
             caller,
             by_fp,
             way: Way::Plain,
             return_word: word(slot.unwrap_or(0)),
             fp_word: word(0),
             link_word: word(0),
-        })
+        }
     }
 
     /// A frame whose stack ends at `end`, from which the walk got on by such a step.

@@ -5,7 +5,7 @@ use super::{BEYOND, BRANCH_FRAMES, MOST, Memo, Tables, Walked, Way};
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::row::Row;
-use crate::engine::unwind::cfi::walk::{NoStep, UnusualStep, Word, no_step, step, unusual_step};
+use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
 
 /// Where a walk that was cut short goes on.
 #[derive(Clone, Copy)]
@@ -17,17 +17,33 @@ enum End {
 }
 
 impl Tables<'_> {
-    /// A step that is not plain but can be remembered.
+    /// Fills `walked` with a frame from which there is no plain step, and returns its caller; that is
+    /// `None` if there is none. Not at all if such a step cannot be remembered.
     #[cold]
     #[inline(never)]
-    fn step_over(self, frame: Caller, row: Row, end: usize) -> Option<UnusualStep> {
+    fn step_over(
+        self,
+        frame: Caller,
+        row: Row,
+        end: usize,
+        walked: &mut Walked,
+    ) -> Option<Option<Caller>> {
+        let by_fp = row.needs_frame_pointer();
+        if let NoStep::Oldest(slot) = no_step(frame, row, end) {
+            *walked = Walked::oldest(frame, by_fp, slot);
+            return Some(None);
+        }
         let stack = &self.unwinder.main_stack;
         let over = unusual_step(frame, row, end, |at| stack.end_of(at).is_some())?;
         let row = |pc| self.unwinder.row(self.arena, pc);
         // Frames are remembered by their addresses, so the step from there must be the same whether
         // it is the address of a call or not.
         let pc = over.caller.pc;
-        (!over.interrupted || row(pc) == row(pc + 1)).then_some(over)
+        if over.interrupted && row(pc) != row(pc + 1) {
+            return None;
+        }
+        *walked = Walked::over(frame, by_fp, &over, end);
+        Some(Some(over.caller))
     }
 }
 
@@ -107,18 +123,14 @@ impl Memo {
             count += 1;
             let row = tables.unwinder.row(tables.arena, frame.pc);
             let Some(step) = step(frame, row, stack_end) else {
-                let by_fp = row.needs_frame_pointer();
-                if let oldest @ NoStep::Oldest(_) = no_step(frame, row, stack_end) {
-                    *walked = Walked::oldest(frame, by_fp, oldest)?;
+                let Some(caller) = tables.step_over(frame, row, stack_end, walked)? else {
                     break Path::COMPLETE;
-                }
-                let over = tables.step_over(frame, row, stack_end)?;
-                *walked = Walked::over(frame, by_fp, &over, stack_end);
+                };
                 if walked.way == Way::Beyond {
-                    stack_end = tables.unwinder.main_stack.end_of(over.caller.sp)?;
-                    ahead = trunk.ahead(over.caller.sp, unchanged);
+                    stack_end = tables.unwinder.main_stack.end_of(caller.sp)?;
+                    ahead = trunk.ahead(caller.sp, unchanged);
                 }
-                Caller { pc, sp, fp } = over.caller;
+                Caller { pc, sp, fp } = caller;
                 continue;
             };
             walked.caller = frame;
