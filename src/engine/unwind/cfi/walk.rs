@@ -154,7 +154,7 @@ impl Unwinder {
                 *slot = frame.pc;
                 captured.frames += 1;
             }
-            let row = self.row(arena, frame.pc + interrupted);
+            let row = self.row(arena, frame.pc.wrapping_add(interrupted));
             interrupted = 0;
             if let Some(step) = step(frame, row, end) {
                 frame = step.caller;
@@ -207,8 +207,8 @@ impl Unwinder {
     }
 }
 
-/// A step from `frame` that is not plain. `None` if that is not known either. `on_stack` tells of an
-/// address outside of the frame's stack, which ends at `end`, whether it is on another one.
+/// A step from `frame` that is not plain. `None` if only the platform's unwinder knows it. `on_stack`
+/// tells of an address outside of the frame's stack, which ends at `end`, whether it is on another one.
 #[cold]
 #[inline(never)]
 pub(super) fn unusual_step(
@@ -223,31 +223,35 @@ pub(super) fn unusual_step(
         let value = (mapped && address.is_multiple_of(8)).then(|| unsafe { read(address) })?;
         Some(Word { address, value })
     };
-    let (cfa, link) = match row.kind() {
-        Kind::FromFramePointer => (frame.fp.wrapping_add_signed(row.cfa_offset()), None),
+    let mut interrupted = false;
+    let (link, cfa, return_slot, fp_slot) = match row.kind() {
+        Kind::FromFramePointer => {
+            let cfa = frame.fp.wrapping_add_signed(row.cfa_offset());
+            (
+                None,
+                cfa,
+                row.return_slot(cfa),
+                row.saved_frame_pointer(cfa),
+            )
+        }
         Kind::FromFrame => {
             let link = word(frame.fp.wrapping_add_signed(row.cfa_offset()))?;
-            (link.value, Some(link))
+            let (cfa, fp_slot) = (link.value, row.saved_frame_pointer(frame.fp));
+            (Some(link), cfa, row.return_slot(cfa), fp_slot)
         }
         Kind::Linked => {
             let how = row.link();
             let base = if how.from_sp { frame.sp } else { frame.fp };
             let link = word(base.wrapping_add_signed(how.at))?;
-            (link.value.wrapping_add_signed(how.added), Some(link))
+            let cfa = link.value.wrapping_add_signed(how.added);
+            let in_frame = |offset| cfa.wrapping_add_signed(offset);
+            interrupted = how.interrupted;
+            let fp_slot = Some(in_frame(how.saved_frame_pointer));
+            (Some(link), cfa, in_frame(how.return_slot), fp_slot)
         }
         Kind::Signal => return returned_from(frame, word),
         Kind::FromStackPointer | Kind::Oldest | Kind::Other => return None,
     };
-    let (return_slot, fp_slot) = match row.kind() {
-        Kind::Linked => {
-            let how = row.link();
-            let fp_slot = cfa.wrapping_add_signed(how.saved_frame_pointer);
-            (cfa.wrapping_add_signed(how.return_slot), Some(fp_slot))
-        }
-        Kind::FromFrame => (row.return_slot(cfa), row.saved_frame_pointer(frame.fp)),
-        _ => (row.return_slot(cfa), row.saved_frame_pointer(cfa)),
-    };
-    let interrupted = row.kind() == Kind::Linked && row.link().interrupted;
     let return_word = word(return_slot)?;
     let fp_word = match fp_slot {
         Some(slot) => Some(word(slot)?),

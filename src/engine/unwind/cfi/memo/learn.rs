@@ -17,8 +17,8 @@ enum End {
 }
 
 impl Tables<'_> {
-    /// Fills `walked` with a frame from which there is no plain step, and returns its caller; that is
-    /// `None` if there is none. Not at all if such a step cannot be remembered.
+    /// Fills `walked` with a frame from which there is no plain step, and returns its caller, if it has
+    /// one. `None` if the step from there cannot be remembered.
     #[cold]
     #[inline(never)]
     fn step_over(
@@ -39,7 +39,7 @@ impl Tables<'_> {
         // Frames are remembered by their addresses, so the step from there must be the same whether
         // it is the address of a call or not.
         let pc = over.caller.pc;
-        if over.interrupted && row(pc) != row(pc + 1) {
+        if over.interrupted && row(pc) != row(pc.wrapping_add(1)) {
             return None;
         }
         *walked = Walked::over(frame, by_fp, &over, end);
@@ -49,7 +49,7 @@ impl Tables<'_> {
 
 impl Memo {
     /// Walks from `start` to the trunk, or all the way. `None` if `most` frames are more than can be
-    /// remembered, a step is not plain, or there is no room for a new stack.
+    /// remembered, a step cannot be, or there is no room for a new stack.
     pub(in super::super) fn walk(
         &mut self,
         tables: Tables,
@@ -78,8 +78,8 @@ impl Memo {
     }
 
     /// Walks from `start` until the trunk is met or `most` frames and some more are known. Fills
-    /// `walked` and returns how many there are, and hashes the paths to them. `None` if a step is not
-    /// plain.
+    /// `walked` and returns how many there are, and hashes the paths to them. `None` if a step cannot
+    /// be remembered.
     #[inline(never)]
     fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
         let mut stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
