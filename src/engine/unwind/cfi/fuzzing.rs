@@ -133,24 +133,9 @@ fn row_of(code: usize) -> Row {
         words => -(words as i16) - 1,
     };
     // As `row.rs` lays it out: from the stack pointer, from the frame register, and the others.
-    let kind = [
-        1,
-        1,
-        1,
-        2,
-        2,
-        5,
-        [6, 7][code >> 4 & 1],
-        [3, 4][code >> 4 & 1],
-    ][code & 7];
-    let saved = u64::from(saved_at as u16) << 16;
-    if kind == 6 {
-        let bits = (code as u64 >> 3 & 3) << 3;
-        let (link, added) = (code as u64 >> 5 & 7, code as u64 >> 8 & 3);
-        let return_slot = if code >> 10 & 7 == 0 { 2 } else { 0x7FF };
-        return Row::from_bits(added << 48 | link << 32 | saved | return_slot << 5 | bits | kind);
-    }
-    let saved = (code as u64 >> 3 & 1) * (8 | saved);
+    // None that leads to a coroutine's caller: these are trusted.
+    let kind = [1, 1, 1, 2, 2, 5, 7, [3, 4][code >> 4 & 1]][code & 7];
+    let saved = (code as u64 >> 3 & 1) * (8 | u64::from(saved_at as u16) << 16);
     Row::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
 }
 

@@ -7,8 +7,8 @@
 //!
 //! Frames of interrupted functions, aligned frames, and stacks that lead from one to another take a
 //! step of their own kind. Anything else makes the walk give up and the platform's unwinder read the
-//! whole stack: other expressions in the call-frame information, code that could be unloaded, and
-//! stacks whose bounds are not known. So a stack is read exactly, or by somebody else.
+//! whole stack: other expressions in the call-frame information, for instance, and code that could be
+//! unloaded. So a stack is read exactly, or by somebody else.
 
 mod arch;
 #[cfg(fuzzing)]

@@ -9,6 +9,9 @@ const LARGEST_THREAD_STACK: usize = 1 << 30;
 /// Largest main stack where the system sets no limit.
 const LARGEST_MAIN_STACK: usize = 64 << 20;
 
+/// The end of a stack that is not known. Beyond all others.
+pub(super) const UNKNOWN: usize = usize::MAX;
+
 /// The main thread's stack, found once.
 pub(super) struct MainStack {
     /// Lowest address that it may grow to.
@@ -63,6 +66,12 @@ impl MainStack {
         let end = self.end.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
         (start..end).contains(&stack_pointer).then_some(end)
+    }
+
+    /// The same for the stack that the thread runs on or that a coroutine's leads to. Such a stack may
+    /// be anywhere: nothing then ends the walk but what the call-frame information says.
+    pub(super) fn end_of_running(&self, stack_pointer: usize) -> usize {
+        self.end_of(stack_pointer).unwrap_or(UNKNOWN)
     }
 
     /// The same, on the stack too that the thread has set aside for signal handlers: asks the

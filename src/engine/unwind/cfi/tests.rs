@@ -7,7 +7,7 @@ mod remembered;
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::row::Kind;
 use super::*;
@@ -240,14 +240,11 @@ fn raise() {
 }
 
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
-/// Whether the handler's stack is one that a thread remembers.
-static REMEMBERED: AtomicBool = AtomicBool::new(true);
 
 extern "C" fn handler(_: i32) {
     let trampoline = caller();
     let depth = if UNWINDER.modules.find(trampoline.pc).is_some() {
-        let remembered = REMEMBERED.load(Ordering::SeqCst);
-        compare_from(trampoline, 200, Some(remembered))
+        compare_from(trampoline, 200, Some(true))
     } else {
         // An emulator's own.
         let mark = trampoline.mark();
@@ -345,7 +342,6 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
         ..action
     };
     install(&action);
-    REMEMBERED.store(false, Ordering::SeqCst);
     check();
     let none = libc::stack_t {
         ss_flags: libc::SS_DISABLE,
@@ -397,7 +393,7 @@ fn callers_on_a_stack_further_down_are_not_taken_for_the_tracers() {
 }
 
 #[test]
-fn a_foreign_stack_is_not_walked() {
+fn the_end_of_a_foreign_stack_is_not_known() {
     prepare();
     let stack = MainStack::new();
     assert_eq!(stack.end_of(0x1000), None);

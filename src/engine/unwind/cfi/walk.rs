@@ -3,12 +3,16 @@
 use super::Unwinder;
 use super::arch::{PROCESSOR, plain};
 use super::row::{Kind, Row};
+use super::stack::UNKNOWN;
 use crate::engine::arena::Arena;
 use crate::engine::unwind::{Caller, Captured, Mark};
 
 /// Stacks that one walk leads over: a program may put frames on stacks of its own, or be interrupted
 /// on one and handle the signal on another.
 const MOST_STACKS: u32 = 64;
+
+/// No stack begins as low as this.
+const LOWEST: usize = 0xFFFF;
 
 /// One step outwards and all that it read.
 #[derive(Clone, Copy)]
@@ -133,7 +137,7 @@ impl Unwinder {
         mark: Mark,
         buffer: &mut [usize],
     ) -> Option<Captured> {
-        let mut end = self.main_stack.end_of_any(frame.sp)?;
+        let mut end = self.main_stack.end_of_running(frame.sp);
         let mut stacks = 1;
         // An interrupted function has not called anything: its row is that of the address itself,
         // and rows are asked for by the address after the one that counts.
@@ -167,7 +171,7 @@ impl Unwinder {
             let over = unusual_step(frame, row, end, on_stack)?;
             if over.caller.is_beyond(frame, end) {
                 stacks += 1;
-                end = self.main_stack.end_of_any(over.caller.sp)?;
+                end = self.main_stack.end_of_running(over.caller.sp);
             }
             if stacks > MOST_STACKS {
                 return None;
@@ -209,6 +213,9 @@ impl Unwinder {
 
 /// A step from `frame` that is not plain. `None` if only the platform's unwinder knows it. `on_stack`
 /// tells of an address outside of the frame's stack, which ends at `end`, whether it is on another one.
+///
+/// Where the frame's stack is not known, and where the call-frame information leads to the stack of a
+/// coroutine's caller, it is trusted, as any unwinder does.
 #[cold]
 #[inline(never)]
 pub(super) fn unusual_step(
@@ -218,7 +225,8 @@ pub(super) fn unusual_step(
     on_stack: impl Fn(usize) -> bool,
 ) -> Option<UnusualStep> {
     let word = |address: usize| {
-        let mapped = (frame.sp..end).contains(&address) || on_stack(address);
+        let trusted = address > LOWEST && (end == UNKNOWN || row.kind() == Kind::Linked);
+        let mapped = trusted || (frame.sp..end).contains(&address) || on_stack(address);
         // SAFETY: aligned, and on a stack: `read` says what that rests on.
         let value = (mapped && address.is_multiple_of(8)).then(|| unsafe { read(address) })?;
         Some(Word { address, value })

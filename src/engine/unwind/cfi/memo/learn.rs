@@ -82,7 +82,7 @@ impl Memo {
     /// be remembered.
     #[inline(never)]
     fn follow(&mut self, tables: Tables, start: Caller, most: usize) -> Option<(usize, End)> {
-        let mut stack_end = tables.unwinder.main_stack.end_of(start.sp)?;
+        let mut stack_end = tables.unwinder.main_stack.end_of_running(start.sp);
         let enough = most + BEYOND;
         let stacks = tables.stacks;
         // One by one, or they would not stay in registers.
@@ -127,7 +127,7 @@ impl Memo {
                     break Path::COMPLETE;
                 };
                 if walked.way == Way::Beyond {
-                    stack_end = tables.unwinder.main_stack.end_of(caller.sp)?;
+                    stack_end = tables.unwinder.main_stack.end_of_running(caller.sp);
                     ahead = trunk.ahead(caller.sp, unchanged);
                 }
                 Caller { pc, sp, fp } = caller;

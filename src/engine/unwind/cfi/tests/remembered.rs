@@ -11,10 +11,10 @@ const LIMIT: usize = 200;
 /// Whether the stack from the caller on was remembered. It is afterwards; all ways of reading it
 /// agree. Loops around it count by `black_box`: unrolled, they would call it from several places.
 #[inline(never)]
-fn was_remembered() -> bool {
+fn was_remembered(limit: usize) -> bool {
     let caller = caller();
-    let known = MEMO.with_borrow_mut(|memo| memo.recall(caller, LIMIT).is_some());
-    compare_from(caller, LIMIT, Some(true));
+    let known = MEMO.with_borrow_mut(|memo| memo.recall(caller, limit).is_some());
+    compare_from(caller, limit, Some(true));
     known
 }
 
@@ -23,32 +23,34 @@ fn was_remembered() -> bool {
 fn two_ways_in_turn_are_both_remembered() {
     #[inline(never)]
     fn left(depth: usize) -> bool {
-        black_box(depth) > 0 && black_box(left(depth - 1)) || depth == 0 && was_remembered()
+        black_box(depth) > 0 && black_box(left(depth - 1)) || depth == 0 && was_remembered(LIMIT)
     }
     #[inline(never)]
     fn right(depth: usize) -> bool {
         let room = black_box([depth; 3]);
-        room[0] > 0 && black_box(right(depth - 1)) || depth == 0 && was_remembered()
+        room[0] > 0 && black_box(right(depth - 1)) || depth == 0 && was_remembered(LIMIT)
     }
     prepare();
     let known: Vec<_> = (0..black_box(4)).map(|_| [left(20), right(20)]).collect();
     assert_eq!(known, [[false; 2], [true; 2], [true; 2], [true; 2]]);
 }
 
+/// Pauses three times, further down, with what was known there of its stack.
+#[inline(never)]
+fn below(depth: usize, yielder: &Yielder<(), bool>) {
+    if depth > 0 {
+        below(depth - 1, yielder);
+        black_box(());
+        return;
+    }
+    for _ in 0..black_box(3) {
+        yielder.suspend(was_remembered(LIMIT));
+    }
+}
+
 /// Two coroutines have their stacks read in turn. Seen to fail with one trunk.
 #[test]
 fn stacks_of_coroutines_are_remembered() {
-    #[inline(never)]
-    fn below(depth: usize, yielder: &Yielder<(), bool>) {
-        if depth > 0 {
-            below(depth - 1, yielder);
-            black_box(());
-            return;
-        }
-        for _ in 0..black_box(3) {
-            yielder.suspend(was_remembered());
-        }
-    }
     prepare();
     let make = || Coroutine::new(|yielder: &Yielder<(), bool>, ()| below(12, yielder));
     let mut both = [make(), make()];
@@ -68,16 +70,14 @@ fn stacks_of_coroutines_are_remembered() {
 #[test]
 fn the_callers_stack_is_remembered_beside_a_coroutines() {
     prepare();
-    let mut known = Vec::new();
-    for _ in 0..black_box(3) {
-        let outside = was_remembered();
-        let inside = Coroutine::new(|_: &Yielder<(), ()>, ()| was_remembered()).resume(());
-        let CoroutineResult::Return(inside) = inside else {
-            panic!("it does not pause");
-        };
-        known.push([outside, inside]);
+    let mut coroutine = Coroutine::new(|yielder: &Yielder<(), bool>, ()| below(12, yielder));
+    for round in 0..black_box(3) {
+        let outside = was_remembered(LIMIT);
+        let inside = coroutine.resume(());
+        assert_eq!(outside, round > 0, "round {round}");
+        assert_eq!(inside, CoroutineResult::Yield(round > 0), "round {round}");
     }
-    assert_eq!(known[2], [true; 2]);
+    assert!(matches!(coroutine.resume(()), CoroutineResult::Return(())));
 }
 
 /// A coroutine that is resumed from two others in turn. Of the frames that count nothing tells them
@@ -98,7 +98,7 @@ fn the_way_to_another_stack_is_compared() {
     prepare();
     let inner = Coroutine::new(|yielder: &Yielder<(), ()>, ()| {
         for _ in 0..black_box(8) {
-            compare_from(caller(), DEPTH / 2, Some(true));
+            was_remembered(DEPTH / 2);
             yielder.suspend(());
         }
     });
