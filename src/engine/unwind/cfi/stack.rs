@@ -68,10 +68,12 @@ impl MainStack {
         (start..end).contains(&stack_pointer).then_some(end)
     }
 
-    /// The same for the stack that the thread runs on or that a coroutine's leads to. Such a stack may
-    /// be anywhere: nothing then ends the walk but what the call-frame information says.
+    /// The same for the stack that the thread runs on or that a coroutine's leads to, which may be
+    /// anywhere: if its end is not known, nothing ends the walk but what the call-frame information
+    /// says.
+    #[inline]
     pub(super) fn end_of_running(&self, stack_pointer: usize) -> usize {
-        self.end_of(stack_pointer).unwrap_or(UNKNOWN)
+        self.end_of_any(stack_pointer).unwrap_or(UNKNOWN)
     }
 
     /// Whether the walk that remembers may run here. Without optimisation it takes more than a small
@@ -82,6 +84,7 @@ impl MainStack {
 
     /// The same, on the stack too that the thread has set aside for signal handlers: asks the
     /// system.
+    #[inline]
     pub(super) fn end_of_any(&self, stack_pointer: usize) -> Option<usize> {
         self.end_of(stack_pointer)
             .or_else(|| end_of_signal_stack(stack_pointer))

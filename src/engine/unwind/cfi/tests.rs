@@ -241,9 +241,13 @@ fn raise() {
 }
 
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
+/// Where the handler's stack ends.
+static STACK_END: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn handler(_: i32) {
     let trampoline = caller();
+    let end = UNWINDER.main_stack.end_of_running(trampoline.sp);
+    STACK_END.store(end, Ordering::SeqCst);
     let depth = if UNWINDER.modules.find(trampoline.pc).is_some() {
         compare_from(trampoline, 200, Some(true))
     } else {
@@ -344,6 +348,8 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
     };
     install(&action);
     check();
+    // While a handler runs there, what it reads has a bound.
+    assert_eq!(STACK_END.load(Ordering::SeqCst), memory.addr() + SIZE);
     let none = libc::stack_t {
         ss_flags: libc::SS_DISABLE,
         ..stack
