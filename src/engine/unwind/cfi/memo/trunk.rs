@@ -1,4 +1,4 @@
-//! The last stack that was walked, frame by frame.
+//! A stack that was walked, frame by frame.
 
 use super::{Branch, Walked, Way, Word, all_unchanged};
 use crate::engine::stacks::Path;
@@ -39,7 +39,7 @@ impl Version {
     }
 }
 
-/// The last stack that was walked.
+/// A stack that was walked.
 pub(super) struct Trunk {
     /// Oldest first; `len` of them.
     pub(super) frames: [Frame; TRUNK],
@@ -131,10 +131,7 @@ impl Trunk {
     /// The stack pointer of the oldest frame on the stack that `sp` is on: see [`Trunk::stack_of`].
     #[inline]
     pub(super) fn end_of_stack(&self, sp: usize) -> usize {
-        let (start, _) = match self.stacks {
-            1 => (0, self.len),
-            _ => self.stack_of(sp, self.len),
-        };
+        let (start, _) = self.stack_of(sp, self.len);
         let frames = self.frames.get(..self.len).unwrap_or_default();
         let end = frames
             .get(start)
@@ -145,10 +142,7 @@ impl Trunk {
     /// Of the `len` oldest frames, those on the stack that `sp` is on that are not below it.
     #[inline]
     pub(super) fn ahead(&self, sp: usize, len: usize) -> Ahead<'_> {
-        let (start, end) = match self.stacks {
-            0 | 1 => (0, len),
-            _ => self.stack_of(sp, len),
-        };
+        let (start, end) = self.stack_of(sp, len);
         let frames = self.frames.get(start..end).unwrap_or_default();
         let count = frames.partition_point(|frame| frame.caller.sp >= sp);
         Ahead {
@@ -157,10 +151,20 @@ impl Trunk {
         }
     }
 
-    /// Of the `len` oldest frames, those on the stack that `sp` is on: of the stacks that begin
-    /// beyond it, the one that begins nearest. No harm is done if it is on none of them.
-    #[cold]
+    /// Of the `len` oldest frames, those on the stack that `sp` is on: where they begin and end.
+    #[inline]
     fn stack_of(&self, sp: usize, len: usize) -> (usize, usize) {
+        if self.stacks > 1 {
+            self.stack_of_many(sp, len)
+        } else {
+            (0, len)
+        }
+    }
+
+    /// Of the stacks that begin beyond `sp`, the one that begins nearest. No harm is done if it is on
+    /// none of them.
+    #[cold]
+    fn stack_of_many(&self, sp: usize, len: usize) -> (usize, usize) {
         let begins = self.begins.get(..self.stacks).unwrap_or_default();
         let begin = |stack: usize| {
             begins
@@ -234,7 +238,8 @@ impl Trunk {
             self.stacks = 1;
         }
         for (at, (frame, (walked, path))) in (base..).zip(frames.iter_mut().zip(walked.rev())) {
-            if walked.way == Way::Beyond {
+            // What the oldest one leads to is not here, if it leads anywhere.
+            if walked.way == Way::Beyond && at > 0 {
                 *self.begins.get_mut(self.stacks)? = at as u16;
                 self.stacks += 1;
             }
