@@ -4,10 +4,11 @@
 //! Nodes are only ever added, so a stack's number stays good for the life of the process and is
 //! read without a lock. A node is found by the hash of the whole path to it, which is known for
 //! every frame of a stack before any node is: so the look-ups of several frames do not wait for each
-//! other's memory, and other work can be done while it is fetched. The hash only says where to look. Two nodes are the same if address and caller
-//! agree, and as the caller was found in the same way, two stacks are the same only if every address
-//! agrees. Two threads that add the same node at the same time may leave it there twice; the stacks
-//! then read the same, and whoever groups them does so by what they read.
+//! other's memory, and other work can be done while it is fetched. The hash only says where to look.
+//! Two nodes are the same if address and caller agree, and as the caller was found in the same way,
+//! two stacks are the same only if every address agrees. Two threads that add the same node at the
+//! same time may leave it there twice; the stacks then read the same, and whoever groups them does so
+//! by what they read.
 
 mod index;
 

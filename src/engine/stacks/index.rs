@@ -2,11 +2,12 @@
 //!
 //! An entry is one word, so eight of them share a line of memory, which is what a look-up mostly
 //! waits for. It has as much of the hash as there is room for, and that is enough to place it in a
-//! table of any size; whether the node is the right one only the node can tell. A table that is
-//! filling up is followed by one of twice its size, to which whoever made it copies the entries;
-//! meanwhile both are searched, afterwards the old one's memory is given back. An entry that was
-//! added to the old table too late to be copied is forgotten: its node is then added once more, and
-//! reads the same.
+//! table of any size; whether the node is the right one only the node can tell.
+//!
+//! A table that is filling up is followed by one of twice its size, to which whoever made it copies
+//! the entries; meanwhile both are searched, afterwards the old one's memory is given back. An entry
+//! that was added to the old table too late to be copied is forgotten: its node is then added once
+//! more, and reads the same.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -22,15 +22,15 @@ use super::modules::Module;
 /// offset), else it is still in the register. In an aligned frame both offsets, of the CFA and of the
 /// frame register, are relative to the frame register.
 ///
-/// Where a stack is linked to another one, all offsets but one are in words:
+/// Where a stack is linked to another one, all offsets are in words:
 ///
 /// ```text
-///  63      48 47       32 31       16 15        5    4      3     2   0
-/// | added   | link       | fp offset | ra offset | base | after | kind |
+///  63      48 47     32 31       16 15        5   4    3    2    0
+/// | added    | link    | fp offset | ra offset | sp | int | kind |
 /// ```
 ///
-/// The word at base + link, plus what is `added`, is the CFA; `base` is the frame register, or if the
-/// bit is set the stack pointer. `after`: see [`Link::interrupted`].
+/// The word at base + 8 * link, plus 8 * added, is the CFA; the base is the frame register, or if `sp`
+/// is set the stack pointer. `int`: see [`Link::interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row(u64);
 

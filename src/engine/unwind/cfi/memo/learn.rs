@@ -109,7 +109,7 @@ impl Memo {
                 if next.is_at(frame) {
                     let at = ahead.start + older.len();
                     let frames = self.addresses.get(..count)?;
-                    match first_change(trunk, at, stacks, frames, &mut self.paths, most) {
+                    match hash_and_compare(trunk, at, stacks, frames, &mut self.paths, most) {
                         None => return Some((count, End::Trunk(at))),
                         Some(changed) => {
                             unchanged = changed;
@@ -237,11 +237,10 @@ impl Memo {
     }
 }
 
-/// Compares the trunk from frame `at` on, below which `frames` have been walked: see
-/// [`Trunk::first_change`]. Hashes the paths to these first: the stack's memory is fetched while the
-/// trunk is compared.
+/// Hashes the paths to the `frames` that have been walked below frame `at` of the trunk, and compares
+/// the trunk from there on, while the stack's memory is fetched: see [`Trunk::first_change`].
 #[inline(never)]
-fn first_change(
+fn hash_and_compare(
     trunk: &Trunk,
     at: usize,
     stacks: &Stacks,
