@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::memo::Memo;
 use super::modules::{Module, describe};
 use super::row::Row;
-use super::walk::{Slots, step};
+use super::walk::{NoStep, Slots, no_step, step, unusual_step};
 use super::{Arena, Caller, Mark, StackId, Stacks, Unwinder};
 
 /// Works out the rows of some addresses from an image that holds a header and call-frame
@@ -192,7 +192,9 @@ fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
         arena,
         stacks,
     } = walker;
-    check_steps(walker, caller);
+    if !check_steps(walker, caller) {
+        return;
+    }
     let mut buffer = [0; 64];
     let buffer = &mut buffer[..most];
     let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
@@ -212,21 +214,43 @@ fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
 }
 
 /// Each plain step reads inside of its own frame and comes to an older one.
-fn check_steps(walker: &Walker, mut frame: Caller) {
-    for _ in 0..WORDS {
-        let row = walker.unwinder.row(&walker.arena, frame.pc);
-        let Some(step) = step(frame, row, end()) else {
-            return;
+///
+/// False if the way leads to a place of which no stack is known: what a signal has interrupted is
+/// trusted to be on one.
+fn check_steps(walker: &Walker, mut frame: Caller) -> bool {
+    let Walker {
+        unwinder, arena, ..
+    } = walker;
+    let known = |sp| unwinder.main_stack.end_of_any(sp);
+    let mut interrupted = 0;
+    // More than there are frames on all the stacks that a walk leads over.
+    for _ in 0..WORDS * WORDS {
+        let Some(end) = known(frame.sp) else {
+            return false;
         };
-        let inside = frame.sp..step.caller.sp;
-        assert!(step.caller.sp <= end());
-        let Slots {
-            return_address,
-            frame_pointer,
-            ..
-        } = step.slots;
-        assert!(inside.contains(&return_address), "{frame:x?} {row:x?}");
-        assert!(frame_pointer == 0 || inside.contains(&frame_pointer));
-        frame = step.caller;
+        let row = unwinder.row(arena, frame.pc.wrapping_add(interrupted));
+        interrupted = 0;
+        if let Some(step) = step(frame, row, end) {
+            let inside = frame.sp..step.caller.sp;
+            assert!(step.caller.sp <= end);
+            let Slots {
+                return_address,
+                frame_pointer,
+                ..
+            } = step.slots;
+            assert!(inside.contains(&return_address), "{frame:x?} {row:x?}");
+            assert!(frame_pointer == 0 || inside.contains(&frame_pointer));
+            frame = step.caller;
+            continue;
+        }
+        if let NoStep::Oldest(_) = no_step(frame, row, end) {
+            return true;
+        }
+        let Some(over) = unusual_step(frame, row, end, |at| known(at).is_some()) else {
+            return true;
+        };
+        interrupted = usize::from(over.interrupted);
+        frame = over.caller;
     }
+    true
 }
