@@ -32,8 +32,7 @@ const LAST: u32 = 99_999_999;
 /// ```
 /// use tracemalloc::{Series, Snapshot};
 ///
-/// # let folder = std::env::temp_dir().join(format!("tracemalloc-doc-s{}", std::process::id()));
-/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let folder = tempfile::tempdir().unwrap().keep();
 /// let series = Series::new(folder.join("heap")).keep(2);
 /// for _ in 0..5 {
 ///     let path = series.dump(&Snapshot::from_traces([], 25))?;

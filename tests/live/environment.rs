@@ -5,6 +5,8 @@ use std::hint::black_box;
 use tracemalloc::ErrorKind;
 
 use crate::cases;
+#[cfg(feature = "file")]
+use crate::folder::Folder;
 
 cases![
     off_unless_asked_for,
@@ -102,22 +104,18 @@ fn a_snapshot_is_written_at_exit() {
         std::mem::forget(black_box(vec![1_u8; 54_321]));
         return;
     }
-    let folder = std::env::temp_dir().join(format!("tracemalloc-at-exit-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Folder::new("at-exit");
     let run = |out: &str| {
         crate::runner::command(&std::env::current_exe().unwrap())
             .env(CHILD, "1")
             .env("TRACEMALLOC", "25")
-            .env("TRACEMALLOC_OUT", folder.join(out))
+            .env("TRACEMALLOC_OUT", folder.0.join(out))
             .output()
             .unwrap()
     };
     let output = run("end-%p.gz");
     assert!(output.status.success(), "{output:?}");
-    let files: Vec<_> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
+    let files = folder.files();
     assert_eq!(files.len(), 1, "{files:?}");
     let snapshot = tracemalloc::Snapshot::load(&files[0]).unwrap();
     let name = format!("end-{}.gz", snapshot.recording().process_id.unwrap());
@@ -135,7 +133,6 @@ fn a_snapshot_is_written_at_exit() {
         message.contains("tracemalloc: snapshot at exit:") && message.contains("folder.gz"),
         "{message}"
     );
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[cfg(not(feature = "file"))]
@@ -143,13 +140,6 @@ fn a_snapshot_is_written_at_exit() {}
 
 /// Says to a copy of this program that it is to act.
 const CHILD: &str = "TRACEMALLOC_TEST_CHILD";
-
-fn folder(name: &str) -> std::path::PathBuf {
-    let name = format!("tracemalloc-{name}-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 /// The system ends a process by a signal that writes more to a file than it may, unless the process
 /// ignores it; then the write fails.
@@ -176,8 +166,8 @@ fn files_that_may_not_grow_change_nothing() {
         eprintln!("not run: the emulator would be limited too");
         return;
     }
-    let folder = folder("limited");
-    let path = folder.join("out.gz");
+    let folder = Folder::new("limited");
+    let path = folder.0.join("out.gz");
     std::fs::write(&path, "older").unwrap();
     let program = std::env::current_exe().unwrap();
     for (way, ignored) in [("at exit", ":"), ("by itself", "trap '' XFSZ")] {
@@ -197,10 +187,9 @@ fn files_that_may_not_grow_change_nothing() {
             "{way}: {message}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"older", "{way}");
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "{way}");
+        assert_eq!(folder.files(), [&*path], "{way}");
         assert!(Snapshot::load(&path).is_err());
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// A child with secrets in its arguments, one of which is no text, and in its variables, leaves a
@@ -217,8 +206,8 @@ fn a_snapshot_holds_no_secrets_of_the_process() {
         std::mem::forget(black_box(vec![1_u8; 54_321]));
         return;
     }
-    let folder = folder("secrets");
-    let path = folder.join("out.gz");
+    let folder = Folder::new("secrets");
+    let path = folder.0.join("out.gz");
     let output = crate::runner::command(&std::env::current_exe().unwrap())
         .arg("--password=hunter2-in-arguments")
         .arg(OsStr::from_bytes(b"\xff\xfe"))
@@ -240,7 +229,6 @@ fn a_snapshot_holds_no_secrets_of_the_process() {
     assert!(!content.contains("DATABASE_URL"));
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// A copy of this program that belongs to another user and runs with that user's rights. Only root
@@ -256,15 +244,14 @@ fn a_process_with_more_rights_than_its_user_ignores_them() {
         assert_eq!(tracemalloc::is_tracing(), expected == "traced");
         return;
     }
-    let folder = folder("rights");
+    let folder = tempfile::tempdir().unwrap();
     let owner = std::fs::metadata(&folder).unwrap().uid();
     if owner != 0 || crate::runner::target().is_some() {
         eprintln!("not run: only root can make such a program, for this system alone");
-        std::fs::remove_dir_all(folder).unwrap();
         return;
     }
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
-    let program = folder.join("program");
+    let program = folder.path().join("program");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     // First as the user's own program, which listens to the variables, then with root's rights.
     for (user, mode, expected) in [(NOBODY, 0o755, "traced"), (0, 0o4755, "untraced")] {
@@ -280,5 +267,4 @@ fn a_process_with_more_rights_than_its_user_ignores_them() {
             .unwrap();
         assert!(output.status.success(), "{expected}: {output:?}");
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }

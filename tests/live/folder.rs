@@ -9,11 +9,12 @@ use tracemalloc::Snapshot;
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
+    /// A fresh one. The process's number would not make it so: numbers are used again, and a process
+    /// that was killed has left its folder behind.
     pub(crate) fn new(name: &str) -> Self {
-        let name = format!("tracemalloc-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        let prefix = format!("tracemalloc-{name}-");
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir();
+        Self(folder.unwrap().keep())
     }
 
     /// The files, by name; unfinished ones too.

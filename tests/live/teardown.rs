@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::thread;
 
 use crate::cases;
+#[cfg(all(feature = "file", unix))]
+use crate::folder::Folder;
 
 cases![
     allocations_in_thread_local_destructors_are_traced,
@@ -236,20 +238,17 @@ fn a_forked_child_leaves_its_parents_file_alone() {
         // SAFETY: ends the process at once, without what would be done at its exit.
         unsafe { libc::_exit(0) };
     }
-    let name = format!("tracemalloc-forks-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Folder::new("forks");
     let written = |out: &str| {
         let output = crate::runner::command(&std::env::current_exe().unwrap())
             .env(CHILD, "1")
             .env("TRACEMALLOC", "25")
-            .env("TRACEMALLOC_OUT", folder.join(out))
+            .env("TRACEMALLOC_OUT", folder.0.join(out))
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        std::fs::read_dir(&folder).unwrap().count()
+        folder.files().len()
     };
     assert_eq!(written("one.gz"), 0);
     assert_eq!(written("each-%p.gz"), 1);
-    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -4,10 +4,9 @@ use std::thread;
 use crate::error::ErrorKind;
 
 fn folder(name: &str) -> PathBuf {
-    let name = format!("tracemalloc-series-{name}-{}", process::id());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder).expect("a new folder");
-    folder
+    let prefix = format!("tracemalloc-series-{name}-");
+    let folder = tempfile::Builder::new().prefix(&prefix).tempdir();
+    folder.expect("a new folder").keep()
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -50,8 +50,7 @@ impl Snapshot {
     ///
     /// let stack = Traceback::of(Frame::new("src/main.rs", 12));
     /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 1);
-    /// # let folder = std::env::temp_dir().join(format!("tracemalloc-doc-{}", std::process::id()));
-    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let folder = tempfile::tempdir().unwrap().keep();
     /// let path = folder.join("before.json.gz");
     /// snapshot.dump(&path)?;
     /// assert_eq!(Snapshot::load(&path)?.traces(), snapshot.traces());
@@ -98,8 +97,7 @@ impl Snapshot {
     /// ```
     /// use tracemalloc::Snapshot;
     ///
-    /// # let folder = std::env::temp_dir().join(format!("tracemalloc-doc-h{}", std::process::id()));
-    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let folder = tempfile::tempdir().unwrap().keep();
     /// let path = folder.join("empty.json.gz");
     /// Snapshot::from_traces([], 25).dump(&path)?;
     /// let (_, header) = Snapshot::load_with_header(&path)?;
