@@ -67,9 +67,15 @@ pub(crate) fn always_move() {
     ALWAYS_MOVE.store(true, Ordering::SeqCst);
 }
 
-/// Gives every block pages of its own, which nobody may touch once it was given back.
+/// Gives every block from now on pages of its own, which nobody may touch once it was given back.
+/// The system gives a process some 65,000 mappings, so this is for as long as it takes.
 pub(crate) fn protect_freed_blocks() {
     PROTECT.store(true, Ordering::SeqCst);
+}
+
+/// Takes new blocks from where they came from before. Those with pages of their own keep them.
+pub(crate) fn protect_no_more_blocks() {
+    PROTECT.store(false, Ordering::SeqCst);
 }
 
 /// Leaves new blocks to the system's allocator.
@@ -190,14 +196,19 @@ unsafe fn given_back(block: *mut u8, layout: Layout) {
         FROM_PAGES => {
             let len = outer.size().next_multiple_of(4096);
             // SAFETY: pages of this block alone.
-            unsafe { libc::mprotect(start.cast(), len, libc::PROT_NONE) };
+            let refused = unsafe { libc::mprotect(start.cast(), len, libc::PROT_NONE) };
+            if refused != 0 {
+                give_up();
+            }
         }
-        _ => {
-            // Not a panic: this is inside of everything.
-            // SAFETY: ends the process.
-            unsafe { libc::abort() }
-        }
+        _ => give_up(),
     }
+}
+
+/// Ends the process: not a panic, this is inside of everything.
+fn give_up() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
 }
 
 // SAFETY: every block comes from one of three allocators with room for what was asked for.
