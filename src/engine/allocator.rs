@@ -1,5 +1,7 @@
 //! The wrapper that a program installs: note and forward, one to one.
 
+mod system;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -7,6 +9,7 @@ use std::num::NonZeroU16;
 use super::TRACKER;
 use super::guard::Guard;
 use super::live::Spacing;
+use super::origin::Origin;
 use super::session::{Session, Settings};
 use super::tracker::Tracker;
 use super::unwind::{Caller, entry};
@@ -78,6 +81,13 @@ impl<A> TraceAlloc<A> {
             is_system: false,
             from_start: None,
         }
+    }
+
+    /// As if `inner` were the operating system's allocator.
+    #[cfg(test)]
+    pub(super) fn like_system(mut self) -> Self {
+        self.is_system = true;
+        self
     }
 
     /// Traces from the program's very first allocation, before `main`, keeping `frames` frames per
@@ -175,30 +185,77 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     align: usize,
     caller: Caller,
 ) -> *mut u8 {
+    let tracker = wrapper.tracker;
+    let Caller { pc, sp, fp } = caller;
     // SAFETY: the caller's promise: they are a layout's parts.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    let allocate = || {
-        if ZEROED {
-            // SAFETY: passed on from the caller.
-            unsafe { wrapper.inner.alloc_zeroed(layout) }
-        } else {
-            // SAFETY: passed on from the caller.
-            unsafe { wrapper.inner.alloc(layout) }
-        }
-    };
-    if wrapper.tracker.passes_by(session, size) {
-        return allocate();
+    if session.is_sampled() {
+        // SAFETY: passed on from the caller.
+        return unsafe { record_sampled::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) };
     }
     // The guard is held across the inner call: what the inner allocator allocates is its own affair.
     let Some(mut guard) = Guard::enter() else {
-        return allocate();
+        // SAFETY: passed on from the caller.
+        return unsafe { wrapper.allocate::<ZEROED>(layout) };
     };
-    let origin = wrapper.tracker.origin(session, &mut guard, caller);
-    let block = allocate();
-    if !block.is_null() {
-        wrapper.tracker.settle_spacing(|| wrapper.spacing());
-        wrapper.tracker.learn(session, &origin, block.addr(), size);
+    let Some(origin) = tracker.known_origin(session, &mut guard, caller) else {
+        // SAFETY: passed on from the caller.
+        return unsafe { record_anew::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard) };
+    };
+    // SAFETY: passed on from the caller.
+    let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
+    wrapper.learn(session, origin, block, size);
+    block
+}
+
+/// The same in a session that samples.
+///
+/// # Safety
+/// As above.
+// The parts of a `Caller`, which would be put into memory for the other way too.
+#[inline(never)]
+unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    layout: Layout,
+    pc: usize,
+    sp: usize,
+    fp: usize,
+) -> *mut u8 {
+    let guard = if wrapper.tracker.passes_by(session, layout.size()) {
+        None
+    } else {
+        Guard::enter()
+    };
+    match guard {
+        // SAFETY: passed on from the caller.
+        None => unsafe { wrapper.allocate::<ZEROED>(layout) },
+        // SAFETY: passed on from the caller.
+        Some(guard) => unsafe {
+            record_anew::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
+        },
     }
+}
+
+/// The same where nothing that this thread remembers tells at once where the allocation comes from.
+///
+/// # Safety
+/// As above.
+#[inline(never)]
+unsafe fn record_anew<A: GlobalAlloc, const ZEROED: bool>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    layout: Layout,
+    pc: usize,
+    sp: usize,
+    fp: usize,
+    mut guard: Guard,
+) -> *mut u8 {
+    let caller = Caller { pc, sp, fp };
+    let origin = wrapper.tracker.origin(session, &mut guard, caller);
+    // SAFETY: passed on from the caller.
+    let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
+    wrapper.learn(session, origin, block, layout.size());
     block
 }
 
@@ -242,6 +299,37 @@ unsafe fn record_resize<A: GlobalAlloc>(
 }
 
 impl<A: GlobalAlloc> TraceAlloc<A> {
+    /// Has the inner allocator make a block.
+    ///
+    /// # Safety
+    /// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn allocate<const ZEROED: bool>(&self, layout: Layout) -> *mut u8 {
+        if ZEROED {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.alloc_zeroed(layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.alloc(layout) }
+        }
+    }
+
+    /// Records the block that this thread has just received, unless it is null.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn learn(&self, session: Session, origin: Origin, block: *mut u8, size: usize) {
+        let tracker = self.tracker;
+        if !block.is_null() && !tracker.learn_at_once(session, &origin, block.addr(), size) {
+            self.learn_anew(session, origin, block, size);
+        }
+    }
+
+    /// The same for a block that takes more than to write a word and to add.
+    #[inline(never)]
+    fn learn_anew(&self, session: Session, origin: Origin, block: *mut u8, size: usize) {
+        self.tracker.settle_spacing(|| self.spacing());
+        self.tracker.learn(session, &origin, block.addr(), size);
+    }
+
     /// True if neither the old nor the new size of a block is a matter for the tracer.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn resize_passes_at_once(
@@ -391,39 +479,5 @@ impl<A: fmt::Debug> fmt::Debug for TraceAlloc<A> {
 impl<A: Default> Default for TraceAlloc<A> {
     fn default() -> Self {
         Self::new(A::default())
-    }
-}
-
-/// What is known of the operating system's allocator.
-mod system {
-    /// Whether `malloc` is glibc's own, and not one that was put in its place when the program was
-    /// loaded: no other gives 24 usable bytes to a request for 1.
-    ///
-    /// Its smallest chunk has 32 bytes, of which 24 are the block's, and chunks begin at multiples
-    /// of 16: so no two blocks start within 32 bytes.
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_pointer_width = "64",
-        not(miri)
-    ))]
-    pub(super) fn is_glibc_malloc() -> bool {
-        // SAFETY: any size may be asked for.
-        let block = unsafe { libc::malloc(1) };
-        // SAFETY: the block was just returned by `malloc`, or is null, for which the answer is 0.
-        let usable = unsafe { libc::malloc_usable_size(block) };
-        // SAFETY: as above; nobody else has the block.
-        unsafe { libc::free(block) };
-        usable == 24
-    }
-
-    #[cfg(not(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_pointer_width = "64",
-        not(miri)
-    )))]
-    pub(super) fn is_glibc_malloc() -> bool {
-        false
     }
 }

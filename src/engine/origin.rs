@@ -43,14 +43,24 @@ impl Tracker {
             // Registers, since a `Caller` would be put into memory for the other case too.
             None => self.origin_anew(session, mine, caller.pc, caller.sp, caller.fp),
         };
-        #[cfg(tracemalloc_check)]
-        super::check::compare(
-            &self.stacks,
-            origin.stack,
-            caller.mark(),
-            frames_of(session),
-        );
+        self.check(session, origin.stack, caller.mark());
         origin
+    }
+
+    /// The same if the thread remembers it and the callers that it was last found to share with others:
+    /// no call is made.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn known_origin<'g>(
+        &self,
+        session: Session,
+        guard: &'g mut Guard,
+        caller: Caller,
+    ) -> Option<Origin<'g>> {
+        let mut mine = self.threads.known(guard)?;
+        let stack = mine.memo().recall_at_once(caller, frames_of(session))?;
+        self.check(session, stack, caller.mark());
+        let mine = Some(mine);
+        Some(Origin { stack, mine })
     }
 
     /// The same where the thread remembers nothing that is still good.
@@ -73,12 +83,19 @@ impl Tracker {
         Origin { stack, mine }
     }
 
+    /// In the checking mode: compares a stack with what the platform's unwinder reads.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn check(&self, session: Session, stack: StackId, mark: Mark) {
+        #[cfg(tracemalloc_check)]
+        super::check::compare(&self.stacks, stack, mark, frames_of(session));
+        let _ = (session, stack, mark);
+    }
+
     /// The number of this thread's stack from here on, beyond `mark`.
     pub(crate) fn stack_here(&self, session: Session, guard: &mut Guard, mark: Mark) -> StackId {
         let _alone = guard;
         let stack = self.capture(session, super::unwind::here(), mark);
-        #[cfg(tracemalloc_check)]
-        super::check::compare(&self.stacks, stack, mark, frames_of(session));
+        self.check(session, stack, mark);
         stack
     }
 

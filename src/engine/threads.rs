@@ -92,6 +92,7 @@ impl Threads {
             {
                 if thread.torn.swap(false, Ordering::Relaxed) {
                     Mine::new(thread, guard).memo().forget();
+                    thread.ledger.mend();
                 }
                 return Some(thread);
             }
@@ -244,6 +245,7 @@ mod owner {
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
+    use crate::engine::session::{Settings, Switch};
     use std::collections::HashSet;
     use std::sync::Barrier;
     use std::thread;
@@ -311,6 +313,40 @@ mod tests {
             assert!(still_mine && next.expect("no panic") != mine);
             assert_eq!((before, after), (3, (2, 4)));
         });
+    }
+
+    /// Seen to fail while it was taken over as it was.
+    #[test]
+    fn a_torn_ledger_is_put_right_by_who_takes_it_over() {
+        let (arena, threads) = (Arena::new(), Threads::new());
+        let switch = Switch::new();
+        let session = switch.start(Settings::default()).expect("was off");
+        place(&threads, &arena);
+        let (torn, over) = (Barrier::new(2), Barrier::new(2));
+        let mended = thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut guard = Guard::enter().expect("outside the tracer");
+                let mine = threads.mine(&arena, &mut guard).expect("memory");
+                mine.thread.ledger.change(session, 0, 100, || 0);
+                mine.thread.ledger.tear(60_100);
+                torn.wait();
+                over.wait();
+            });
+            torn.wait();
+            threads.forked(Owner::me());
+            let next = scope.spawn(|| {
+                let mut guard = Guard::enter().expect("outside the tracer");
+                let mine = threads.mine(&arena, &mut guard).expect("memory");
+                let ledger = &mine.thread.ledger;
+                (ledger.change_within(session, 100, 0), ledger.net(session))
+            });
+            let mended = next.join();
+            // The other waits, so nothing may fail before this.
+            over.wait();
+            mended
+        });
+        assert_eq!(mended.expect("no panic"), (true, 60_000));
+        assert_eq!(threads.peak(session), 60_100);
     }
 
     #[test]

@@ -215,6 +215,32 @@ impl Tracker {
         self.note(session, origin, address, 0, size);
     }
 
+    /// The same for a block of the size that most have, in a session that does not sample. False if
+    /// nothing was done, because it takes more than to write a word and to add.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn learn_at_once(
+        &self,
+        session: Session,
+        origin: &Origin,
+        address: usize,
+        size: usize,
+    ) -> bool {
+        let size = size as u64;
+        let record = Record {
+            size,
+            stack: origin.stack,
+        };
+        let place = self.live.place(address, record, session.epoch());
+        let (Some(mine), Some(place)) = (&origin.mine, place) else {
+            return false;
+        };
+        let counted = !session.is_sampled() && mine.thread.ledger.change_within(session, 0, size);
+        if counted {
+            place.write();
+        }
+        counted
+    }
+
     /// Writes the record and counts it: `old` bytes are replaced by its own.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn note(&self, session: Session, origin: &Origin, address: usize, old: u64, size: usize) {
@@ -298,13 +324,13 @@ impl Tracker {
         let Some(mine) = self.threads.known(guard) else {
             return false;
         };
-        let Some(block) = self.live.small(address, size, session.epoch()) else {
+        let Some(noted) = self.live.noted(address, size, session.epoch()) else {
             return false;
         };
         let forgotten =
-            !session.is_sampled() && mine.thread.ledger.change_within(session, block.size(), 0);
+            !session.is_sampled() && mine.thread.ledger.change_within(session, noted.size(), 0);
         if forgotten {
-            block.forget();
+            noted.forget();
         }
         forgotten
     }

@@ -105,8 +105,17 @@ impl Word {
 
     /// The size in the word itself, of an entry of one word.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn small_size(self) -> u64 {
+    pub(super) fn size(self) -> u64 {
         self.0 >> SIZE_SHIFT
+    }
+
+    /// True if this is, in an entry of one word, the record of the block that starts at `address` and
+    /// was allocated in the session, and it is not moving.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_of(self, class: Class, address: u64, tag: Tag) -> bool {
+        const COMPARED: u64 = (1 << (SIZE_SHIFT - TAG_SHIFT)) - 1;
+        let expected = Self::new(class, address, 0, StackId::COMPLETE, tag);
+        (self.0 ^ expected.0) >> TAG_SHIFT & COMPARED == 0
     }
 
     /// True if this is the entry of the block that starts at `address`.
@@ -137,7 +146,7 @@ impl Entry {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn size(self, word: Word) -> Option<u64> {
         let Some(size) = self.size else {
-            return Some(word.small_size());
+            return Some(word.size());
         };
         let bytes = size.load(Ordering::Acquire);
         (self.word.load(Ordering::Relaxed) == word.0).then_some(bytes)

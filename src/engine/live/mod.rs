@@ -59,17 +59,30 @@ pub(crate) struct Moving {
     pub(crate) record: Record,
 }
 
-/// A small block with a record, which this thread owns.
-pub(crate) struct Small {
+/// Where the record of a block that this thread owns is to be written, in an entry of one word.
+pub(crate) struct Place {
     entry: Entry,
     word: Word,
 }
 
-impl Small {
+impl Place {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn write(self) {
+        self.entry.store(self.word, self.word.size());
+    }
+}
+
+/// The record of a block that this thread owns, in an entry of one word.
+pub(crate) struct Noted {
+    entry: Entry,
+    word: Word,
+}
+
+impl Noted {
     /// The size on record, in bytes.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn size(&self) -> u64 {
-        self.word.small_size()
+        self.word.size()
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -78,8 +91,8 @@ impl Small {
     }
 }
 
-/// The record could not be made: no memory for the table, or an address beyond the 48 bits that the
-/// tables cover.
+/// The record could not be made: no memory for the table, or an address beyond those that the tables
+/// cover, which are those of 48 bits at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
@@ -98,8 +111,12 @@ impl Live {
         }
     }
 
-    /// Decides where tiny blocks are noted, once and for all. To be called before every insertion;
-    /// `find_out` runs at the first one only, or at each of several that come first together.
+    /// Decides where tiny blocks are noted, once and for all. To be called before every [`insert`];
+    /// `find_out` runs at the first one only, or at each of several that come first together. Until
+    /// then [`place`] has none for them.
+    ///
+    /// [`insert`]: Self::insert
+    /// [`place`]: Self::place
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
         if self.spacing.load(Ordering::Relaxed) == 0 {
@@ -133,29 +150,45 @@ impl Live {
         record: Record,
         epoch: Epoch,
     ) -> Result<Option<u64>, NoRoom> {
-        let class = self.class(record.size);
-        // Most blocks are small: for them the compiler knows the numbers of the class.
-        if class == Class::Small
-            && let Some(entry) = self.shadow.entry(Class::Small, address as u64)
-            && entry.load().is_empty()
-        {
-            let tag = Tag::of(epoch);
-            let word = Word::new(Class::Small, address as u64, record.size, record.stack, tag);
-            entry.store(word, record.size);
+        if let Some(place) = self.place(address, record, epoch) {
+            place.write();
             return Ok(None);
         }
-        self.insert_anew(arena, class, address as u64, record, epoch)
+        self.insert_anew(arena, address as u64, record, epoch)
+    }
+
+    /// Where to write the `record` of a block that this thread has just received at `address`, if it
+    /// takes one word, as most do, and nothing is noted there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn place(&self, address: usize, record: Record, epoch: Epoch) -> Option<Place> {
+        let address = address as u64;
+        // So that the compiler knows the numbers of the class.
+        match self.class(record.size) {
+            Class::Small => self.place_in(Class::Small, address, record, epoch),
+            Class::Medium => self.place_in(Class::Medium, address, record, epoch),
+            _ => None,
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn place_in(&self, class: Class, address: u64, record: Record, epoch: Epoch) -> Option<Place> {
+        let entry = self.shadow.entry(class, address)?;
+        if !entry.load().is_empty() {
+            return None;
+        }
+        let word = Word::new(class, address, record.size, record.stack, Tag::of(epoch));
+        Some(Place { entry, word })
     }
 
     #[inline(never)]
     fn insert_anew(
         &self,
         arena: &Arena,
-        class: Class,
         address: u64,
         record: Record,
         epoch: Epoch,
     ) -> Result<Option<u64>, NoRoom> {
+        let class = self.class(record.size);
         let entry = self
             .shadow
             .make_entry(arena, class, address)
@@ -182,16 +215,27 @@ impl Live {
         }
     }
 
-    /// The block at `address`, which this thread owns and was asked for with `size` bytes, if it is a
-    /// small one of session `epoch`.
+    /// The record of the block at `address`, which this thread owns and was asked for with `size`
+    /// bytes, if it is of session `epoch` and takes one word.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn small(&self, address: usize, size: usize, epoch: Epoch) -> Option<Small> {
-        if self.class(size as u64) != Class::Small {
-            return None;
+    pub(crate) fn noted(&self, address: usize, size: usize, epoch: Epoch) -> Option<Noted> {
+        let address = address as u64;
+        match self.class(size as u64) {
+            Class::Small => self.noted_in(Class::Small, address, epoch),
+            Class::Medium => self.noted_in(Class::Medium, address, epoch),
+            _ => None,
         }
-        let (entry, word) = self.shadow.find(Class::Small, address as u64)?;
-        word.is_settled_in(Tag::of(epoch))
-            .then_some(Small { entry, word })
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn noted_in(&self, class: Class, address: u64, epoch: Epoch) -> Option<Noted> {
+        let entry = self.shadow.entry(class, address)?;
+        let word = entry.load();
+        if word.is_of(class, address, Tag::of(epoch)) {
+            Some(Noted { entry, word })
+        } else {
+            None
+        }
     }
 
     #[inline(never)]

@@ -1,5 +1,5 @@
-//! Where a block's entry is: for each class a table of two levels over the whole address space, its
-//! parts made when they are first needed.
+//! Where a block's entry is: for each class leaves over the whole address space, and directories that
+//! lead to them, made when they are first needed.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -59,6 +59,28 @@ impl Class {
         self.window_bits() + WORD_BITS - self.has_size_word() as u32
     }
 
+    /// How many directories lead to the leaves of the whole address space: at least a group of them.
+    const fn directories(self) -> usize {
+        let own = 1 << (ADDRESS_BITS - self.leaf_bits() - DIRECTORY_BITS);
+        if own < GROUP { GROUP } else { own }
+    }
+
+    /// The first of them among those of all classes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn first_directory(self) -> usize {
+        const SMALL: usize = Class::Dense.directories();
+        const MEDIUM: usize = SMALL + Class::Small.directories();
+        const LARGE: usize = MEDIUM + Class::Medium.directories();
+        const HUGE: usize = LARGE + Class::Large.directories();
+        match self {
+            Self::Dense => 0,
+            Self::Small => SMALL,
+            Self::Medium => MEDIUM,
+            Self::Large => LARGE,
+            Self::Huge => HUGE,
+        }
+    }
+
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn has_size_word(self) -> bool {
         matches!(self, Self::Large | Self::Huge)
@@ -70,35 +92,36 @@ const ADDRESS_BITS: u32 = 48;
 /// log2 of the words in a leaf, of 256 KiB.
 const WORD_BITS: u32 = 15;
 const WORDS: usize = 1 << WORD_BITS;
-/// log2 of the entries of the directories that lead to a leaf. They are large, but only the pages
-/// that are used take memory.
-const LOWER_BITS: u32 = 15;
-const UPPER_BITS: u32 = ADDRESS_BITS - Class::Dense.leaf_bits() - LOWER_BITS;
+/// log2 of the leaves that a directory leads to. It is large, but only the pages that are used take
+/// memory.
+const DIRECTORY_BITS: u32 = 15;
+const DIRECTORIES: usize = Class::Huge.first_directory() + Class::Huge.directories();
 
-/// Entries of a directory that share a mark of being in use: whoever reads all entries does not read
-/// the pages of the others.
+/// Entries of a table that share a mark of being in use: whoever reads all entries does not read the
+/// pages of the others.
 const GROUP: usize = 64;
 
-struct Lower {
-    leaves: [Leaf; 1 << LOWER_BITS],
-    used: [AtomicU8; (1 << LOWER_BITS) / GROUP],
-}
-
 struct Directory {
-    lowers: [OnceRef<'static, Lower>; 1 << UPPER_BITS],
-    used: [AtomicU8; (1 << UPPER_BITS) / GROUP],
+    leaves: [Leaf; 1 << DIRECTORY_BITS],
+    used: [AtomicU8; (1 << DIRECTORY_BITS) / GROUP],
+}
+
+/// The directories of all classes.
+struct Directories {
+    all: [OnceRef<'static, Directory>; DIRECTORIES],
+    used: [AtomicU8; DIRECTORIES / GROUP],
 }
 
 zeroed_struct!(
     #[directory]
-    Lower { leaves, used }
+    Directory { leaves, used }
 );
 zeroed_struct!(
     #[directory]
-    Directory { lowers, used }
+    Directories { all, used }
 );
 
-/// The entries of a directory in the groups that are in use.
+/// The entries of a table in the groups that are in use.
 fn in_use<'a, T>(entries: &'a [T], used: &'a [AtomicU8]) -> impl Iterator<Item = &'a T> {
     let groups = entries.chunks(GROUP).zip(used);
     groups
@@ -149,31 +172,29 @@ zeroed_struct!(Words { all });
 
 /// The tables of all classes.
 pub(super) struct Shadow {
-    directories: [OnceRef<'static, Directory>; Class::ALL.len()],
+    directories: OnceRef<'static, Directories>,
     dense_leaves: AtomicU32,
 }
 
 impl Shadow {
     pub(super) const fn new() -> Self {
         Self {
-            directories: [const { OnceRef::new() }; Class::ALL.len()],
+            directories: OnceRef::new(),
             dense_leaves: AtomicU32::new(0),
         }
     }
 
-    /// Makes the directory that most blocks need.
+    /// Makes the table that every block needs.
     pub(super) fn prepare(&self, arena: &Arena) -> Option<()> {
-        arena
-            .first_use(self.directories.get(Class::Small as usize)?)
-            .map(drop)
+        arena.first_use(&self.directories).map(drop)
     }
 
     /// The entry of `address` in `class`, if there is memory for it that has been written.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn entry(&self, class: Class, address: u64) -> Option<Entry> {
-        let (upper, lower) = path(class, address);
-        let directory = self.directories.get(class as usize)?.get()?;
-        let leaf = directory.lowers.get(upper)?.get()?.leaves.get(lower)?;
+        let (directory, leaf) = path(class, address)?;
+        let directory = self.directories.get()?.all.get(directory)?.get()?;
+        let leaf = directory.leaves.get(leaf)?;
         let index = index(class, address);
         // A page that was never written is not to be read: that alone would map it.
         if leaf.is_written(index) {
@@ -199,16 +220,16 @@ impl Shadow {
     /// The entry of `address` in `class`, about to be written. `None` without memory for its table,
     /// or if the address is beyond those that the tables cover.
     pub(super) fn make_entry(&self, arena: &Arena, class: Class, address: u64) -> Option<Entry> {
-        let (upper, lower) = path(class, address);
-        let directory = arena.first_use(self.directories.get(class as usize)?)?;
-        let lowers = arena.first_use(directory.lowers.get(upper)?)?;
-        let leaf = lowers.leaves.get(lower)?;
+        let (directory_at, leaf_at) = path(class, address)?;
+        let directories = arena.first_use(&self.directories)?;
+        let directory = arena.first_use(directories.all.get(directory_at)?)?;
+        let leaf = directory.leaves.get(leaf_at)?;
         let index = index(class, address);
         if !leaf.is_written(index) {
-            let before = lower.checked_sub(1);
-            let before = before.and_then(|before| lowers.leaves.get(before));
-            use_entry(&directory.used, upper);
-            use_entry(&lowers.used, lower);
+            let before = leaf_at.checked_sub(1);
+            let before = before.and_then(|before| directory.leaves.get(before));
+            use_entry(&directories.used, directory_at);
+            use_entry(&directory.used, leaf_at);
             self.touch(arena, leaf, before, (index / STRETCH) as u32)?;
         }
         leaf.entry(class, index)
@@ -247,26 +268,33 @@ impl Shadow {
 
     /// Calls `visit` with every entry that may have been written.
     pub(super) fn for_each_entry(&self, mut visit: impl FnMut(Entry)) {
-        for (class, directory) in Class::ALL.into_iter().zip(&self.directories) {
-            let Some(directory) = directory.get() else {
-                continue;
-            };
-            let lowers = in_use(&directory.lowers, &directory.used).filter_map(OnceRef::get);
-            for leaf in lowers.flat_map(|lower| in_use(&lower.leaves, &lower.used)) {
+        let Some(Directories { all, used }) = self.directories.get() else {
+            return;
+        };
+        for class in Class::ALL {
+            let start = class.first_directory();
+            let end = start + class.directories();
+            let all = all.get(start..end).unwrap_or_default();
+            let used = used.get(start / GROUP..end / GROUP).unwrap_or_default();
+            let directories = in_use(all, used).filter_map(OnceRef::get);
+            for leaf in directories.flat_map(|directory| in_use(&directory.leaves, &directory.used))
+            {
                 leaf.for_each_entry(class, &mut visit);
             }
         }
     }
 }
 
-/// Indices of the leaf of `address` in the two directories.
+/// Indices of the directory of `address` and of the leaf in it. `None` if the address is beyond those
+/// that the tables cover.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn path(class: Class, address: u64) -> (usize, usize) {
-    let leaf = address >> class.leaf_bits();
-    (
-        (leaf >> LOWER_BITS) as usize,
-        leaf as usize & ((1 << LOWER_BITS) - 1),
-    )
+fn path(class: Class, address: u64) -> Option<(usize, usize)> {
+    let leaf = (address >> class.leaf_bits()) as usize;
+    let directory = leaf >> DIRECTORY_BITS;
+    (directory < class.directories()).then_some((
+        class.first_directory() + directory,
+        leaf & ((1 << DIRECTORY_BITS) - 1),
+    ))
 }
 
 /// Index of the first word of the entry for `address` in its leaf.

@@ -21,6 +21,8 @@ pub(super) struct Heap {
     blocks: Mutex<BTreeMap<usize, usize>>,
     fail_alloc: AtomicBool,
     next: Mutex<Next>,
+    /// Blocks start at multiples of this.
+    spacing: usize,
 }
 
 /// Addresses begin here, so that several regions of the live table are used.
@@ -28,10 +30,20 @@ const BASE: usize = 0x7f00_000f_f000;
 
 impl Heap {
     pub(super) fn new() -> Self {
+        Self::with_spacing(1)
+    }
+
+    /// One that may be taken for the operating system's.
+    pub(super) fn like_the_systems() -> Self {
+        Self::with_spacing(32)
+    }
+
+    fn with_spacing(spacing: usize) -> Self {
         Self {
             blocks: Mutex::new(BTreeMap::new()),
             fail_alloc: AtomicBool::new(false),
             next: Mutex::new(Next::Any),
+            spacing,
         }
     }
 
@@ -43,15 +55,16 @@ impl Heap {
         *self.next.lock().expect("no panic") = next;
     }
 
-    fn place(blocks: &mut BTreeMap<usize, usize>, layout: Layout) -> usize {
+    fn place(&self, blocks: &mut BTreeMap<usize, usize>, layout: Layout) -> usize {
+        let align = layout.align().max(self.spacing);
         let mut at = BASE;
         for (start, size) in blocks.iter() {
-            if at.next_multiple_of(layout.align()) + layout.size() <= *start {
+            if at.next_multiple_of(align) + layout.size() <= *start {
                 break;
             }
             at = start + size;
         }
-        let at = at.next_multiple_of(layout.align());
+        let at = at.next_multiple_of(align);
         blocks.insert(at, layout.size());
         at
     }
@@ -64,7 +77,7 @@ unsafe impl GlobalAlloc for &Heap {
             return ptr::null_mut();
         }
         let mut blocks = self.blocks.lock().expect("no panic");
-        ptr::without_provenance_mut(Heap::place(&mut blocks, layout))
+        ptr::without_provenance_mut(self.place(&mut blocks, layout))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -93,7 +106,7 @@ unsafe impl GlobalAlloc for &Heap {
             return block;
         }
         let layout = Layout::from_size_align(new_size, layout.align()).expect("a small layout");
-        let moved = Heap::place(&mut blocks, layout);
+        let moved = self.place(&mut blocks, layout);
         blocks.remove(&block.addr());
         ptr::without_provenance_mut(moved)
     }

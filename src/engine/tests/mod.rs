@@ -19,6 +19,16 @@ fn tracker() -> &'static Tracker {
     Box::leak(Box::new(Tracker::new()))
 }
 
+/// What wraps `inner`. `is_system`: as if that were the operating system's allocator.
+fn wrapper<A>(inner: A, tracker: &'static Tracker, is_system: bool) -> TraceAlloc<A> {
+    let wrapper = TraceAlloc::with_tracker(inner, tracker);
+    if is_system {
+        wrapper.like_system()
+    } else {
+        wrapper
+    }
+}
+
 fn settings(limit: u16) -> Settings {
     Settings {
         limit,

@@ -149,10 +149,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_tracker_agrees_with_a_plain_map(events in prop::collection::vec(event(), 1..200)) {
-        let heap = Heap::new();
+    fn the_tracker_agrees_with_a_plain_map(
+        events in prop::collection::vec(event(), 1..200),
+        is_system: bool,
+    ) {
+        let heap = if is_system { Heap::like_the_systems() } else { Heap::new() };
         let tracker = tracker();
-        let allocator = TraceAlloc::with_tracker(&heap, tracker);
+        let allocator = wrapper(&heap, tracker, is_system);
         let mut oracle = Oracle::default();
         for (step, event) in events.iter().enumerate() {
             apply(event, &heap, &allocator, tracker, &mut oracle);

@@ -57,11 +57,15 @@ unsafe impl GlobalAlloc for &HandOff {
 
 /// One thread gives the block at `OLD` up by `give_up`; the other gets the same address for `size`
 /// bytes meanwhile.
-fn race(size: usize, give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8)) -> (u64, u64, Vec<u64>) {
+fn race(
+    size: usize,
+    is_system: bool,
+    give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8),
+) -> (u64, u64, Vec<u64>) {
     let inner = HandOff::new();
     let tracker = tracker();
     start(tracker);
-    let allocator = TraceAlloc::with_tracker(&inner, tracker);
+    let allocator = wrapper(&inner, tracker, is_system);
     let block = alloc(&allocator, 100).addr();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -80,10 +84,18 @@ fn race(size: usize, give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8)) -> (u
     state(tracker)
 }
 
+/// Each size with an allocator of the program's own and with one like the operating system's.
+fn each(sizes: [usize; 3]) -> impl Iterator<Item = (usize, bool)> {
+    let both = |size| [(size, false), (size, true)];
+    sizes.into_iter().flat_map(both)
+}
+
 #[test]
 fn dealloc_forgets_before_it_gives_back() {
-    for size in [100, 10, 5000] {
-        let state = race(size, |allocator, block| dealloc(allocator, block, 100));
+    for (size, is_system) in each([100, 10, 5000]) {
+        let state = race(size, is_system, |allocator, block| {
+            dealloc(allocator, block, 100);
+        });
         assert_eq!(
             state,
             (size as u64, 100.max(size as u64), vec![size as u64])
@@ -93,8 +105,8 @@ fn dealloc_forgets_before_it_gives_back() {
 
 #[test]
 fn realloc_leaves_the_new_owners_record_alone() {
-    for size in [100, 10, 5000] {
-        let state = race(size, |allocator, block| {
+    for (size, is_system) in each([100, 10, 5000]) {
+        let state = race(size, is_system, |allocator, block| {
             assert_eq!(realloc(allocator, block, 100, 300).addr(), NEW);
         });
         let mut sizes = vec![300, size as u64];
@@ -108,37 +120,45 @@ fn realloc_leaves_the_new_owners_record_alone() {
 /// allocation is not sampled, and gives it back: what is moving is not its own.
 #[test]
 fn a_block_without_a_record_leaves_a_moving_one_alone() {
-    for size in [100, 10, 200] {
+    for (size, is_system) in each([100, 10, 200]) {
         let inner = HandOff::new();
         let tracker = tracker();
         start(tracker);
-        let allocator = TraceAlloc::with_tracker(&inner, tracker);
-        let untraced = TraceAlloc::with_tracker(Unseen, tracker);
+        let allocator = wrapper(&inner, tracker, is_system);
+        let untraced = wrapper(Unseen(OLD), tracker, is_system);
         let block = alloc(&allocator, 100).addr();
-        thread::scope(|scope| {
-            scope.spawn(|| {
+        let meanwhile = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                // From now on the thread counts for itself, as on the shorter way to forget a block.
+                let own = wrapper(Unseen(NEW), tracker, is_system);
+                let block = alloc(&own, 1);
+                dealloc(&own, block, 1);
                 inner.freed.wait();
-                let _inside = Guard::enter();
+                let inside = Guard::enter();
                 let taken = alloc(&untraced, size);
-                assert_eq!(taken.addr(), OLD);
-                assert!(realloc(&untraced, taken, size, size).addr() == OLD);
+                let taken = realloc(&untraced, taken, size, size);
                 dealloc(&untraced, taken, size);
-                assert_eq!(state(tracker), (100, 100, vec![100]));
+                drop(inside);
+                dealloc(&untraced, taken, size);
+                let state = state(tracker);
                 inner.taken.wait();
+                state
             });
             realloc(&allocator, ptr::without_provenance_mut(block), 100, 300);
+            other.join().expect("no panic")
         });
+        assert_eq!(meanwhile, (100, 101, vec![100]));
         assert_eq!(state(tracker), (300, 300, vec![300]));
     }
 }
 
 /// Answers with the same address at any time.
-struct Unseen;
+struct Unseen(usize);
 
 // SAFETY: nobody touches the memory.
 unsafe impl GlobalAlloc for Unseen {
     unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-        ptr::without_provenance_mut(OLD)
+        ptr::without_provenance_mut(self.0)
     }
 
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}

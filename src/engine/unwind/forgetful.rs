@@ -16,6 +16,11 @@ impl Memo {
     pub(crate) fn forget(&mut self) {}
 
     /// Every stack must be captured.
+    pub(crate) fn recall_at_once(&self, _caller: Caller, _most: usize) -> Option<StackId> {
+        None
+    }
+
+    /// The same.
     pub(crate) fn recall(&self, _caller: Caller, _most: usize) -> Option<StackId> {
         None
     }

@@ -95,9 +95,16 @@ fn with_model(path: &Path, text: &str) -> String {
     } else if path.ends_with("engine/guard.rs") {
         return one("thread_local! {", "crate::atomic::thread_local! {");
     } else if path.ends_with("engine/allocator.rs") {
-        return one(
+        // What is there for tests is for models too.
+        let text = one(
             "#[cfg(test)]\n    pub(crate) fn with_tracker",
             "pub(crate) fn with_tracker",
+        );
+        return replaced(
+            path,
+            &text,
+            "#[cfg(test)]\n    pub(crate) fn like_system",
+            "pub(crate) fn like_system",
         );
     } else if path.ends_with("engine/threads.rs") {
         // Whether a thread is there is the model's affair.

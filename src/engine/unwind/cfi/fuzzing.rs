@@ -198,19 +198,19 @@ fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
     let mut buffer = [0; 64];
     let buffer = &mut buffer[..most];
     let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
+    let at_once = memo.recall_at_once(caller, most);
     let recalled = memo
         .recall(caller, most)
         .or_else(|| unwinder.remember(arena, stacks, memo, caller, most));
-    let Some(recalled) = recalled else {
-        return;
-    };
-    let walked = walked.expect("what is recalled can be walked");
-    let mut frames = Vec::new();
-    let root = stacks.read(recalled, |address| frames.push(address));
-    let whole = frames.len() <= most && root == StackId::COMPLETE;
-    frames.truncate(most);
-    assert_eq!(frames, buffer[..walked.frames], "{caller:x?}");
-    assert_eq!(whole, !walked.truncated, "{caller:x?}");
+    for recalled in [at_once, recalled].into_iter().flatten() {
+        let walked = walked.as_ref().expect("what is recalled can be walked");
+        let mut frames = Vec::new();
+        let root = stacks.read(recalled, |address| frames.push(address));
+        let whole = frames.len() <= most && root == StackId::COMPLETE;
+        frames.truncate(most);
+        assert_eq!(frames, buffer[..walked.frames], "{caller:x?}");
+        assert_eq!(whole, !walked.truncated, "{caller:x?}");
+    }
 }
 
 /// Each plain step reads inside of its own frame and comes to an older one.

@@ -140,7 +140,20 @@ impl Memo {
     }
 
     /// The stack of `start` and its callers, of which the `most` most recent count, if all that was
-    /// read on a way from there is unchanged.
+    /// read on a way from there is unchanged, and the trunk is still the one that the way was last
+    /// found to lead to: else [`Memo::recall`] has the answer. There is no call in it, so that
+    /// everything stays in registers; that is also why it looks at no way after an unchanged one, which
+    /// would hardly ever help.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn recall_at_once(&self, start: Caller, most: usize) -> Option<StackId> {
+        let mut ways = self.branches.ways.get(hash_of(start))?.iter();
+        let branch = ways.find(|branch| branch.is_unchanged(start))?;
+        self.trunks
+            .bears_at_once(branch, most)
+            .then_some(branch.stack)
+    }
+
+    /// The same, whatever has become of the trunk.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(&mut self, start: Caller, most: usize) -> Option<StackId> {
         for branch in self.branches.ways.get_mut(hash_of(start))? {
@@ -188,10 +201,8 @@ impl Branches {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn all_unchanged(words: &[Word]) -> bool {
     // Four at a time, one after the other: none is read before the one in front has been compared.
-    let fours = words.rchunks_exact(4);
-    let oldest = fours.remainder();
-    for four in fours {
-        let [d, c, b, a] = four else { return false };
+    let (oldest, fours) = words.as_rchunks();
+    for [d, c, b, a] in fours.iter().rev() {
         if !a.is_unchanged() || !b.is_unchanged() || !c.is_unchanged() || !d.is_unchanged() {
             return false;
         }

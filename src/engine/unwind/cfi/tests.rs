@@ -28,16 +28,22 @@ fn prepare() {
     UNWINDER.prepare(&ARENA);
 }
 
-/// What a thread remembers, asked as the tracker does: the first `limit` frames of it.
+/// What a thread remembers, asked in the ways of the tracker, which agree: the first `limit` frames of
+/// it.
 fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
-    let stack = MEMO.with_borrow_mut(|memo| match memo.recall(caller, limit) {
-        Some(stack) => Some(stack),
-        None => UNWINDER.remember(&ARENA, &STACKS, memo, caller, limit),
-    })?;
-    let mut frames = Vec::new();
-    STACKS.read(stack, |address| frames.push(address));
-    frames.truncate(limit);
-    Some(frames)
+    let frames = |stack| {
+        let mut frames = Vec::new();
+        STACKS.read(stack, |address| frames.push(address));
+        frames.truncate(limit);
+        frames
+    };
+    MEMO.with_borrow_mut(|memo| {
+        let at_once = memo.recall_at_once(caller, limit).map(frames);
+        let known = memo.recall(caller, limit).map(frames);
+        assert!(at_once.is_none() || at_once == known);
+        let mut walk = || UNWINDER.remember(&ARENA, &STACKS, memo, caller, limit);
+        known.or_else(|| walk().map(frames))
+    })
 }
 
 /// The registers of the function that called the one that asks.

@@ -31,6 +31,20 @@ pub const PLANTS: &[Plant] = &[
         found_by: "interleavings blocks",
     },
     Plant {
+        name: "free-then-forget-at-once",
+        file: "engine/allocator.rs",
+        old: "                self.tracker
+                    .forget_at_once(session, &mut guard, block.addr(), layout.size())",
+        new: "                let (address, size) = (block.addr(), layout.size());
+                // SAFETY: passed on from the caller.
+                unsafe { self.inner.dealloc(block, layout) };
+                if !self.tracker.forget_at_once(session, &mut guard, address, size) {
+                    self.tracker.forget(session, Some(&mut guard), address, size);
+                }
+                return;",
+        found_by: "interleavings blocks",
+    },
+    Plant {
         name: "moved-entry-cleared-whoever-owns-it",
         file: "live/mod.rs",
         old: "moving.entry.clear_if(moving.word);",

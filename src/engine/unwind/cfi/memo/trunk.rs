@@ -81,15 +81,25 @@ impl Frame {
 }
 
 impl Trunk {
-    /// True if a walk that has come to the joint of `branch` would go on along the trunk.
+    /// True if a walk that has come to the joint of `branch`, found before on just this trunk, would go
+    /// on along it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn bears(&self, branch: &mut Branch, most: usize) -> bool {
-        if branch.joined != self.version(most) && self.join(branch, most).is_none() {
+    pub(super) fn bears_at_once(&self, branch: &Branch, most: usize) -> bool {
+        if branch.joined != self.version(most) {
             return false;
         }
         let (from, to) = branch.trunk_words;
         let words = self.words.get(from as usize..to as usize);
         words.is_some_and(all_unchanged)
+    }
+
+    /// The same of a joint that has to be found, if the trunk has become another one since.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn bears(&self, branch: &mut Branch, most: usize) -> bool {
+        if branch.joined != self.version(most) && self.join(branch, most).is_none() {
+            return false;
+        }
+        self.bears_at_once(branch, most)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]

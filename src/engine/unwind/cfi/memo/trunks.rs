@@ -23,7 +23,16 @@ impl Trunks {
         }
     }
 
-    /// True if a walk that has come to the joint of `branch` would go on along one of the trunks.
+    /// True if a walk that has come to the joint of `branch` would go on along the trunk that was last
+    /// found to have that frame, and which has not become another one since.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn bears_at_once(&self, branch: &Branch, most: usize) -> bool {
+        // There are two: with the remainder no bound is checked.
+        let trunk = self.both.get(usize::from(branch.trunk % 2));
+        trunk.is_some_and(|trunk| trunk.bears_at_once(branch, most))
+    }
+
+    /// The same of either trunk, whatever has become of it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn bears(&mut self, branch: &mut Branch, most: usize) -> bool {
         let [first, second] = &self.both;

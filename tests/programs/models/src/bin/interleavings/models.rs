@@ -20,8 +20,8 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("stacks", stacks),
 ];
 
-/// Of two classes, so that records often meet at one place.
-const SIZES: [usize; 3] = [100, 120, 5000];
+/// Of three classes, so that records often meet at one place.
+const SIZES: [usize; 4] = [100, 120, 300, 5000];
 
 /// A tracker, the heap that it looks on, and blocks that no thread has at the moment.
 struct World {
@@ -42,10 +42,17 @@ impl World {
         // Both are small, and the tracker's tables are given back.
         let tracker: &'static Tracker = Box::leak(Box::new(Tracker::new()));
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(may_fail)));
+        let allocator = TraceAlloc::with_tracker(heap, tracker);
+        // From the system's allocator blocks are freed in a shorter way.
+        let is_system = thread_rng().gen_range(0..2) == 0;
         Arc::new(Self {
             tracker,
             heap,
-            allocator: TraceAlloc::with_tracker(heap, tracker),
+            allocator: if is_system {
+                allocator.like_system()
+            } else {
+                allocator
+            },
             passed_on: Mutex::new(Vec::new()),
         })
     }

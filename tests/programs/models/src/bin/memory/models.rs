@@ -79,12 +79,13 @@ fn ledger() {
     let ledger: &'static Ledger = leak(unsafe { std::mem::zeroed() });
     let write = move || {
         ledger.change(one, 0, 100, || 0);
+        assert!(ledger.change_within(one, 0, 20));
         ledger.change(two, 0, 5, || 7);
     };
     let read = move || {
-        assert!([0, 100].contains(&ledger.net(one)));
+        assert!([0, 100, 120].contains(&ledger.net(one)));
         assert!([0, 5].contains(&ledger.net(two)));
-        assert!([0, 100].contains(&ledger.peak(one)));
+        assert!([0, 100, 120].contains(&ledger.peak(one)));
         // Of this thread none or all, and what it has seen of the others.
         assert!([0, 7, 12].contains(&ledger.peak(two)));
     };
