@@ -1,8 +1,9 @@
-//! Room for the return addresses of a deep stack, lent to one capture at a time.
+//! Room that a thread's own stack may not have, lent to one piece of work at a time: for the return
+//! addresses of a deep stack, and for stacks of the tracer's own.
 //!
 //! A few frames fit on the machine stack of the thread that allocates; a thread may have a small
 //! stack, so more than a few do not. Buffers belong to no thread: there is nothing to clean up when
-//! one ends, and no more of them come into being than captures ever ran at the same time. Only who
+//! one ends, and no more of them come into being than were ever lent at the same time. Only who
 //! has one just now is known, for the child of a fork.
 
 use std::cell::UnsafeCell;
@@ -12,26 +13,25 @@ use once_cell::race::OnceRef;
 
 use super::arena::{Arena, Zeroed};
 use super::guard;
-use super::unwind::DEEPEST;
 
-/// Captures of deep stacks that can be under way at one time; one more finds no buffer.
+/// What can be lent at one time; one more finds no buffer.
 const BUFFERS: usize = 256;
 
-struct Buffer {
+struct Buffer<const WORDS: usize> {
     /// 0: free, else the [thread](guard::this_thread) that has it.
     lent: AtomicUsize,
-    frames: UnsafeCell<[usize; DEEPEST]>,
+    words: UnsafeCell<[usize; WORDS]>,
 }
 
-// SAFETY: `frames` is reached only by the holder of `lent`, see `lend`.
-unsafe impl Sync for Buffer {}
+// SAFETY: `words` is reached only by the holder of `lent`, see `lend`.
+unsafe impl<const WORDS: usize> Sync for Buffer<WORDS> {}
 // SAFETY: integers; 0 means free.
-unsafe impl Zeroed for Buffer {}
+unsafe impl<const WORDS: usize> Zeroed for Buffer<WORDS> {}
 
-/// The buffers that exist.
-pub(crate) struct Buffers([OnceRef<'static, Buffer>; BUFFERS]);
+/// The buffers of so many words that exist.
+pub(crate) struct Buffers<const WORDS: usize>([OnceRef<'static, Buffer<WORDS>>; BUFFERS]);
 
-impl Buffers {
+impl<const WORDS: usize> Buffers<WORDS> {
     pub(crate) const fn new() -> Self {
         Self([const { OnceRef::new() }; BUFFERS])
     }
@@ -47,7 +47,7 @@ impl Buffers {
         }
     }
 
-    /// Runs `task` with a buffer of `len` frames, [`DEEPEST`] at most. `None` if there is none to
+    /// Runs `task` with `len` words of a buffer, or all if it has no more. `None` if there is none to
     /// be had.
     pub(crate) fn lend<R>(
         &self,
@@ -56,23 +56,23 @@ impl Buffers {
         task: impl FnOnce(&mut [usize]) -> R,
     ) -> Option<R> {
         let me = guard::this_thread();
+        // Where there is no memory for one, there is none for the next.
         self.0
             .iter()
-            .find_map(|place| {
-                let buffer = arena.first_use(place)?;
-                let taken =
-                    buffer
-                        .lent
-                        .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
-                taken.is_ok().then_some(buffer)
+            .map_while(|place| arena.first_use(place))
+            .find(|buffer| {
+                buffer
+                    .lent
+                    .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
             })
             .map(|buffer| {
                 let _back = GiveBack(&buffer.lent);
                 // SAFETY: this thread has just set `lent`, which was 0, and nobody else touches
-                // `frames` until it is 0 again, which happens when `_back` is dropped, after the
+                // `words` until it is 0 again, which happens when `_back` is dropped, after the
                 // last use of this reference.
-                let frames = unsafe { &mut *buffer.frames.get() };
-                task(frames.get_mut(..len).unwrap_or_default())
+                let words = unsafe { &mut *buffer.words.get() };
+                task(words.get_mut(..len.min(WORDS)).unwrap_or_default())
             })
     }
 }
@@ -89,16 +89,18 @@ impl Drop for GiveBack<'_> {
 mod tests {
     use super::*;
 
+    const WORDS: usize = 100;
+
     #[test]
     fn nested_loans_are_different_buffers_and_come_back() {
-        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let (arena, buffers) = (Arena::new(), Buffers::<WORDS>::new());
         let address = |frames: &mut [usize]| frames.as_ptr().addr();
         for _ in 0..3 {
             let (outer, inner) = buffers
                 .lend(&arena, 10, |outer| {
                     (
                         address(outer),
-                        buffers.lend(&arena, DEEPEST, |inner| address(inner)),
+                        buffers.lend(&arena, WORDS + 1, |inner| address(inner)),
                     )
                 })
                 .expect("memory");
@@ -118,7 +120,7 @@ mod tests {
     fn what_threads_have_that_are_not_there_is_taken_back() {
         use std::sync::Barrier;
 
-        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let (arena, buffers) = (Arena::new(), Buffers::<WORDS>::new());
         let (lent, over) = (Barrier::new(4), Barrier::new(4));
         let taken = || {
             let made = buffers.0.iter().filter_map(OnceRef::get);
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn no_memory_is_no_buffer() {
-        let (arena, buffers) = (Arena::new(), Buffers::new());
+        let (arena, buffers) = (Arena::new(), Buffers::<WORDS>::new());
         arena.set_limit(0);
         assert_eq!(buffers.lend(&arena, 1, |_| ()), None);
     }

@@ -37,7 +37,7 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 
 /// Not the tracer's: what a session may take does not change.
 static ARENA: Arena = Arena::new();
-static BUFFERS: Buffers = Buffers::new();
+static BUFFERS: Buffers<DEEPEST> = Buffers::new();
 static PLATFORM: Platform = Platform::new();
 
 /// Sees to it that the result is printed. May be called any number of times.
@@ -71,7 +71,7 @@ pub(crate) fn compare(stacks: &Stacks, stack: StackId, mark: Mark, most: usize) 
         return;
     }
     let _errno = KeepErrno::new();
-    BUFFERS.lend(&ARENA, most.min(DEEPEST), |buffer| {
+    BUFFERS.lend(&ARENA, most, |buffer| {
         let theirs = PLATFORM.capture_beyond(mark, buffer);
         let frames = buffer.get(..theirs.frames).unwrap_or_default();
         COMPARED.fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::stacks::StackId;
 use super::threads::Mine;
 use super::tracker::Tracker;
-use super::unwind::{Caller, DEEPEST, Mark};
+use super::unwind::{Caller, Mark};
 
 /// Frames read beyond the limit, because those of the allocator and the standard library are
 /// trimmed later: many, where nothing is inlined.
@@ -114,9 +114,7 @@ impl Tracker {
             let mut buffer = [0; ON_STACK];
             buffer.get_mut(..len).and_then(read)
         } else {
-            self.buffers
-                .lend(&self.arena, len.min(DEEPEST), read)
-                .flatten()
+            self.buffers.lend(&self.arena, len, read).flatten()
         };
         stack.unwrap_or_else(|| {
             self.lost.stacks.add(session.epoch(), 1);

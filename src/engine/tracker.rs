@@ -18,7 +18,7 @@ use super::origin::{Origin, frames_of};
 use super::session::{Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
 use super::threads::{Mine, Thread, Threads};
-use super::unwind::Unwinder;
+use super::unwind::{DEEPEST, Unwinder};
 use crate::sampling::Sampling;
 
 /// The tracer's state.
@@ -30,7 +30,7 @@ pub(crate) struct Tracker {
     pub(super) arena: Arena,
     pub(super) stacks: Stacks,
     live: Live,
-    pub(super) buffers: Buffers,
+    pub(super) buffers: Buffers<DEEPEST>,
     pub(super) unwinder: Unwinder,
     pub(super) threads: Threads,
     /// What no thread's ledger counts.

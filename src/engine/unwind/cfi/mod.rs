@@ -87,7 +87,7 @@ impl Unwinder {
             unwinder: self,
             stacks,
         };
-        memo.walk(tables, caller, most)
+        self.with_room(arena, || memo.walk(tables, caller, most))
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack from `caller` on, those
@@ -100,10 +100,22 @@ impl Unwinder {
         mark: Mark,
         buffer: &mut [usize],
     ) -> Captured {
-        self.walk(arena, caller, mark, buffer).unwrap_or_else(|| {
+        let walked = self.with_room(arena, || self.walk(arena, caller, mark, buffer));
+        walked.unwrap_or_else(|| {
             #[cfg(tracemalloc_check)]
             crate::engine::check::note_left();
             self.portable.capture(arena, caller, mark, buffer)
         })
+    }
+
+    /// Runs `walk`, in a build without optimisation on a stack of the tracer's own: it would take more
+    /// than a signal handler's may have. A walk is told where to begin, so it may run anywhere.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn with_room<R>(&self, arena: &Arena, mut walk: impl FnMut() -> R) -> R {
+        if cfg!(debug_assertions) {
+            self.scratch.run(arena, &mut walk).unwrap_or_else(walk)
+        } else {
+            walk()
+        }
     }
 }

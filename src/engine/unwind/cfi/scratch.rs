@@ -1,8 +1,8 @@
-//! A stack of the tracer's own, for the one piece of work that needs more room than a thread may
-//! have left.
+//! A stack of the tracer's own, for work that needs more room than a thread may have left.
 //!
 //! Reading call-frame information takes some kilobytes of stack, in a build without optimisation
-//! more than ten, and an allocation may come from a thread or a signal handler that has 8 or 16.
+//! more than ten, and there a walk takes three. An allocation may come from a thread or a signal
+//! handler that has 8 or 16.
 
 use std::ffi::c_void;
 
@@ -14,7 +14,7 @@ use crate::engine::buffers::Buffers;
 const WORDS: usize = 16 << 10;
 
 /// Scratch stacks, lent to one piece of work at a time.
-pub(super) struct Scratch(Buffers);
+pub(super) struct Scratch(Buffers<WORDS>);
 
 impl Scratch {
     pub(super) const fn new() -> Self {

@@ -76,12 +76,6 @@ impl MainStack {
         self.end_of_any(stack_pointer).unwrap_or(UNKNOWN)
     }
 
-    /// Whether the walk that remembers may run here. Without optimisation it takes more than a small
-    /// stack has that a program has set aside for signal handlers.
-    pub(super) fn has_room_at(&self, stack_pointer: usize) -> bool {
-        !cfg!(debug_assertions) || self.end_of(stack_pointer).is_some()
-    }
-
     /// The same, on the stack too that the thread has set aside for signal handlers: asks the
     /// system.
     #[inline]

@@ -56,7 +56,7 @@ impl Memo {
         start: Caller,
         most: usize,
     ) -> Option<StackId> {
-        if most > MOST || !tables.unwinder.main_stack.has_room_at(start.sp) {
+        if most > MOST {
             return None;
         }
         let (count, end) = self.follow(tables, start, most)?;
