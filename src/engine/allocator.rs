@@ -344,12 +344,29 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
             && self.tracker.passes_at_once(session, new_size)
     }
 
-    /// In a session that samples most blocks have no record.
+    /// In a session that samples most blocks have no record, as most of the sizes that most have tell
+    /// at once.
     ///
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     unsafe fn sampled_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        if self
+            .tracker
+            .knows_nothing_at_once(block.addr(), layout.size())
+        {
+            // SAFETY: passed on from the caller.
+            unsafe { self.inner.dealloc(block, layout) }
+        } else {
+            // SAFETY: passed on from the caller.
+            unsafe { self.sampled_dealloc_anew(session, block, layout) }
+        }
+    }
+
+    /// # Safety
+    /// Those of [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn sampled_dealloc_anew(&self, session: Session, block: *mut u8, layout: Layout) {
         if self.tracker.knows_nothing_of(block.addr(), layout.size()) {
             // SAFETY: passed on from the caller.
             unsafe { self.inner.dealloc(block, layout) }

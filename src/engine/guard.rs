@@ -123,7 +123,11 @@ pub(crate) fn passes_at_once(key: u64, size: usize) -> bool {
         }
         let mut sampler = local.sampler.get();
         let passes = sampler.skip_within(size as u64);
-        local.sampler.set(sampler);
+        // Not always: the compiler would make it a subtraction without a branch, which takes twice
+        // the instructions.
+        if passes {
+            local.sampler.set(sampler);
+        }
         passes
     });
     passes.unwrap_or(false)

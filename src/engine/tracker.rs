@@ -185,6 +185,12 @@ impl Tracker {
         !self.live.is_noted(address, size)
     }
 
+    /// True if that is so and the block is of the size that most have.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn knows_nothing_at_once(&self, address: usize, size: usize) -> bool {
+        self.live.has_none(address, size)
+    }
+
     /// What `size` bytes of a recorded block stand for.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn bytes_for(&self, session: Session, size: u64) -> u64 {

@@ -259,13 +259,22 @@ impl Live {
         size
     }
 
+    /// True if there is no entry for a block of `size` bytes at `address`, of any session, and the block
+    /// is of a class whose entries take one word. If not, [`Live::is_noted`] has the answer.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has_none(&self, address: usize, size: usize) -> bool {
+        let address = address as u64;
+        match self.class(size as u64) {
+            Class::Small => self.shadow.find(Class::Small, address).is_none(),
+            Class::Medium => self.shadow.find(Class::Medium, address).is_none(),
+            _ => false,
+        }
+    }
+
     /// True if there is an entry for a block of `size` bytes at `address`, of any session.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_noted(&self, address: usize, size: usize) -> bool {
-        match self.class(size as u64) {
-            Class::Small => self.shadow.find(Class::Small, address as u64).is_some(),
-            class => self.is_noted_in(class, address as u64),
-        }
+        !self.has_none(address, size) && self.is_noted_in(self.class(size as u64), address as u64)
     }
 
     #[inline(never)]
