@@ -344,8 +344,8 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
             && self.tracker.passes_at_once(session, new_size)
     }
 
-    /// In a session that samples most blocks have no record, as most of the sizes that most have tell
-    /// at once.
+    /// In a session that samples most blocks have no record, and for those of usual sizes no call is
+    /// needed to tell.
     ///
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
@@ -363,6 +363,8 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         }
     }
 
+    /// The same where it takes more to tell, or there is a record.
+    ///
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]

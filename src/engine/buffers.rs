@@ -98,10 +98,12 @@ mod tests {
         for _ in 0..3 {
             let (outer, inner) = buffers
                 .lend(&arena, 10, |outer| {
-                    (
-                        address(outer),
-                        buffers.lend(&arena, WORDS + 1, |inner| address(inner)),
-                    )
+                    assert_eq!(outer.len(), 10);
+                    let inner = buffers.lend(&arena, WORDS + 1, |inner| {
+                        assert_eq!(inner.len(), WORDS, "all that it has");
+                        address(inner)
+                    });
+                    (address(outer), inner)
                 })
                 .expect("memory");
             assert_ne!(Some(outer), inner);
@@ -158,5 +160,16 @@ mod tests {
         let (arena, buffers) = (Arena::new(), Buffers::<WORDS>::new());
         arena.set_limit(0);
         assert_eq!(buffers.lend(&arena, 1, |_| ()), None);
+    }
+
+    /// Seen to fail while every one of those that there can be was asked for.
+    #[test]
+    fn what_the_system_refuses_is_asked_for_once() {
+        // Too large to be carved from a chunk that another one could be carved from.
+        const LARGE: usize = 16 << 10;
+        let (arena, buffers) = (Arena::new(), Buffers::<LARGE>::new());
+        arena.refusals().set(0, u64::MAX);
+        assert_eq!(buffers.lend(&arena, 1, |_| ()), None);
+        assert_eq!(arena.refusals().mappings(), 1);
     }
 }
