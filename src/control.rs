@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crate::collect::Collector;
 use crate::config::Config;
-use crate::engine::{self, Guard, Mark, Session, Settings, TRACKER};
+use crate::engine::{self, Guard, Mark, NotStarted, Session, Settings, TRACKER};
 use crate::error::{Error, ErrorKind};
 use crate::external::{External, Region};
 use crate::object::HeapBlock;
@@ -50,26 +50,20 @@ impl Config {
             sample_every: self.valid_sample_every()?,
         };
         sections::prepare();
-        let started = TRACKER
-            .start(settings, self.memory_limit_bytes())
-            .map_err(|_| {
-                Error::new(
+        TRACKER
+            .start_if_installed(settings, self.memory_limit_bytes(), is_installed)
+            .map_err(|reason| match reason {
+                NotStarted::NoMemory => Error::new(
                     ErrorKind::OutOfMemory,
                     "there is no memory for the tracer's tables",
-                )
-            })?;
-        match started {
-            Some(session) if !is_installed() => {
-                TRACKER.abandon(session);
-                Err(Error::new(
+                ),
+                NotStarted::NotInstalled => Error::new(
                     ErrorKind::NotInstalled,
                     "tracemalloc::TraceAlloc is not this program's global allocator: add \
                      `#[global_allocator] static ALLOC: tracemalloc::TraceAlloc = \
                      tracemalloc::TraceAlloc::system();`",
-                ))
-            }
-            _ => Ok(()),
-        }
+                ),
+            })
     }
 }
 

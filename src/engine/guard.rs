@@ -172,18 +172,18 @@ fn begin_sampling(local: &Local, key: u64, period: Option<NonZeroU64>) -> bool {
 }
 
 /// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
-/// tracer.
+/// tracer. A thread whose variables are gone already cannot tell, and is believed.
 pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
     let armed = local(|local| {
         // So that the probe is not passed by.
         local.sampled.set(0);
         local.activity.replace(Activity::Probe)
     });
+    let Some(before) = armed else {
+        return true;
+    };
     allocate();
-    let after = local(|local| local.activity.get());
-    if let Some(before) = armed {
-        local(|local| local.activity.set(before));
-    }
+    let after = local(|local| local.activity.replace(before));
     after == Some(Activity::Program)
 }
 

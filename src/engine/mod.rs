@@ -67,7 +67,7 @@ pub use failpoints::{mappings, refuse_mappings, refused};
 pub(crate) use guard::{Guard, probe, this_thread};
 #[cfg(test)]
 pub(crate) use sampler::Sampler;
-pub(crate) use session::{Epoch, Session, Settings};
+pub(crate) use session::{Epoch, NotStarted, Session, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use tracker::Tracker;
 #[cfg(fuzzing)]

@@ -50,6 +50,15 @@ impl Settings {
     }
 }
 
+/// Why tracing is not on after a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotStarted {
+    /// There is no memory for the tables that every session needs.
+    NoMemory,
+    /// The program allocates past the tracer.
+    NotInstalled,
+}
+
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
@@ -160,11 +169,11 @@ impl Switch {
         self.advance(|now| now.is_on().then(|| Self::off_after(now)))
     }
 
-    /// Ends `session` and no other.
-    pub(crate) fn abandon(&self, session: Session) {
+    /// Ends `session` and no other, and returns the number after it. `None` if it was not on.
+    pub(crate) fn abandon(&self, session: Session) -> Option<Session> {
         self.advance(|now| {
             (now.is_on() && now.epoch() == session.epoch()).then(|| Self::off_after(now))
-        });
+        })
     }
 
     fn off_after(session: Session) -> Session {
@@ -229,7 +238,7 @@ mod tests {
         assert_eq!(switch.session(), Some(first));
         let second = switch.clear().expect("was on");
         assert_eq!((second.limit(), second.epoch()), (7, Epoch(2)));
-        switch.abandon(first);
+        assert_eq!(switch.abandon(first), None);
         assert_eq!(switch.session(), Some(second));
         assert_eq!(switch.stop().expect("was on").epoch(), Epoch(3));
         assert_eq!(switch.session(), None);
@@ -261,7 +270,7 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), usize::from(resets) + 1);
-        switch.abandon(first);
+        assert!(switch.abandon(first).is_some());
         assert_eq!(switch.session(), None);
         assert_eq!(switch.reset_peak(first), None);
     }

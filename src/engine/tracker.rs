@@ -15,7 +15,7 @@ use super::counters::{Counter, Shared};
 use super::guard::{self, Guard};
 use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
 use super::origin::{Origin, frames_of};
-use super::session::{Session, Settings, Switch};
+use super::session::{NotStarted, Session, Settings, Switch};
 use super::stacks::{StackId, Stacks};
 use super::threads::{Mine, Thread, Threads};
 use super::unwind::{DEEPEST, Unwinder};
@@ -55,10 +55,6 @@ pub(crate) struct Lost {
     pub(crate) replaced: u64,
 }
 
-/// There is no memory for the tables that every session needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoMemory;
-
 impl Tracker {
     pub(crate) const fn new() -> Self {
         Self {
@@ -94,7 +90,7 @@ impl Tracker {
         &self,
         settings: Settings,
         memory_limit: usize,
-    ) -> Result<Option<Session>, NoMemory> {
+    ) -> Result<Option<Session>, NotStarted> {
         if self.session().is_some() {
             return Ok(None);
         }
@@ -102,7 +98,7 @@ impl Tracker {
         self.stacks
             .prepare(&self.arena)
             .and_then(|()| self.live.prepare(&self.arena))
-            .ok_or(NoMemory)?;
+            .ok_or(NotStarted::NoMemory)?;
         self.unwinder.prepare(&self.arena);
         #[cfg(all(unix, not(miri)))]
         super::fork::prepare();
@@ -116,14 +112,38 @@ impl Tracker {
         Ok(session)
     }
 
+    /// Turns tracing on, and off again if `is_installed` does not see an allocation arrive.
+    ///
+    /// One that another thread's stop lets pass proves nothing, so it counts only if the session was
+    /// on from before it until after it. Otherwise all begins again.
+    pub(crate) fn start_if_installed(
+        &self,
+        settings: Settings,
+        memory_limit: usize,
+        mut is_installed: impl FnMut() -> bool,
+    ) -> Result<(), NotStarted> {
+        loop {
+            self.start(settings, memory_limit)?;
+            let session = self.session();
+            if is_installed() {
+                return Ok(());
+            }
+            if session.is_some_and(|session| self.abandon(session)) {
+                return Err(NotStarted::NotInstalled);
+            }
+        }
+    }
+
     /// Turns tracing off; what was recorded is forgotten.
     pub(crate) fn stop(&self) {
         self.sweep_if_due(self.switch.stop());
     }
 
-    /// Turns tracing off if `session` is still the one that is on.
-    pub(crate) fn abandon(&self, session: Session) {
-        self.switch.abandon(session);
+    /// Turns tracing off if `session` is still the one that is on. False if it is not.
+    fn abandon(&self, session: Session) -> bool {
+        let ended = self.switch.abandon(session);
+        self.sweep_if_due(ended);
+        ended.is_some()
     }
 
     /// Forgets what was recorded and goes on.

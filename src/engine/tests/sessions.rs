@@ -2,6 +2,7 @@
 
 use super::heap::{Heap, Next};
 use super::*;
+use crate::engine::NotStarted;
 use crate::engine::guard::Guard;
 use crate::engine::live::SWEEP_EVERY;
 
@@ -178,4 +179,65 @@ fn past_the_memory_limit_blocks_are_counted_as_lost() {
         Tracker::new().start(settings(8), 4096).is_err(),
         "not even the roots fit"
     );
+}
+
+#[test]
+fn only_an_allocation_that_passes_while_tracing_is_on_shows_that_the_tracer_is_missing() {
+    /// What another thread does while the program is probed: one step for each probe.
+    type Steps = &'static [fn(&Tracker)];
+
+    fn check(installed: bool, steps: Steps, expect: Result<(), NotStarted>) {
+        let tracker = Tracker::new();
+        let mut probes = 0;
+        let result = tracker.start_if_installed(settings(8), usize::MAX, || {
+            if let Some(step) = steps.get(probes) {
+                step(&tracker);
+            }
+            probes += 1;
+            // Without a session no allocation arrives.
+            installed && tracker.session().is_some()
+        });
+        assert_eq!(
+            result,
+            expect,
+            "installed: {installed}, {} steps",
+            steps.len()
+        );
+        assert_eq!(tracker.session().is_some(), expect.is_ok());
+        assert_eq!(probes, steps.len().max(1));
+    }
+
+    fn nothing(_: &Tracker) {}
+    fn restart(tracker: &Tracker) {
+        tracker.stop();
+        start(tracker);
+    }
+
+    let missing = Err(NotStarted::NotInstalled);
+    check(true, &[], Ok(()));
+    check(true, &[Tracker::stop, nothing], Ok(()));
+    check(
+        true,
+        &[Tracker::stop, Tracker::stop, Tracker::clear],
+        Ok(()),
+    );
+    check(true, &[restart], Ok(()));
+    check(false, &[], missing);
+    check(false, &[Tracker::stop, nothing], missing);
+    check(
+        false,
+        &[Tracker::clear, restart, Tracker::stop, nothing],
+        missing,
+    );
+}
+
+#[test]
+fn a_tracer_that_is_missing_is_noticed_while_tracing_is_on() {
+    let tracker = Tracker::new();
+    start(&tracker);
+    let started = tracker.start_if_installed(settings(8), usize::MAX, || true);
+    assert_eq!((started, tracker.session().is_some()), (Ok(()), true));
+    let started = tracker.start_if_installed(settings(8), usize::MAX, || false);
+    assert_eq!(started, Err(NotStarted::NotInstalled));
+    assert_eq!(tracker.session(), None);
 }
