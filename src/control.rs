@@ -242,9 +242,9 @@ pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
 /// A copy of every live block, with its call stack named.
 ///
 /// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or
-/// may not be in it, and one that `realloc` moves may be in it at both places. Names are looked up after the copy and shared by all snapshots, so that only
-/// the first one reads debug information. The snapshot's own memory is not traced. The order of the
-/// blocks is not specified.
+/// may not be in it, and one that `realloc` moves may be in it at both places. Names are looked up
+/// after the copy and shared by all snapshots, so that only the first one reads debug information. The
+/// snapshot's own memory is not traced. The order of the blocks is not specified.
 ///
 /// # Errors
 /// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] in a signal handler that

@@ -120,13 +120,18 @@ pub(crate) struct Arena {
 impl Chunk {
     /// `len` bytes of the `size` that the chunk has. `None` if it is full.
     fn claim(&self, size: usize, len: usize, align: usize) -> Option<NonNull<u8>> {
-        let before = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                let end = used.checked_next_multiple_of(align)?.checked_add(len)?;
-                (end <= size).then_some(end)
-            });
-        let at = before.ok()?.next_multiple_of(align);
+        let mut used = self.used.load(Ordering::Relaxed);
+        let at = loop {
+            let at = used.checked_next_multiple_of(align)?;
+            let end = at.checked_add(len).filter(|end| *end <= size)?;
+            match self
+                .used
+                .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => break at,
+                Err(now) => used = now,
+            }
+        };
         let start = NonNull::new(self.start.load(Ordering::Relaxed))?;
         // SAFETY: the range lies inside the chunk's mapping, as has just been checked.
         Some(unsafe { start.add(at) })

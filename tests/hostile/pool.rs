@@ -100,13 +100,16 @@ fn fresh(size: usize) -> *mut u8 {
     let Some(start) = region() else {
         return ptr::null_mut();
     };
-    let claim = |used: usize| {
-        let end = used.next_multiple_of(size.min(4096)) + size;
-        (end <= REGION).then_some(end)
-    };
-    match USED.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim) {
-        Ok(used) => ptr::with_exposed_provenance_mut(start + used.next_multiple_of(size.min(4096))),
-        Err(_) => ptr::null_mut(),
+    let mut used = USED.load(Ordering::Acquire);
+    loop {
+        let at = used.next_multiple_of(size.min(4096));
+        if at + size > REGION {
+            return ptr::null_mut();
+        }
+        match USED.compare_exchange(used, at + size, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return ptr::with_exposed_provenance_mut(start + at),
+            Err(other) => used = other,
+        }
     }
 }
 

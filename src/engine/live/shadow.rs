@@ -362,13 +362,11 @@ impl Leaf {
                 continue;
             }
             if class.has_size_word() {
-                for pair in words.chunks_exact(2) {
-                    if let [word, size] = pair {
-                        visit(Entry {
-                            word,
-                            size: Some(size),
-                        });
-                    }
+                for [word, size] in words.as_chunks().0 {
+                    visit(Entry {
+                        word,
+                        size: Some(size),
+                    });
                 }
             } else {
                 words

@@ -79,16 +79,6 @@ macro_rules! atomics {
                 point();
                 self.0.fetch_max(value, SeqCst)
             }
-
-            pub(crate) fn fetch_update(
-                &self,
-                _: Ordering,
-                _: Ordering,
-                change: impl FnMut($value) -> Option<$value>,
-            ) -> Result<$value, $value> {
-                point();
-                self.0.fetch_update(SeqCst, SeqCst, change)
-            }
         }
     )*};
 }

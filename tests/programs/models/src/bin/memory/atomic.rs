@@ -82,15 +82,6 @@ macro_rules! atomics {
             pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
                 self.real().fetch_max(value, order)
             }
-
-            pub(crate) fn fetch_update(
-                &self,
-                success: Ordering,
-                failure: Ordering,
-                change: impl FnMut($value) -> Option<$value>,
-            ) -> Result<$value, $value> {
-                self.real().fetch_update(success, failure, change)
-            }
         }
     )*};
 }
