@@ -42,7 +42,7 @@ const BEYOND: usize = 64;
 const WALKED: usize = MOST + BEYOND;
 /// Branches that are remembered: so many with the same hash of their start, and so many hashes. The
 /// same place is often reached on more than one way.
-const WAYS: usize = 2;
+const WAYS: usize = 4;
 const BRANCHES: usize = 512;
 /// Frames and words of the longest branch. A longer one becomes part of the trunk.
 const BRANCH_FRAMES: usize = 10;

@@ -35,6 +35,25 @@ fn two_ways_in_turn_are_both_remembered() {
     assert_eq!(known, [[false; 2], [true; 2], [true; 2], [true; 2]]);
 }
 
+/// One place that is reached from four. Seen to fail with less room for that.
+#[test]
+fn four_ways_to_a_place_are_remembered() {
+    #[inline(never)]
+    fn place() -> bool {
+        black_box(was_remembered(LIMIT))
+    }
+    #[inline(never)]
+    fn from_four() -> [bool; 4] {
+        [place(), place(), place(), place()]
+    }
+    prepare();
+    let mut known = [[false; 4]; 3];
+    for round in &mut known[..black_box(3)] {
+        *round = from_four();
+    }
+    assert_eq!(known, [[false; 4], [true; 4], [true; 4]]);
+}
+
 /// Pauses three times, further down, with what was known there of its stack.
 #[inline(never)]
 fn below(depth: usize, yielder: &Yielder<(), bool>) {
