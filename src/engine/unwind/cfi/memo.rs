@@ -153,13 +153,25 @@ impl Memo {
             .then_some(branch.stack)
     }
 
-    /// The same, whatever has become of the trunk.
+    /// The same, whatever has become of the trunk. The way takes the place of the one that kept
+    /// [`Memo::recall_at_once`] from it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(&mut self, start: Caller, most: usize) -> Option<StackId> {
-        for branch in self.branches.ways.get_mut(hash_of(start))? {
-            if branch.is_unchanged(start) && self.trunks.bears(branch, most) {
-                return Some(branch.stack);
+        let ways = self.branches.ways.get_mut(hash_of(start))?;
+        let mut in_front = None;
+        for at in 0..WAYS {
+            let branch = ways.get_mut(at)?;
+            if !branch.is_unchanged(start) {
+                continue;
             }
+            if self.trunks.bears(branch, most) {
+                let stack = branch.stack;
+                if let Some(in_front) = in_front {
+                    ways.swap(in_front, at);
+                }
+                return Some(stack);
+            }
+            in_front = in_front.or(Some(at));
         }
         None
     }
