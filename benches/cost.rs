@@ -72,7 +72,7 @@ fn main() -> Result<(), Error> {
     );
     for _ in 0..2 {
         let start = Instant::now();
-        let blocks = tracemalloc::take_snapshot()?.blocks();
+        let blocks = tracemalloc::take_snapshot()?.block_count();
         println!("snapshot of {blocks} blocks: {:.0?}", start.elapsed());
     }
     Ok(())

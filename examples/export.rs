@@ -72,7 +72,7 @@ fn write_all(folder: &Path, new: &Snapshot, old: &Snapshot) -> Result<(), Box<dy
 
     Pprof::new().write(new, &mut create("heap.pb.gz")?)?;
     Pprof::new().write(old, &mut create("old-heap.pb.gz")?)?;
-    let apart = Pprof::new().inlined_apart(true);
+    let apart = Pprof::new().separate_inlined(true);
     apart.write(new, &mut create("speedscope.pb.gz")?)?;
     Dhat::new().write(new, &mut create("dhat.json")?)?;
 

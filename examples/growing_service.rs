@@ -12,7 +12,7 @@ use std::{env, fs, io};
 
 use serde_json::{Value, json};
 use tracemalloc::report::Text;
-use tracemalloc::{GroupBy, Snapshot, StatisticDiff, TraceAlloc};
+use tracemalloc::{Counting, GroupBy, Snapshot, StatisticDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -217,7 +217,7 @@ fn check(before: &Snapshot, after: &Snapshot) -> Result<(), Box<dyn Error>> {
     assert_eq!((first.size_diff, first.count_diff), (256 * begun, begun));
 
     // The function that begins sessions stands for all lines of a session.
-    let functions = after.compare_inclusive_to(before, GroupBy::Function)?;
+    let functions = after.compare_with(before, GroupBy::Function, Counting::Inclusive)?;
     let named = |group: &&StatisticDiff| group.traceback.to_string().ends_with("::session");
     let session = functions.iter().find(named).ok_or("no such function")?;
     let growth = after.total_size() - before.total_size();

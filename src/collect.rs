@@ -42,7 +42,7 @@ impl Collector<'_> {
         by_stack.for_each(|stack, blocks| {
             let traceback = stacks.intern(tracebacks.of(stack));
             if tracebacks.ended {
-                recording.losses.ended += blocks.len() as u64;
+                recording.losses.incomplete_stacks += blocks.len() as u64;
             }
             for block in blocks {
                 runs.push(traceback, Domain(block.domain), block.size, 1);
@@ -244,7 +244,7 @@ impl<'a> Tracebacks<'a> {
         let newest = all.iter().skip(all.len() - kept).cloned();
         let traceback = Traceback::from_oldest_first(newest).unwrap_or_else(Traceback::unknown);
         if root == StackId::TRUNCATED {
-            traceback.truncated()
+            traceback.with_truncated()
         } else {
             traceback.with_total_nframe(u32::try_from(all.len().max(1)).unwrap_or(u32::MAX))
         }

@@ -41,7 +41,7 @@ pub enum ErrorKind {
     /// A file is not a snapshot, or not an intact one.
     InvalidFile,
     /// A snapshot file was written by a newer major version of the format.
-    NewerFile,
+    UnsupportedVersion,
 }
 
 /// Why a call failed: a [kind](Error::kind) to act on and a sentence to show.

@@ -54,7 +54,8 @@ pub use dump::{Dumper, Series, dump_every, dump_on_panic};
 
 // The questions that a snapshot answers.
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};
-pub use snapshot::{Filter, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
+pub use snapshot::{Counting, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
+pub use snapshot::{Filter, FrameFilter};
 
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]

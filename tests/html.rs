@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracemalloc::report::Html;
-use tracemalloc::{Domain, ErrorKind, Frame, GroupBy, Snapshot, Trace, Traceback};
+use tracemalloc::{Counting, Domain, ErrorKind, Frame, GroupBy, Snapshot, Trace, Traceback};
 
 const GROUPINGS: [GroupBy; 4] = [
     GroupBy::Line,
@@ -136,7 +136,7 @@ fn check_sums(snapshot: &Snapshot, within: f64) {
     let payload = Payload(payload(&page(&Html::new(), snapshot)));
     for by in GROUPINGS {
         let own = snapshot.statistics(by);
-        let all = snapshot.inclusive_statistics(by).unwrap();
+        let all = snapshot.statistics_with(by, Counting::Inclusive).unwrap();
         for (inclusive, statistics) in [(false, own), (true, all)] {
             let found = payload.sums(by, inclusive);
             assert_eq!(found.len(), statistics.len(), "{by}");
@@ -266,7 +266,7 @@ fn no_name_is_a_part_of_the_page() {
 
 #[test]
 fn the_header_says_what_the_snapshot_does_not_hold() {
-    let cut = Traceback::of(frame("a", 1)).truncated();
+    let cut = Traceback::of(frame("a", 1)).with_truncated();
     let mut snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 100_000, cut)], 1);
     snapshot.set_attribute("label", "a & b");
     let text = page(&Html::new(), &snapshot);

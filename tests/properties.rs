@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tracemalloc::{Domain, Filter, Frame, GroupBy, Snapshot, Statistic, Trace, Traceback};
+use tracemalloc::{
+    Counting, Domain, Filter, Frame, FrameFilter, GroupBy, Snapshot, Statistic, Trace, Traceback,
+};
 
 const EVERY_KEY: [GroupBy; 5] = [
     GroupBy::File,
@@ -70,23 +72,23 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     traces().prop_map(|traces| Snapshot::from_traces(traces, 4))
 }
 
-/// Any filter on names that takes part in the crate's interface, in its including or excluding
+/// Any filter on names that takes part in the crate's interface, in its including and its excluding
 /// form.
 fn filter_pair() -> impl Strategy<Value = (Filter, Filter)> {
-    type Make = fn(&str) -> Filter;
-    let makes: Vec<(Make, Make)> = vec![
-        (Filter::include, Filter::exclude),
-        (Filter::include_function, Filter::exclude_function),
-        (Filter::include_crate, Filter::exclude_crate),
+    let makes: Vec<fn(&str) -> FrameFilter> = vec![
+        FrameFilter::file,
+        FrameFilter::function,
+        FrameFilter::crate_name,
+        FrameFilter::any_name,
     ];
     let pattern = select(vec!["*", "src/*", "?pp*", "[!<]*.rs", "lib", ""]);
     let line = proptest::option::of(0..3u32);
     let domain = proptest::option::of(0..3u32);
     (select(makes), pattern, line, any::<bool>(), domain).prop_map(
-        |((include, exclude), pattern, line, all_frames, domain)| {
+        |(frames, pattern, line, all_frames, domain)| {
             let complete = |mut filter: Filter| {
                 if let Some(line) = line {
-                    filter = filter.line(line);
+                    filter = filter.with_line(line);
                 }
                 if let Some(domain) = domain {
                     filter = filter.in_domain(Domain(domain));
@@ -96,7 +98,11 @@ fn filter_pair() -> impl Strategy<Value = (Filter, Filter)> {
                 }
                 filter
             };
-            (complete(include(pattern)), complete(exclude(pattern)))
+            let frames = frames(pattern);
+            (
+                complete(Filter::include(&frames)),
+                complete(Filter::exclude(&frames)),
+            )
         },
     )
 }
@@ -146,7 +152,7 @@ proptest! {
         for key in EVERY_KEY {
             let statistics = snapshot.statistics(key);
             prop_assert_eq!(statistics.iter().map(|s| s.size).sum::<u64>(), snapshot.total_size());
-            prop_assert_eq!(statistics.iter().map(|s| s.count).sum::<u64>(), snapshot.blocks());
+            prop_assert_eq!(statistics.iter().map(|s| s.count).sum::<u64>(), snapshot.block_count());
             let order = |s: &Statistic| (s.size, s.count, s.traceback.clone());
             prop_assert!(statistics.iter().rev().map(order).is_sorted());
             by_group(statistics);
@@ -158,14 +164,14 @@ proptest! {
         let frames: usize = snapshot.traces().map(|trace| trace.traceback.len()).sum();
         for key in every_cumulative_key() {
             let own = by_group(snapshot.statistics(key));
-            let cumulative = by_group(snapshot.cumulative_statistics(key)?);
-            let inclusive = by_group(snapshot.inclusive_statistics(key)?);
+            let cumulative = by_group(snapshot.statistics_with(key, Counting::Cumulative)?);
+            let inclusive = by_group(snapshot.statistics_with(key, Counting::Inclusive)?);
             prop_assert_eq!(cumulative.values().map(|c| c.1).sum::<u64>(), frames as u64);
             prop_assert_eq!(inclusive.len(), cumulative.len());
             for (group, &(size, count)) in &inclusive {
                 let (all_size, all_count) = cumulative[group];
                 prop_assert!(size <= all_size && count <= all_count);
-                prop_assert!(size <= snapshot.total_size() && count <= snapshot.blocks());
+                prop_assert!(size <= snapshot.total_size() && count <= snapshot.block_count());
                 let (own_size, own_count) = own.get(group).copied().unwrap_or_default();
                 prop_assert!(own_size <= size && own_count <= count);
             }
@@ -213,7 +219,7 @@ proptest! {
             snapshot.filter_traces([include]),
             snapshot.filter_traces([exclude]),
         );
-        prop_assert_eq!(inside.blocks() + outside.blocks(), snapshot.blocks());
+        prop_assert_eq!(inside.block_count() + outside.block_count(), snapshot.block_count());
         let (mut inside, mut outside) = (inside.traces().peekable(), outside.traces().peekable());
         for trace in snapshot.traces() {
             let from_inside = inside.next_if_eq(&trace);
@@ -246,7 +252,7 @@ proptest! {
         let letters: Vec<char> = pattern.chars().collect();
         for name in names {
             let block = Trace::new(Domain::HEAP, 1, Traceback::of(Frame::new(name.as_str(), 1)));
-            let kept = Snapshot::from_traces([block], 1).filter_traces([&filter]).blocks();
+            let kept = Snapshot::from_traces([block], 1).filter_traces([&filter]).block_count();
             let expected = matches(&letters, &name.chars().collect::<Vec<_>>());
             prop_assert_eq!(kept == 1, expected, "{:?} and {:?}", pattern, name);
         }

@@ -13,7 +13,7 @@ fn tracing_is_on_before_main_and_stays_off_once_stopped() {
     assert_eq!(tracemalloc::get_traceback_limit(), Some(9));
     // The test harness has allocated before this line: its own blocks are in the snapshot.
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    assert!(snapshot.blocks() > 5);
+    assert!(snapshot.block_count() > 5);
     tracemalloc::stop();
     drop(black_box(vec![1_u8; 100]));
     assert!(!tracemalloc::is_tracing());

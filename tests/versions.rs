@@ -42,7 +42,7 @@ fn saved(program: &Path, name: &str) -> Run {
     let snapshot = Snapshot::load(&file).expect("the program saved a snapshot");
     fs::remove_file(&file).expect("it is there");
     // What was compared is not nothing: a block or more for each of a thousand requests.
-    assert!(snapshot.blocks() > 2_000 && snapshot.total_size() > 1_000_000);
+    assert!(snapshot.block_count() > 2_000 && snapshot.total_size() > 1_000_000);
     Run {
         snapshot,
         addresses: addresses.collect(),

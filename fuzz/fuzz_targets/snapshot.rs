@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use tracemalloc::report::Text;
-use tracemalloc::{Domain, Filter, GroupBy, Snapshot};
+use tracemalloc::{Counting, Domain, Filter, FrameFilter, GroupBy, Snapshot};
 
 const KEYS: [GroupBy; 5] = [
     GroupBy::File,
@@ -64,10 +64,10 @@ fn ask(snapshot: &Snapshot) {
             assert_eq!(size, snapshot.total_size());
         }
         assert_eq!(again.statistics(key), groups);
-        let _ = snapshot.cumulative_statistics(key);
+        let _ = snapshot.statistics_with(key, Counting::Cumulative);
         for other in halves.iter().chain([&again]) {
             let changes = other.compare_to(snapshot, key).expect("of one recording");
-            let _ = other.compare_cumulative_to(snapshot, key);
+            let _ = other.compare_with(snapshot, key, Counting::Inclusive);
             let texts: usize = changes.iter().map(|change| change.to_string().len()).sum();
             assert!(texts > 0 || changes.is_empty());
         }
@@ -78,10 +78,10 @@ fn ask(snapshot: &Snapshot) {
 fn filters() -> [Filter; 5] {
     [
         Filter::include("*src/*").all_frames(),
-        Filter::exclude_function("app::*"),
-        Filter::include_crate("?pp"),
+        Filter::exclude(FrameFilter::function("app::*")),
+        Filter::include(FrameFilter::crate_name("?pp")),
         Filter::exclude_domain(Domain::HEAP),
-        Filter::include("*").line(3),
+        Filter::include("*").with_line(3),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::snapshot::{Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback};
+use crate::snapshot::{Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback, difference};
 
 /// Which snapshot a note is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn total(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "Total: {} in {}",
         Size(snapshot.total_size()),
-        counted(snapshot.blocks(), "block")
+        counted(snapshot.block_count(), "block")
     );
     if snapshot.recording().peak > 0 {
         text += &format!("; peak {}", Size(snapshot.recording().peak));
@@ -39,16 +39,10 @@ pub(super) fn total_change(new: &Snapshot, old: &Snapshot) -> String {
     format!(
         "Total: {:+} in {:+} blocks; now {} in {}",
         SizeDiff(difference(new.total_size(), old.total_size())),
-        difference(new.blocks(), old.blocks()),
+        difference(new.block_count(), old.block_count()),
         Size(new.total_size()),
-        counted(new.blocks(), "block"),
+        counted(new.block_count(), "block"),
     )
-}
-
-/// `new - old`, or the nearest number that fits.
-pub(super) fn difference(new: u64, old: u64) -> i64 {
-    let difference = i128::from(new) - i128::from(old);
-    i64::try_from(difference).unwrap_or(if new < old { i64::MIN } else { i64::MAX })
 }
 
 /// That the numbers are estimates, the tracer's own memory and all that the recording does not
@@ -77,7 +71,7 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         blocks,
         stacks,
         replaced,
-        ended,
+        incomplete_stacks,
     } = snapshot.recording().losses;
     // Losses of a sample are numbers of its records, not estimates.
     let block = match snapshot.sample_every() {
@@ -88,7 +82,7 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         ("Not recorded", blocks),
         ("Recorded without a stack", stacks),
         ("Freed unseen and replaced later", replaced),
-        ("Stack ends in unknown code", ended),
+        ("Stack ends in unknown code", incomplete_stacks),
     ];
     let found = kinds.into_iter().filter(|(_, count)| *count > 0);
     found.map(move |(what, count)| format!("{what}: {}", counted(count, block)))

@@ -12,10 +12,10 @@ use super::trace::{Domain, Run, Snapshot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeClass {
-    /// The least size of a block in this class, in bytes.
-    pub least: u64,
-    /// The greatest size of a block in this class, in bytes.
-    pub most: u64,
+    /// The smallest size of a block in this class, in bytes.
+    pub min: u64,
+    /// The largest size of a block in this class, in bytes.
+    pub max: u64,
     /// Bytes in all blocks of the class.
     pub size: u64,
     /// Blocks.
@@ -47,15 +47,15 @@ impl Snapshot {
     /// let block = |size| Trace::new(Domain::HEAP, size, Traceback::unknown());
     /// let snapshot = Snapshot::from_traces([block(16), block(17), block(32)], 1);
     /// let classes = snapshot.size_classes();
-    /// assert_eq!((classes[0].least, classes[0].most, classes[0].count), (9, 16, 1));
-    /// assert_eq!((classes[1].least, classes[1].most, classes[1].size), (17, 32, 49));
+    /// assert_eq!((classes[0].min, classes[0].max, classes[0].count), (9, 16, 1));
+    /// assert_eq!((classes[1].min, classes[1].max, classes[1].size), (17, 32, 49));
     /// ```
     pub fn size_classes(&self) -> Vec<SizeClass> {
         let classes = self.summed_by(|run| class_of(run.size)).into_iter();
         classes
-            .map(|((least, most), Total { size, count })| SizeClass {
-                least,
-                most,
+            .map(|((min, max), Total { size, count })| SizeClass {
+                min,
+                max,
                 size,
                 count,
             })
@@ -138,14 +138,14 @@ impl Snapshot {
     }
 }
 
-/// The least and the greatest size of the class that blocks of `size` bytes are in.
+/// The smallest and the largest size of the class that blocks of `size` bytes are in.
 fn class_of(size: u64) -> (u64, u64) {
     const SMALLEST: u64 = 8;
     match size {
         0 => (0, 0),
         1..=SMALLEST => (1, SMALLEST),
         _ => match size.checked_next_power_of_two() {
-            Some(most) => (most / 2 + 1, most),
+            Some(max) => (max / 2 + 1, max),
             None => ((1 << 63) + 1, u64::MAX),
         },
     }
@@ -168,10 +168,10 @@ mod tests {
     fn classes_meet_without_a_gap() {
         let mut next = 0;
         while next < u64::MAX {
-            let (least, most) = class_of(next);
-            assert_eq!(least, next);
-            assert_eq!(class_of(most), (least, most));
-            match most.checked_add(1) {
+            let (min, max) = class_of(next);
+            assert_eq!(min, next);
+            assert_eq!(class_of(max), (min, max));
+            match max.checked_add(1) {
                 Some(above) => next = above,
                 None => return,
             }
@@ -192,7 +192,7 @@ mod tests {
             let domains = snapshot.domains();
             let blocks: u64 = classes.iter().map(|class| class.count).sum();
             // Each sum of estimates is rounded on its own.
-            assert!(blocks.abs_diff(snapshot.blocks()) <= classes.len() as u64);
+            assert!(blocks.abs_diff(snapshot.block_count()) <= classes.len() as u64);
             let bytes: u64 = domains.iter().map(|domain| domain.size).sum();
             assert!(bytes.abs_diff(snapshot.total_size()) <= 2);
             assert_eq!(domains[1].size, 4096);

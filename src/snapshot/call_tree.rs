@@ -360,7 +360,7 @@ mod tests {
         let main = tree.roots().next().unwrap();
         assert_eq!(
             (main.size(), main.count()),
-            (sampled.total_size(), sampled.blocks())
+            (sampled.total_size(), sampled.block_count())
         );
     }
 

@@ -1,39 +1,34 @@
 //! Which blocks of a snapshot to look at.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
 use super::frame::{Frame, Traceback};
-use super::glob::Glob;
-use super::group_by::GroupBy;
+use super::frame_filter::FrameFilter;
 use super::identity::IdentityMap;
 use super::trace::{Domain, Run, Runs, Snapshot, Trace};
 
 /// A rule that keeps or drops blocks; see [`Snapshot::filter_traces`].
 ///
-/// A filter *hits* a block that meets all of its conditions: a name, a line, a domain, a function
-/// of the program's own. An including filter keeps what it hits, an excluding one drops it. The
-/// name and the line are those of one and the same frame: of the frame that made the allocation, or
-/// of any frame of the stack after [`all_frames`](Self::all_frames).
-///
-/// Names are compared with patterns as in CPython: `*` is any run of characters, also across `/`;
-/// `?` is any one character; `[a-z]` one of a set, `[!a-z]` one outside it; `[*]` is a literal
-/// star. A pattern matches whole names, and letters match only themselves. On Windows file names
-/// are compared without regard to case, and `/` is the same as `\`.
+/// A filter *hits* a block that meets all of its conditions: a [rule about frames](FrameFilter), a
+/// line, a domain, a function of the program's own. An including filter keeps what it hits, an
+/// excluding one drops it. The rule about frames and the line are those of one and the same frame:
+/// of the frame that made the allocation, or of any frame of the stack after
+/// [`all_frames`](Self::all_frames).
 ///
 /// ```
 /// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
 ///
 /// let at = |file: &str| Trace::new(Domain::HEAP, 8, Traceback::of(Frame::new(file, 1)));
 /// let snapshot = Snapshot::from_traces([at("src/main.rs"), at("<std>/src/io.rs")], 1);
-/// assert_eq!(snapshot.filter_traces([Filter::include("src/*.rs")]).blocks(), 1);
-/// assert_eq!(snapshot.filter_traces([Filter::exclude("*.rs").line(2)]).blocks(), 2);
+/// assert_eq!(snapshot.filter_traces([Filter::include("src/*.rs")]).block_count(), 1);
+/// assert_eq!(snapshot.filter_traces([Filter::exclude("*.rs").with_line(2)]).block_count(), 2);
 /// ```
 #[derive(Clone)]
 pub struct Filter {
     inclusive: bool,
-    pattern: Option<Pattern>,
+    frames: Option<FrameFilter>,
     line: Option<u32>,
     all_frames: bool,
     domain: Option<Domain>,
@@ -42,45 +37,30 @@ pub struct Filter {
 
 type Custom = Arc<dyn Fn(&Trace) -> bool + Send + Sync>;
 
-#[derive(Clone)]
-struct Pattern {
-    /// The names that are compared are those of groups of this kind.
-    of: GroupBy,
-    text: String,
-    glob: Glob,
-}
-
 impl Filter {
-    /// Keeps blocks allocated in a file whose name matches `pattern`.
-    pub fn include(pattern: &str) -> Self {
-        Self::by_name(true, GroupBy::File, pattern)
+    /// Keeps blocks allocated at a frame that `frames` hits. A text is a pattern of file names.
+    ///
+    /// ```
+    /// use tracemalloc::{Filter, FrameFilter};
+    ///
+    /// let filter = Filter::include("src/*.rs");
+    /// assert_eq!(filter.pattern(), Some("src/*.rs"));
+    /// let filter = Filter::include(FrameFilter::function("app::load::*"));
+    /// assert!(filter.is_inclusive());
+    /// ```
+    pub fn include(frames: impl Into<FrameFilter>) -> Self {
+        Self::by_frames(true, frames.into())
     }
 
-    /// Drops blocks allocated in a file whose name matches `pattern`.
-    pub fn exclude(pattern: &str) -> Self {
-        Self::by_name(false, GroupBy::File, pattern)
-    }
-
-    /// Keeps blocks allocated in a function whose full path matches `pattern`. Where the function
-    /// is not known the file name stands for it, as in [`GroupBy::Function`].
-    pub fn include_function(pattern: &str) -> Self {
-        Self::by_name(true, GroupBy::Function, pattern)
-    }
-
-    /// Drops what [`include_function`](Self::include_function) keeps.
-    pub fn exclude_function(pattern: &str) -> Self {
-        Self::by_name(false, GroupBy::Function, pattern)
-    }
-
-    /// Keeps blocks allocated in a crate whose name matches `pattern`. Where the crate is not known
-    /// the name is `<unknown>`, as in [`GroupBy::Crate`].
-    pub fn include_crate(pattern: &str) -> Self {
-        Self::by_name(true, GroupBy::Crate, pattern)
-    }
-
-    /// Drops what [`include_crate`](Self::include_crate) keeps.
-    pub fn exclude_crate(pattern: &str) -> Self {
-        Self::by_name(false, GroupBy::Crate, pattern)
+    /// Drops what [`include`](Self::include) keeps.
+    ///
+    /// ```
+    /// use tracemalloc::{Filter, FrameFilter};
+    ///
+    /// assert!(!Filter::exclude(FrameFilter::crate_name("serde*")).is_inclusive());
+    /// ```
+    pub fn exclude(frames: impl Into<FrameFilter>) -> Self {
+        Self::by_frames(false, frames.into())
     }
 
     /// Keeps the blocks of `domain`.
@@ -93,7 +73,7 @@ impl Filter {
         Self::of_everything(false).in_domain(domain)
     }
 
-    /// Keeps (`inclusive`) or drops the blocks that `hits` is true of.
+    /// Keeps the blocks that `hits` is true of.
     ///
     /// Equal blocks that follow each other are shown to `hits` once, and blocks that another filter
     /// has already decided are not shown at all: the answer must depend on the block alone.
@@ -103,12 +83,21 @@ impl Filter {
     ///
     /// let sized = |size| Trace::new(Domain::HEAP, size, Traceback::unknown());
     /// let snapshot = Snapshot::from_traces([8, 4096, 65_536].map(sized), 1);
-    /// let large = snapshot.filter_traces([Filter::custom(true, |block| block.size >= 4096)]);
-    /// assert_eq!(large.blocks(), 2);
+    /// let large = snapshot.filter_traces([Filter::include_if(|block| block.size >= 4096)]);
+    /// assert_eq!(large.block_count(), 2);
     /// ```
-    pub fn custom(inclusive: bool, hits: impl Fn(&Trace) -> bool + Send + Sync + 'static) -> Self {
+    pub fn include_if(hits: impl Fn(&Trace) -> bool + Send + Sync + 'static) -> Self {
+        Self::custom(true, Arc::new(hits))
+    }
+
+    /// Drops what [`include_if`](Self::include_if) keeps.
+    pub fn exclude_if(hits: impl Fn(&Trace) -> bool + Send + Sync + 'static) -> Self {
+        Self::custom(false, Arc::new(hits))
+    }
+
+    fn custom(inclusive: bool, hits: Custom) -> Self {
         Self {
-            custom: Some(Arc::new(hits)),
+            custom: Some(hits),
             ..Self::of_everything(inclusive)
         }
     }
@@ -116,7 +105,7 @@ impl Filter {
     fn of_everything(inclusive: bool) -> Self {
         Self {
             inclusive,
-            pattern: None,
+            frames: None,
             line: None,
             all_frames: false,
             domain: None,
@@ -124,21 +113,21 @@ impl Filter {
         }
     }
 
-    fn by_name(inclusive: bool, of: GroupBy, pattern: &str) -> Self {
+    fn by_frames(inclusive: bool, frames: FrameFilter) -> Self {
         Self {
-            pattern: Some(Pattern::new(of, pattern)),
+            frames: Some(frames),
             ..Self::of_everything(inclusive)
         }
     }
 
-    /// The same filter, hitting frames at `line` only. 0 is a line like any other: the unknown one.
+    /// This filter, hitting frames at `line` only. 0 is a line like any other: the unknown one.
     #[must_use]
-    pub fn line(mut self, line: u32) -> Self {
+    pub fn with_line(mut self, line: u32) -> Self {
         self.line = Some(line);
         self
     }
 
-    /// The same filter, looking at every frame of a stack and not only at the one that made the
+    /// This filter, looking at every frame of a stack and not only at the one that made the
     /// allocation. An excluding filter then drops a block if any of its frames is hit.
     #[must_use]
     pub fn all_frames(mut self) -> Self {
@@ -146,7 +135,7 @@ impl Filter {
         self
     }
 
-    /// The same filter, hitting blocks of `domain` only.
+    /// This filter, hitting blocks of `domain` only.
     #[must_use]
     pub fn in_domain(mut self, domain: Domain) -> Self {
         self.domain = Some(domain);
@@ -161,11 +150,11 @@ impl Filter {
     /// The pattern as it is compared, which on Windows is in lower case with `\` for `/` where it
     /// is a file name's. `None` if the filter does not look at names.
     pub fn pattern(&self) -> Option<&str> {
-        self.pattern.as_ref().map(|pattern| pattern.text.as_str())
+        self.frames.as_ref().and_then(FrameFilter::pattern)
     }
 
     /// The line that the filter asks for.
-    pub fn lineno(&self) -> Option<u32> {
+    pub fn line(&self) -> Option<u32> {
         self.line
     }
 
@@ -181,10 +170,7 @@ impl Filter {
 
     fn hits_frame(&self, frame: &Frame) -> bool {
         self.line.is_none_or(|line| line == frame.lineno())
-            && self
-                .pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(frame))
+            && self.frames.as_ref().is_none_or(|frames| frames.hits(frame))
     }
 
     /// The frames that the conditions on frames are asked of.
@@ -201,8 +187,8 @@ impl fmt::Debug for Filter {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = out.debug_struct("Filter");
         shown.field("inclusive", &self.inclusive);
-        if let Some(pattern) = &self.pattern {
-            shown.field(&pattern.of.to_string(), &pattern.text);
+        if let Some(frames) = &self.frames {
+            shown.field("frames", frames);
         }
         if let Some(line) = self.line {
             shown.field("line", &line);
@@ -220,29 +206,6 @@ impl fmt::Debug for Filter {
     }
 }
 
-impl Pattern {
-    fn new(of: GroupBy, pattern: &str) -> Self {
-        let text = comparable(of, pattern).into_owned();
-        let glob = Glob::new(&text);
-        Self { of, text, glob }
-    }
-
-    fn matches(&self, frame: &Frame) -> bool {
-        self.glob.matches(&comparable(self.of, self.of.name(frame)))
-    }
-}
-
-/// `name` in the spelling that names are compared in.
-///
-/// CPython also takes a final `.pyc` for `.py`; no name here has such a twin.
-fn comparable(of: GroupBy, name: &str) -> Cow<'_, str> {
-    if cfg!(windows) && of == GroupBy::File {
-        name.to_lowercase().replace('/', "\\").into()
-    } else {
-        name.into()
-    }
-}
-
 /// A filter and what it says of each stack of one snapshot. Names are compared once per frame
 /// value, however many stacks and blocks there are.
 struct Decided<'a> {
@@ -254,7 +217,7 @@ struct Decided<'a> {
 
 impl<'a> Decided<'a> {
     fn new(filter: &'a Filter, snapshot: &'a Snapshot) -> Self {
-        let on_frames = filter.pattern.is_some() || filter.line.is_some();
+        let on_frames = filter.frames.is_some() || filter.line.is_some();
         Self {
             filter,
             snapshot,
@@ -371,27 +334,42 @@ mod tests {
         check([], &[10, 20, 30]);
         check([Filter::include("main.rs")], &[20]);
         check([Filter::include("main.rs").all_frames()], &[10, 20, 30]);
-        check([Filter::include("main.rs").all_frames().line(1)], &[10, 30]);
-        check([Filter::include("a.rs").all_frames().line(1)], &[]);
-        check([Filter::exclude("*").line(0)], &[10, 20]);
+        check(
+            [Filter::include("main.rs").all_frames().with_line(1)],
+            &[10, 30],
+        );
+        check([Filter::include("a.rs").all_frames().with_line(1)], &[]);
+        check([Filter::exclude("*").with_line(0)], &[10, 20]);
         check(
             [Filter::exclude("main.rs").in_domain(Domain(0))],
             &[10, 20, 30],
         );
         check([Filter::include_domain(Domain(1))], &[20]);
         check([Filter::exclude_domain(Domain(0))], &[20]);
-        check([Filter::include_domain(Domain(0)).line(2)], &[10]);
+        check([Filter::include_domain(Domain(0)).with_line(2)], &[10]);
         check([Filter::include("libc*")], &[30]);
     }
 
     #[test]
     fn functions_and_crates_go_by_the_names_of_their_groups() {
-        check([Filter::include_function("app::*")], &[10, 20]);
-        check([Filter::exclude_function("app::main").all_frames()], &[]);
-        check([Filter::include_function("*!strdup")], &[30]);
-        check([Filter::include_crate("lib")], &[10]);
-        check([Filter::exclude_crate("app").all_frames()], &[20]);
-        check([Filter::include_crate("<unknown>")], &[20, 30]);
+        check(
+            [Filter::include(FrameFilter::function("app::*"))],
+            &[10, 20],
+        );
+        check(
+            [Filter::exclude(FrameFilter::function("app::main")).all_frames()],
+            &[],
+        );
+        check([Filter::include(FrameFilter::function("*!strdup"))], &[30]);
+        check([Filter::include(FrameFilter::crate_name("lib"))], &[10]);
+        check(
+            [Filter::exclude(FrameFilter::crate_name("app")).all_frames()],
+            &[20],
+        );
+        check(
+            [Filter::include(FrameFilter::crate_name("<unknown>"))],
+            &[20, 30],
+        );
     }
 
     #[test]
@@ -406,8 +384,8 @@ mod tests {
 
     #[test]
     fn custom_filters_see_the_block() {
-        check([Filter::custom(true, |trace| trace.size > 10)], &[20, 30]);
-        let one = Filter::custom(false, |trace| trace.size > 10).in_domain(Domain(1));
+        check([Filter::include_if(|trace| trace.size > 10)], &[20, 30]);
+        let one = Filter::exclude_if(|trace| trace.size > 10).in_domain(Domain(1));
         check([one], &[10, 30]);
     }
 
@@ -415,19 +393,22 @@ mod tests {
     fn filters_that_only_borrow_are_accepted() {
         let filters = vec![Filter::include("a.rs")];
         let whole = snapshot();
-        assert_eq!(whole.filter_traces(&filters).blocks(), 1);
-        assert_eq!(whole.filter_traces(filters).blocks(), 1);
+        assert_eq!(whole.filter_traces(&filters).block_count(), 1);
+        assert_eq!(whole.filter_traces(filters).block_count(), 1);
     }
 
     #[test]
     fn a_filter_tells_what_it_does() {
-        let filter = Filter::exclude_crate("lib*").line(4).all_frames();
+        let filter = Filter::exclude(FrameFilter::crate_name("lib*"))
+            .with_line(4)
+            .all_frames();
         assert!(!filter.is_inclusive());
         assert_eq!(filter.pattern(), Some("lib*"));
-        assert_eq!(filter.lineno(), Some(4));
+        assert_eq!(filter.line(), Some(4));
         assert!(filter.examines_all_frames());
         assert_eq!(filter.domain(), None);
-        let text = "Filter { inclusive: false, crate: \"lib*\", line: 4, all_frames: true }";
+        let text =
+            "Filter { inclusive: false, frames: crate: \"lib*\", line: 4, all_frames: true }";
         assert_eq!(format!("{filter:?}"), text);
     }
 
@@ -436,6 +417,9 @@ mod tests {
     fn windows_file_names_have_many_spellings() {
         check([Filter::include("MAIN.RS")], &[20]);
         assert_eq!(Filter::include("C:/A").pattern(), Some("c:\\a"));
-        assert_eq!(Filter::include_crate("C/A").pattern(), Some("C/A"));
+        assert_eq!(
+            Filter::include(FrameFilter::crate_name("C/A")).pattern(),
+            Some("C/A")
+        );
     }
 }

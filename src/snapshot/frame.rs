@@ -104,35 +104,35 @@ impl Frame {
         Arc::make_mut(&mut self.0)
     }
 
-    /// The same frame inside `function`, a full path such as `serde_json::de::from_str`.
+    /// This frame inside `function`, a full path such as `serde_json::de::from_str`.
     #[must_use]
     pub fn with_function(mut self, function: impl Into<Arc<str>>) -> Self {
         self.place().function = Some(function.into());
         self
     }
 
-    /// The same frame as code of the crate `name`.
+    /// This frame as code of the crate `name`.
     #[must_use]
     pub fn with_crate(mut self, name: impl Into<Arc<str>>) -> Self {
         self.place().crate_name = Some(name.into());
         self
     }
 
-    /// The same frame with the full path of its source file.
+    /// This frame with the full path of its source file.
     #[must_use]
     pub fn with_path(mut self, path: impl Into<Arc<str>>) -> Self {
         self.place().path = Some(path.into());
         self
     }
 
-    /// The same frame at `column` (1 is the first, 0: unknown).
+    /// This frame at `column` (1 is the first, 0: unknown).
     #[must_use]
     pub fn with_column(mut self, column: u32) -> Self {
         self.place().column = column;
         self
     }
 
-    /// The same frame with its place in machine code: an offset in bytes from the start of
+    /// This frame with its place in machine code: an offset in bytes from the start of
     /// `module`, as the linker numbered it. A symboliser with the debug information of that build
     /// id can name it later.
     #[must_use]
@@ -310,7 +310,7 @@ impl Traceback {
         Self::of(Frame::new(UNKNOWN, 0))
     }
 
-    /// The same stack with its true depth in frames, which is more than are kept if the stack was
+    /// This stack with its true depth in frames, which is more than are kept if the stack was
     /// cut.
     #[must_use]
     pub fn with_total_nframe(mut self, total: u32) -> Self {
@@ -318,11 +318,21 @@ impl Traceback {
         self
     }
 
-    /// The same stack, marked as cut off at its oldest frame although its true depth is not known.
+    /// This stack, marked as cut off at its oldest frame although its true depth is not known.
     #[must_use]
-    pub fn truncated(mut self) -> Self {
+    pub fn with_truncated(mut self) -> Self {
         self.truncated = true;
         self
+    }
+
+    /// Other frames, at least one, of a stack that is cut off if this one is.
+    pub(crate) fn with_other_frames(&self, frames: Vec<Frame>, total_nframe: Option<u32>) -> Self {
+        debug_assert!(!frames.is_empty());
+        Self {
+            frames: frames.into(),
+            total_nframe,
+            truncated: self.truncated,
+        }
     }
 
     /// The frames, oldest first.

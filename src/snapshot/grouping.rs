@@ -7,22 +7,12 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::counting::Counting;
 use super::frame::{Frame, Traceback};
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Run, Snapshot};
-
-/// Which frames of a block's stack the block is counted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counting {
-    /// The frame that made the allocation.
-    MostRecent,
-    /// Every frame: as often as a group occurs in the stack.
-    EveryFrame,
-    /// Every frame, but once per group however often recursion repeats it.
-    OncePerGroup,
-}
 
 /// What the blocks of a group share.
 #[derive(Debug)]
@@ -120,14 +110,17 @@ impl<'a> Grouping<'a> {
             let group = self.stacks.group(stack, groups);
             groups.clear();
             groups.push(group);
-        } else if self.counting == Counting::MostRecent {
-            groups.push(self.frames.group(stack.most_recent()));
-        } else {
-            groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
-            if self.counting == Counting::OncePerGroup {
-                groups.sort_unstable();
-                groups.dedup();
+            return;
+        }
+        match self.counting {
+            Counting::Own => groups.push(self.frames.group(stack.most_recent())),
+            Counting::Inclusive | Counting::Cumulative => {
+                groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
             }
+        }
+        if self.counting == Counting::Inclusive {
+            groups.sort_unstable();
+            groups.dedup();
         }
     }
 }
@@ -262,12 +255,12 @@ mod tests {
     #[test]
     fn recursion_counts_as_asked() {
         let stacks: &[&[(&str, u32)]] = &[&[("a", 1), ("a", 1), ("a", 2)], &[("b", 1), ("a", 2)]];
-        check(GroupBy::Line, Counting::MostRecent, stacks, &[2]);
-        check(GroupBy::Line, Counting::EveryFrame, stacks, &[2, 2, 1]);
-        check(GroupBy::Line, Counting::OncePerGroup, stacks, &[1, 2, 1]);
-        check(GroupBy::File, Counting::EveryFrame, stacks, &[4, 1]);
-        check(GroupBy::File, Counting::OncePerGroup, stacks, &[2, 1]);
-        check(GroupBy::Traceback, Counting::MostRecent, stacks, &[1, 1]);
+        check(GroupBy::Line, Counting::Own, stacks, &[2]);
+        check(GroupBy::Line, Counting::Cumulative, stacks, &[2, 2, 1]);
+        check(GroupBy::Line, Counting::Inclusive, stacks, &[1, 2, 1]);
+        check(GroupBy::File, Counting::Cumulative, stacks, &[4, 1]);
+        check(GroupBy::File, Counting::Inclusive, stacks, &[2, 1]);
+        check(GroupBy::Traceback, Counting::Own, stacks, &[1, 1]);
     }
 
     #[test]
@@ -277,7 +270,7 @@ mod tests {
             .map(|stack| Trace::new(Domain::HEAP, 10, stack));
         let snapshot = Snapshot::from_traces(traces, 1);
         assert_eq!(snapshot.stacks().len(), 2);
-        let totals = Grouping::new(GroupBy::Traceback, Counting::MostRecent).totals(&snapshot);
+        let totals = Grouping::new(GroupBy::Traceback, Counting::Own).totals(&snapshot);
         assert_eq!(totals, [Total { size: 20, count: 2 }]);
     }
 
@@ -287,7 +280,7 @@ mod tests {
             snapshot(&[&[("a", 1)], &[("b", 1)]]),
             snapshot(&[&[("c", 1)], &[("b", 1)]]),
         );
-        let mut grouping = Grouping::new(GroupBy::Line, Counting::MostRecent);
+        let mut grouping = Grouping::new(GroupBy::Line, Counting::Own);
         let counts = |totals: Vec<Total>| totals.iter().map(|t| t.count).collect::<Vec<_>>();
         assert_eq!(counts(grouping.totals(&old)), [1, 1]);
         assert_eq!(counts(grouping.totals(&new)), [0, 1, 1]);

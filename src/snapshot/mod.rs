@@ -3,10 +3,12 @@
 
 mod breakdown;
 mod call_tree;
+mod counting;
 #[cfg(feature = "file")]
 mod file;
 mod filter;
 mod frame;
+mod frame_filter;
 mod glob;
 mod group_by;
 mod grouping;
@@ -21,10 +23,12 @@ mod trace;
 
 pub use breakdown::{DomainTotal, SizeClass};
 pub use call_tree::{CallNode, CallOrder, CallTree};
+pub use counting::Counting;
 #[cfg(feature = "file")]
 pub use file::FileHeader;
 pub use filter::Filter;
 pub use frame::{Frame, Module, Traceback};
+pub use frame_filter::FrameFilter;
 pub use group_by::GroupBy;
 pub use size::{Size, SizeDiff};
 pub use sort_by::SortBy;
@@ -35,7 +39,7 @@ pub(crate) use frame::UNKNOWN;
 #[cfg(feature = "pprof")]
 pub(crate) use identity::IdentityMap;
 pub(crate) use sites::Site;
-pub(crate) use size::Bytes;
+pub(crate) use size::{Bytes, difference};
 #[cfg(feature = "html")]
 pub(crate) use source::lines_of;
 #[cfg(feature = "html")]

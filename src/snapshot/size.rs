@@ -42,10 +42,30 @@ impl fmt::Display for Size {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SizeDiff(pub i64);
 
+impl SizeDiff {
+    /// `new - old`, or the nearest number that fits.
+    ///
+    /// ```
+    /// use tracemalloc::SizeDiff;
+    ///
+    /// assert_eq!(SizeDiff::between(100, 300), SizeDiff(-200));
+    /// assert_eq!(SizeDiff::between(0, u64::MAX), SizeDiff(i64::MIN));
+    /// ```
+    pub fn between(new: u64, old: u64) -> Self {
+        Self(difference(new, old))
+    }
+}
+
 impl fmt::Display for SizeDiff {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Bytes(self.0 as f64).fmt(out)
     }
+}
+
+/// `new - old`, or the nearest number that fits.
+pub(crate) fn difference(new: u64, old: u64) -> i64 {
+    let nearest = if new < old { i64::MIN } else { i64::MAX };
+    i64::try_from(i128::from(new) - i128::from(old)).unwrap_or(nearest)
 }
 
 /// A number of bytes that need not be whole, such as an average. `Display` as [`Size`] and
@@ -90,6 +110,23 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn differences_stop_at_the_limits_of_their_type() {
+        let half = 1 << 63;
+        for (new, old, expected) in [
+            (5, 3, 2),
+            (3, 5, -2),
+            (half - 1, 0, i64::MAX),
+            (half, 0, i64::MAX),
+            (0, half - 1, -i64::MAX),
+            (0, half, i64::MIN),
+            (0, half + 1, i64::MIN),
+            (u64::MAX, u64::MAX, 0),
+        ] {
+            assert_eq!(difference(new, old), expected, "{new} - {old}");
+        }
+    }
 
     #[track_caller]
     fn check(bytes: f64, plain: &str, signed: &str) {

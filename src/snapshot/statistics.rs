@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use super::counting::Counting;
 use super::frame::Traceback;
 use super::group_by::GroupBy;
-use super::grouping::{Counting, Group, Grouping};
-use super::size::{Bytes, Size, SizeDiff};
+use super::grouping::{Group, Grouping};
+use super::size::{Bytes, Size, SizeDiff, difference};
 use super::total::Total;
 use super::trace::Snapshot;
 use crate::error::{Error, ErrorKind};
@@ -182,12 +183,6 @@ fn descending<T, A: Ord>(
         .map(|(sums, group)| (sums, group.traceback))
 }
 
-/// `new - old`, or the nearest number that fits.
-fn difference(new: u64, old: u64) -> i64 {
-    let magnitude = i64::try_from(new.abs_diff(old)).unwrap_or(i64::MAX);
-    if new < old { -magnitude } else { magnitude }
-}
-
 impl Snapshot {
     /// The blocks summed per group. Every block is counted once, in the group of the frame that
     /// made the allocation, or of its whole stack ([`GroupBy::Traceback`]).
@@ -205,49 +200,37 @@ impl Snapshot {
     /// assert_eq!(top.to_string(), "src/main.rs:0: size=200 B, count=2, average=100 B");
     /// ```
     pub fn statistics(&self, group_by: GroupBy) -> Vec<Statistic> {
-        self.summed(group_by, Counting::MostRecent)
+        self.summed(group_by, Counting::Own)
     }
 
-    /// The blocks summed per group, where a block counts for every frame of its stack: the callers
-    /// too. As in CPython a group that occurs twice in one stack counts the block twice; see
-    /// [`inclusive_statistics`](Self::inclusive_statistics) for the other way.
+    /// The blocks summed per group, where a block counts for the groups that `counting` says.
+    /// [`Counting::Own`] makes the groups of [`statistics`](Self::statistics).
     ///
-    /// Largest first, as [`statistics`](Self::statistics).
+    /// Largest first, as `statistics`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`].
+    /// [`ErrorKind::CumulativeTraceback`] for [`Counting::Cumulative`] by [`GroupBy::Traceback`]: a
+    /// whole stack is not in a stack several times.
     ///
     /// ```
-    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    /// use tracemalloc::{Counting, Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
     ///
-    /// let frame = |name: &str| Frame::new("src/tree.rs", 1).with_function(name);
-    /// let stack = Traceback::from_oldest_first(["main", "walk", "walk"].map(frame)).unwrap();
+    /// let frames = [("main", 3), ("parse", 40)]
+    ///     .map(|(name, line)| Frame::new("src/main.rs", line).with_function(name));
+    /// let stack = Traceback::from_oldest_first(frames).unwrap();
     /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 100, stack)], 3);
-    /// let top = &snapshot.cumulative_statistics(GroupBy::Function)?[0];
-    /// assert_eq!(top.to_string(), "walk: size=200 B, count=2, average=100 B");
-    /// let top = &snapshot.inclusive_statistics(GroupBy::Function)?[0];
-    /// assert_eq!(top.to_string(), "walk: size=100 B, count=1, average=100 B");
+    /// let functions = snapshot.statistics_with(GroupBy::Function, Counting::Inclusive)?;
+    /// assert_eq!(functions[1].to_string(), "main: size=100 B, count=1, average=100 B");
     /// # Ok::<(), tracemalloc::Error>(())
     /// ```
-    pub fn cumulative_statistics(&self, group_by: GroupBy) -> Result<Vec<Statistic>, Error> {
-        check_cumulative(group_by)?;
-        Ok(self.summed(group_by, Counting::EveryFrame))
-    }
-
-    /// The blocks summed per group, where a block counts once for every group in its stack, however
-    /// often recursion repeats it. No group is larger than the snapshot.
-    ///
-    /// Largest first, as [`statistics`](Self::statistics).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`].
-    ///
-    /// See [`cumulative_statistics`](Self::cumulative_statistics) for an example.
-    pub fn inclusive_statistics(&self, group_by: GroupBy) -> Result<Vec<Statistic>, Error> {
-        check_cumulative(group_by)?;
-        Ok(self.summed(group_by, Counting::OncePerGroup))
+    pub fn statistics_with(
+        &self,
+        group_by: GroupBy,
+        counting: Counting,
+    ) -> Result<Vec<Statistic>, Error> {
+        check_counting(group_by, counting)?;
+        Ok(self.summed(group_by, counting))
     }
 
     /// How the groups of [`statistics`](Self::statistics) differ from those of an `old` snapshot.
@@ -288,49 +271,36 @@ impl Snapshot {
         old: &Snapshot,
         group_by: GroupBy,
     ) -> Result<Vec<StatisticDiff>, Error> {
-        self.compared(old, group_by, Counting::MostRecent)
+        self.compared(old, group_by, Counting::Own)
     }
 
-    /// How the groups of [`cumulative_statistics`](Self::cumulative_statistics) differ from those
-    /// of an `old` snapshot. Otherwise as [`compare_to`](Self::compare_to).
+    /// How the groups of [`statistics_with`](Self::statistics_with) differ from those of an `old`
+    /// snapshot. Otherwise as [`compare_to`](Self::compare_to).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`], and those of `compare_to`.
-    pub fn compare_cumulative_to(
-        &self,
-        old: &Snapshot,
-        group_by: GroupBy,
-    ) -> Result<Vec<StatisticDiff>, Error> {
-        check_cumulative(group_by)?;
-        self.compared(old, group_by, Counting::EveryFrame)
-    }
-
-    /// How the groups of [`inclusive_statistics`](Self::inclusive_statistics) differ from those of
-    /// an `old` snapshot. Otherwise as [`compare_to`](Self::compare_to).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::CumulativeTraceback`] for [`GroupBy::Traceback`], and those of `compare_to`.
+    /// [`ErrorKind::CumulativeTraceback`] as `statistics_with`, and
+    /// [`ErrorKind::NotComparable`] as `compare_to`.
     ///
     /// ```
-    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    /// use tracemalloc::{Counting, Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
     ///
     /// let frame = |name: &str| Frame::new("src/tree.rs", 1).with_function(name);
     /// let stack = Traceback::from_oldest_first(["main", "walk", "walk"].map(frame)).unwrap();
     /// let old = Snapshot::from_traces([], 3);
     /// let new = Snapshot::from_traces([Trace::new(Domain::HEAP, 100, stack)], 3);
-    /// let top = &new.compare_inclusive_to(&old, GroupBy::Function)?[0];
+    /// let top = &new.compare_with(&old, GroupBy::Function, Counting::Inclusive)?[0];
     /// assert_eq!((top.traceback.to_string(), top.size_diff), ("walk".to_owned(), 100));
     /// # Ok::<(), tracemalloc::Error>(())
     /// ```
-    pub fn compare_inclusive_to(
+    pub fn compare_with(
         &self,
         old: &Snapshot,
         group_by: GroupBy,
+        counting: Counting,
     ) -> Result<Vec<StatisticDiff>, Error> {
-        check_cumulative(group_by)?;
-        self.compared(old, group_by, Counting::OncePerGroup)
+        check_counting(group_by, counting)?;
+        self.compared(old, group_by, counting)
     }
 
     fn summed(&self, group_by: GroupBy, counting: Counting) -> Vec<Statistic> {
@@ -387,8 +357,8 @@ impl Snapshot {
     }
 }
 
-fn check_cumulative(group_by: GroupBy) -> Result<(), Error> {
-    if group_by == GroupBy::Traceback {
+fn check_counting(group_by: GroupBy, counting: Counting) -> Result<(), Error> {
+    if (group_by, counting) == (GroupBy::Traceback, Counting::Cumulative) {
         return Err(Error::new(
             ErrorKind::CumulativeTraceback,
             "cumulative statistics cannot be grouped by traceback: \

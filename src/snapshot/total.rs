@@ -91,7 +91,7 @@ impl Snapshot {
     /// allocation was recorded.
     ///
     /// Of a sampled snapshot every size and number of blocks is an estimate of the whole: in
-    /// [`total_size`](Self::total_size), [`blocks`](Self::blocks), all statistics and differences,
+    /// [`total_size`](Self::total_size), [`blocks`](Self::block_count), all statistics and differences,
     /// and reports. A block of `s` bytes was recorded with the probability
     /// `p = 1 - exp(-s / period)`, so it stands for `1 / p` blocks and `s / p` bytes. That makes the
     /// estimate of any group right on average; Go's heap profiles use the same formula. A sum is
@@ -120,7 +120,7 @@ impl Snapshot {
     /// assert_eq!(snapshot.sample_every(), Some(period));
     /// assert_eq!(snapshot.traces().len(), 2);
     /// // 1 / (1 - exp(-1/512)) = 512.5 blocks of 1024 bytes, and one of 50.
-    /// assert_eq!((snapshot.blocks(), snapshot.total_size()), (514, 524_850));
+    /// assert_eq!((snapshot.block_count(), snapshot.total_size()), (514, 524_850));
     /// assert_eq!(snapshot.statistics(GroupBy::Line)[0].count, 514);
     /// ```
     pub fn sample_every(&self) -> Option<NonZeroU64> {
@@ -145,7 +145,7 @@ impl Snapshot {
 
     /// Number of blocks. An estimate if the snapshot is [sampled](Self::sample_every):
     /// `traces().len()` is the number of those recorded.
-    pub fn blocks(&self) -> u64 {
+    pub fn block_count(&self) -> u64 {
         match self.sampling {
             None => self.recorded(),
             Some(_) => self.total().count,

@@ -83,7 +83,7 @@ pub struct Losses {
     pub replaced: u64,
     /// Blocks whose stack ends too early: in code without call-frame information, such as code that
     /// the program has generated. Their callers beyond it are not known. Counted on Linux with glibc.
-    pub ended: u64,
+    pub incomplete_stacks: u64,
 }
 
 impl Losses {
@@ -99,13 +99,13 @@ impl Losses {
             blocks,
             stacks,
             replaced,
-            ended,
+            incomplete_stacks,
         } = *self;
         [
             ("blocks", blocks),
             ("stacks", stacks),
             ("replaced", replaced),
-            ("ended", ended),
+            ("incomplete_stacks", incomplete_stacks),
         ]
         .into_iter()
     }
@@ -157,7 +157,7 @@ pub(crate) struct Run {
 /// let line = Traceback::of(Frame::new("src/main.rs", 12));
 /// let mut snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
 /// snapshot.set_attribute("label", "after warm-up");
-/// assert_eq!((snapshot.blocks(), snapshot.total_size()), (1, 640));
+/// assert_eq!((snapshot.block_count(), snapshot.total_size()), (1, 640));
 /// assert_eq!(snapshot.traces().get(0).unwrap().to_string(), "src/main.rs:12: 640 B");
 /// ```
 #[derive(Clone, Debug)]
@@ -236,10 +236,19 @@ impl Snapshot {
         self.attributes.insert(name.into(), value.into());
     }
 
-    /// The same snapshot with other blocks of the same stacks.
+    /// This snapshot with other blocks of the same stacks.
     pub(crate) fn with_runs(&self, runs: Runs) -> Self {
+        self.with_shared_stacks(Arc::clone(&self.stacks), runs)
+    }
+
+    /// This snapshot with other stacks, and blocks of those.
+    pub(crate) fn with_stacks(&self, stacks: Vec<Traceback>, runs: Runs) -> Self {
+        self.with_shared_stacks(stacks.into(), runs)
+    }
+
+    fn with_shared_stacks(&self, stacks: Arc<[Traceback]>, runs: Runs) -> Self {
         Self {
-            stacks: self.stacks.clone(),
+            stacks,
             runs: runs.0,
             traceback_limit: self.traceback_limit,
             sampling: self.sampling,

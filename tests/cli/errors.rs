@@ -88,8 +88,8 @@ fn wrong_usage_is_explained() {
             "[possible values: auto, always, never]",
         ),
         (
-            "top @new --by traceback --cumulative",
-            "--cumulative cannot be used with --by traceback",
+            "top @new --by traceback --inclusive",
+            "--inclusive cannot be used with --by traceback",
         ),
         ("diff @new", "<NEW>"),
         (

@@ -6,7 +6,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use tracemalloc::report::{Csv, Dhat, Folded, Html, Json, Pprof, Weight};
-use tracemalloc::{Filter, GroupBy, Snapshot};
+use tracemalloc::{Filter, FrameFilter, GroupBy, Snapshot};
 
 use crate::folder::{folder, line, shop};
 use crate::tool::{run, succeed};
@@ -46,7 +46,7 @@ fn exports_are_the_librarys() {
         let found = exported(&format!("export @new --format {flags} -o -"));
         assert_eq!(found, expected, "{flags}");
     }
-    let kept = new.filter_traces([Filter::include_crate("shop")]);
+    let kept = new.filter_traces([Filter::include(FrameFilter::crate_name("shop"))]);
     assert_eq!(
         exported("export @new --crate shop --format folded"),
         written(|out| Folded::new().write(&kept, out))
@@ -108,7 +108,10 @@ fn flame_graphs_have_the_stacks() {
             .any(|title| title.starts_with("shop_server::serve ("))
     );
     let blocks = titles("flamegraph @new --weight blocks --inverted");
-    assert!(blocks.contains(&all("blocks", new.blocks())), "{blocks:?}");
+    assert!(
+        blocks.contains(&all("blocks", new.block_count())),
+        "{blocks:?}"
+    );
     let difference = titles("flamegraph @new --diff @old");
     let grown = |title: &&String| title.starts_with("shop::orders::read_orders (");
     assert!(

@@ -10,7 +10,7 @@ use crate::tool::run;
 const RUNS: [(&str, i32, &str); 25] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
-    ("top-cumulative", 0, "top @new --by crate --cumulative"),
+    ("top-inclusive", 0, "top @new --by crate --inclusive"),
     ("top-stack", 0, "top @new --by traceback --limit 1"),
     (
         "top-filtered",
@@ -24,9 +24,9 @@ const RUNS: [(&str, i32, &str); 25] = [
     ("diff", 0, "diff @old @new"),
     ("diff-growth", 0, "diff @new @old --sort growth -n 2"),
     (
-        "diff-cumulative",
+        "diff-inclusive",
         0,
-        "diff @old @new --cumulative --by function -n 3",
+        "diff @old @new --inclusive --by function -n 3",
     ),
     ("tree", 0, "tree @new"),
     ("tree-inverted", 0, "tree @new --inverted --by function"),

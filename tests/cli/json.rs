@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::folder::{folder, line, shop};
 use crate::tool::{run, succeed};
-use tracemalloc::{GroupBy, Snapshot};
+use tracemalloc::{Counting, GroupBy, Snapshot};
 
 fn parsed(text: &str) -> Value {
     let folder = folder();
@@ -24,8 +24,9 @@ fn groups_are_those_of_the_library() {
         ("", new.statistics(GroupBy::Line)),
         ("--by crate", new.statistics(GroupBy::Crate)),
         (
-            "--by crate --cumulative",
-            new.inclusive_statistics(GroupBy::Crate).unwrap(),
+            "--by crate --inclusive",
+            new.statistics_with(GroupBy::Crate, Counting::Inclusive)
+                .unwrap(),
         ),
     ] {
         let found = parsed(&format!("top @new --limit all {flags}"));
@@ -74,20 +75,20 @@ fn csv_has_a_row_for_each_group() {
 fn statistics_add_up() {
     let (found, new) = (parsed("stats @new"), shop(52));
     assert_eq!(found["size"], new.total_size());
-    assert_eq!(found["count"], new.blocks());
+    assert_eq!(found["count"], new.block_count());
     for part in ["size_classes", "domains", "crates"] {
         assert_eq!(total(&found[part], "size"), new.total_size(), "{part}");
-        assert_eq!(total(&found[part], "count"), new.blocks(), "{part}");
+        assert_eq!(total(&found[part], "count"), new.block_count(), "{part}");
     }
     assert_eq!(
         found["losses"],
-        json!({"blocks": 0, "stacks": 0, "replaced": 0, "ended": 0})
+        json!({"blocks": 0, "stacks": 0, "replaced": 0, "incomplete_stacks": 0})
     );
     let all = parsed("stats @all -n 1");
     assert_eq!(all["crates"].as_array().unwrap().len(), 1);
     assert_eq!(
         all["losses"],
-        json!({"blocks": 3, "stacks": 2, "replaced": 1, "ended": 0})
+        json!({"blocks": 3, "stacks": 2, "replaced": 1, "incomplete_stacks": 0})
     );
     assert_eq!(parsed("info @all")["losses"], all["losses"]);
     assert_eq!(parsed("top @all")["snapshot"]["losses"], all["losses"]);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::num::NonZeroU64;
 
 use tracemalloc::report::{Csv, Dhat, Folded, Json, Pprof};
-use tracemalloc::{Error, ErrorKind, GroupBy, Snapshot};
+use tracemalloc::{Counting, Error, ErrorKind, GroupBy, Snapshot};
 
 use crate::sample::{hostile, of, server};
 
@@ -122,8 +122,8 @@ fn questions_without_an_answer_write_nothing() {
     }
     let stacks = GroupBy::Traceback;
     let (json, csv) = (
-        Json::new().group_by(stacks).cumulative(true),
-        Csv::new().group_by(stacks).cumulative(true),
+        Json::new().group_by(stacks).counting(Counting::Cumulative),
+        Csv::new().group_by(stacks).counting(Counting::Cumulative),
     );
     let kind = ErrorKind::CumulativeTraceback;
     check(|snapshot, out| json.write(snapshot, out), kind);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use tracemalloc::report::{self, Csv, Dhat, Folded, Json, Pprof, Weight};
-use tracemalloc::{Error, GroupBy, Snapshot};
+use tracemalloc::{Counting, Error, GroupBy, Snapshot};
 
 use crate::profile::{Profile, Sample};
 use crate::sample::{data, hostile, of, server};
@@ -122,7 +122,7 @@ fn pprof_profiles_with_inlined_functions_apart() {
     let server = server(3);
     let (together, apart) = (
         Profile::of(&server),
-        Profile::written_by(Pprof::new().inlined_apart(true), &server),
+        Profile::written_by(Pprof::new().separate_inlined(true), &server),
     );
     let functions = |profile: &Profile, sample: &Sample| -> Vec<String> {
         let locations = sample.location_id.iter().map(|id| profile.location(*id));
@@ -175,7 +175,7 @@ fn statistics() {
     let found = text(|out| {
         Csv::new()
             .group_by(functions)
-            .cumulative(true)
+            .counting(Counting::Cumulative)
             .write(&new, out)
     });
     check_golden("functions-cumulative.csv", &found);
@@ -193,17 +193,23 @@ fn statistics() {
 #[test]
 fn cumulative_differences_are_those_of_the_snapshot() {
     let (new, old) = (server(3), server(1));
-    let csv = Csv::new().cumulative(true);
+    let csv = Csv::new().counting(Counting::Cumulative);
     let rows = text(|out| csv.write_diff(&new, &old, out)).lines().count() - 1;
-    let expected = new.compare_cumulative_to(&old, GroupBy::Line).unwrap();
+    let expected = new
+        .compare_with(&old, GroupBy::Line, Counting::Cumulative)
+        .unwrap();
     assert_eq!(rows, expected.len());
-    let json = text(|out| Json::new().cumulative(true).write_diff(&new, &old, out));
+    let json = text(|out| {
+        Json::new()
+            .counting(Counting::Cumulative)
+            .write_diff(&new, &old, out)
+    });
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         document["differences"][0]["size_diff"],
         expected[0].size_diff
     );
-    assert_eq!(document["cumulative"], true);
+    assert_eq!(document["counting"], "cumulative");
 }
 
 #[test]

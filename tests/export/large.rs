@@ -33,7 +33,7 @@ fn million() -> Snapshot {
 #[test]
 fn every_block_of_a_million_is_in_every_export() {
     let million = million();
-    assert_eq!(million.blocks(), BLOCKS);
+    assert_eq!(million.block_count(), BLOCKS);
     let (stacks, bytes) = (usize::try_from(STACKS).unwrap(), million.total_size());
 
     let profile = Profile::of(&million);

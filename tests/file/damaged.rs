@@ -75,7 +75,7 @@ fn a_newer_version_is_named() {
     // The rest of the file may have any form by then.
     let newer = r#"{"format":"tracemalloc-snapshot","version":2,"runs":"elsewhere"}"#;
     let error = read_json(newer).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NewerFile);
+    assert_eq!(error.kind(), ErrorKind::UnsupportedVersion);
     assert!(error.to_string().contains("version 2"), "{error}");
     assert!(error.to_string().contains("version 1"), "{error}");
     check_bytes(

@@ -99,7 +99,7 @@ fn a_regular_snapshot_is_not_taken_for_a_bomb() {
     let traces = (0..1_000_000).map(|index| Trace::new(Domain::HEAP, 8, stacks[index % 2].clone()));
     let bytes = bytes_of(&Snapshot::from_traces(traces, 1));
     let found = Snapshot::read_from(&bytes[..]).unwrap();
-    assert_eq!(found.blocks(), 1_000_000, "{} bytes", bytes.len());
+    assert_eq!(found.block_count(), 1_000_000, "{} bytes", bytes.len());
 }
 
 /// The worst files known run again in a process that has 512 MiB of address space; without a bound
@@ -117,7 +117,7 @@ fn hostile_files_fit_into_512_mib() {
         let rows = r#"{"file":0,"line":0},"#.repeat(500_000);
         let text = document(json!({"frames": "ROWS"}));
         let text = text.replace(r#""ROWS""#, &format!(r#"[{rows}{{"file":0,"line":0}}]"#));
-        assert_eq!(read_json(&text).unwrap().blocks(), 3);
+        assert_eq!(read_json(&text).unwrap().block_count(), 3);
         return;
     }
     let status = std::process::Command::new("sh")

@@ -94,7 +94,10 @@ fn the_sampling_period_is_checked() {
     let mut rare = meta(json!(u64::MAX));
     rare["runs"] = json!([[0, 0, 1, 1]]);
     let rare = read_json(&document(rare)).unwrap();
-    assert_eq!((rare.blocks(), rare.total_size()), (u64::MAX, u64::MAX));
+    assert_eq!(
+        (rare.block_count(), rare.total_size()),
+        (u64::MAX, u64::MAX)
+    );
     assert_eq!(read(Value::Null).sample_every(), None);
 
     let zero = "invalid value: integer `0`, expected a nonzero u64";
@@ -113,7 +116,7 @@ fn sums_are_checked() {
     assert_eq!(
         read_json(&document(json!({"runs": [[0, 0, 1, most]]})))
             .unwrap()
-            .blocks(),
+            .block_count(),
         most
     );
     check(

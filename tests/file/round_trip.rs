@@ -28,7 +28,7 @@ fn every_field_comes_back() {
     assert_eq!((module.path.as_str(), offset), ("/lib/libc.so.6", u64::MAX));
     assert_eq!(snapshot.recording().losses.replaced, 1);
     assert_eq!(snapshot.recording().process_id, Some(4242));
-    assert_eq!(snapshot.blocks(), 26);
+    assert_eq!(snapshot.block_count(), 26);
     assert!(snapshot.traces().nth(22).unwrap().traceback.is_truncated());
 
     let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
@@ -40,7 +40,7 @@ fn every_field_comes_back() {
 fn stacks_that_ended_early_come_back() {
     let meta = json!({"traceback_limit": 25, "losses": {"ended": 4}});
     let snapshot = read_json(&document(json!({"meta": meta}))).unwrap();
-    assert_eq!(snapshot.recording().losses.ended, 4);
+    assert_eq!(snapshot.recording().losses.incomplete_stacks, 4);
     let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
     assert_same(&found, &snapshot);
 }
@@ -53,7 +53,7 @@ fn frames_that_are_equal_but_not_alike_stay_apart() {
         Traceback::of(place.clone().with_function("b")),
         Traceback::of(place.clone().with_function("a").with_column(2)),
         Traceback::of(place.clone()).with_total_nframe(4),
-        Traceback::of(place).truncated(),
+        Traceback::of(place).with_truncated(),
     ];
     // Literal traces with equal frames share the first stack, so each is a snapshot of its own.
     for stack in stacks {
@@ -79,7 +79,7 @@ fn frames_that_are_equal_but_not_alike_stay_apart() {
 pub(crate) fn a_run_of_many_blocks_costs_one_row() {
     let text = document(json!({"runs": [[0, 0, 64, 1_000_000_000_000_000_u64]]}));
     let snapshot = read_json(&text).unwrap();
-    assert_eq!(snapshot.blocks(), 1_000_000_000_000_000);
+    assert_eq!(snapshot.block_count(), 1_000_000_000_000_000);
     let bytes = bytes_of(&snapshot);
     assert!(bytes.len() < 1_000, "{} bytes", bytes.len());
     let found = Snapshot::read_from(&bytes[..]).unwrap();
@@ -124,7 +124,7 @@ fn unknown_fields_are_skipped() {
         "frames": [{"file": 0, "line": 3, "colour": "red"}, {"file": 0, "line": 9}],
         "later": {"than": serde_json::from_str::<Value>(&deep).unwrap()},
     }));
-    assert_eq!(read_json(&text).unwrap().blocks(), 3);
+    assert_eq!(read_json(&text).unwrap().block_count(), 3);
 }
 
 fn any_frame() -> impl Strategy<Value = Frame> {
@@ -187,7 +187,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                         if let Some(total) = total {
                             stack = stack.with_total_nframe(total);
                         }
-                        if cut { stack.truncated() } else { stack }
+                        if cut { stack.with_truncated() } else { stack }
                     })
                     .collect();
                 let traces = blocks.into_iter().map(|(stack, domain, size)| {

@@ -34,7 +34,7 @@ fn a_tracked_region_is_in_counts_and_snapshots() {
     assert_eq!(current(), before + (1 << 40) + 5);
     let snapshot = tracemalloc::take_snapshot().unwrap();
     let files = snapshot.filter_traces([Filter::include_domain(FILES)]);
-    assert_eq!(files.blocks(), 2);
+    assert_eq!(files.block_count(), 2);
     assert_eq!(files.total_size(), (1 << 40) + 5);
     let top = &files.statistics(GroupBy::Line)[0];
     assert_eq!(
@@ -43,7 +43,7 @@ fn a_tracked_region_is_in_counts_and_snapshots() {
     );
     assert_eq!(top.traceback.most_recent().lineno(), line);
     let heap = snapshot.filter_traces([Filter::include_domain(Domain::HEAP)]);
-    assert_eq!(heap.blocks() + 2, snapshot.blocks());
+    assert_eq!(heap.block_count() + 2, snapshot.block_count());
     let traceback = tracemalloc::traceback_of(FILES, 0x1000).unwrap();
     assert_eq!(traceback.most_recent().lineno(), line);
     let with_analyses = current();
@@ -71,7 +71,7 @@ fn tracking_again_replaces() {
         .unwrap()
         .filter_traces([Filter::include_domain(GPU)]);
     assert_eq!(
-        (gpu.blocks(), gpu.total_size()),
+        (gpu.block_count(), gpu.total_size()),
         (2, 30),
         "a region of no bytes counts as one"
     );
@@ -129,5 +129,5 @@ fn regions_end_with_their_session() {
     assert_eq!(current(), 7);
     tracemalloc::stop();
     tracemalloc::start(1).unwrap();
-    assert_eq!(tracemalloc::take_snapshot().unwrap().blocks(), 0);
+    assert_eq!(tracemalloc::take_snapshot().unwrap().block_count(), 0);
 }

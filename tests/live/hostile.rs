@@ -134,7 +134,10 @@ fn current() -> u64 {
 
 fn an_allocation_that_fails_is_not_counted() {
     tracemalloc::start(5).unwrap();
-    let before = (current(), tracemalloc::take_snapshot().unwrap().blocks());
+    let before = (
+        current(),
+        tracemalloc::take_snapshot().unwrap().block_count(),
+    );
     let mut room: Vec<u8> = Vec::new();
     FAIL.store(1, Ordering::Relaxed);
     // Out of the optimiser's sight, which may leave out an allocation that nobody uses.
@@ -147,7 +150,10 @@ fn an_allocation_that_fails_is_not_counted() {
     let block = unsafe { std::alloc::alloc_zeroed(layout) };
     assert!(black_box(block).is_null());
     assert_eq!(
-        (current(), tracemalloc::take_snapshot().unwrap().blocks()),
+        (
+            current(),
+            tracemalloc::take_snapshot().unwrap().block_count()
+        ),
         before
     );
 }
@@ -380,7 +386,7 @@ fn stacks_that_end_in_unknown_code_are_counted() {
             .unwrap()
             .recording()
             .losses
-            .ended
+            .incomplete_stacks
     };
     assert_eq!(ended(), 0);
     call(allocate);

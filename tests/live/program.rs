@@ -91,7 +91,7 @@ fn threads_that_print_backtraces_do_not_hang() {
             scope.spawn(|| {
                 for _ in 0..10 {
                     let map: HashMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
-                    assert!(tracemalloc::take_snapshot().unwrap().blocks() > 0);
+                    assert!(tracemalloc::take_snapshot().unwrap().block_count() > 0);
                     drop(map);
                 }
             });

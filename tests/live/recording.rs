@@ -44,7 +44,7 @@ fn sizes_are_those_requested() {
         [1, 4, 17, 800, 5 << 20]
     );
     drop(kept);
-    assert_eq!(tracemalloc::take_snapshot().unwrap().blocks(), 0);
+    assert_eq!(tracemalloc::take_snapshot().unwrap().block_count(), 0);
 }
 
 /// Where the caller is; the block that `make` returns must have been allocated there.
@@ -88,7 +88,7 @@ fn the_most_recent_frame_is_the_line_that_allocates() {
     let line = line!() + 1;
     map.insert(1_u32, [0_u8; 10_000]);
     let after = tracemalloc::take_snapshot().unwrap();
-    assert_eq!(after.blocks() as usize, before + 1);
+    assert_eq!(after.block_count() as usize, before + 1);
     let table = after.traces().find(|trace| trace.size >= 40_000).unwrap();
     assert_eq!(table.traceback.most_recent().lineno(), line, "{:?}", table.traceback);
 }
@@ -341,7 +341,7 @@ fn millions_of_blocks_share_their_stacks() {
     tracemalloc::start(25).unwrap();
     let kept: Vec<Box<u64>> = (0..blocks).map(Box::new).collect();
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    assert_eq!(snapshot.blocks(), blocks + 1);
+    assert_eq!(snapshot.block_count(), blocks + 1);
     let top = &snapshot.statistics(GroupBy::Traceback)[0];
     assert_eq!((top.count, top.size), (blocks + 1, blocks * 16));
     drop(kept);

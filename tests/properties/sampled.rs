@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use tracemalloc::{Domain, GroupBy, Snapshot, Statistic, StatisticDiff, Trace};
+use tracemalloc::{Counting, Domain, GroupBy, Snapshot, Statistic, StatisticDiff, Trace};
 
 use super::{EVERY_KEY, by_group, every_cumulative_key, filter_pair, traces};
 
@@ -44,8 +44,8 @@ fn every_statistic(snapshot: &Snapshot) -> Vec<Vec<Statistic>> {
     let own = EVERY_KEY.into_iter().map(|key| snapshot.statistics(key));
     let cumulative = every_cumulative_key().flat_map(|key| {
         let (all, once) = (
-            snapshot.cumulative_statistics(key),
-            snapshot.inclusive_statistics(key),
+            snapshot.statistics_with(key, Counting::Cumulative),
+            snapshot.statistics_with(key, Counting::Inclusive),
         );
         [
             all.expect("not by traceback"),
@@ -91,15 +91,15 @@ proptest! {
     ) {
         let (given, shuffled) = (sampled(given, period), sampled(shuffled, period));
         prop_assert_eq!(given.total_size(), shuffled.total_size());
-        prop_assert_eq!(given.blocks(), shuffled.blocks());
+        prop_assert_eq!(given.block_count(), shuffled.block_count());
         // Literal stacks of equal files and lines are one, whose functions are those of the first.
         for key in [GroupBy::File, GroupBy::Line, GroupBy::Traceback] {
             prop_assert_eq!(given.statistics(key), shuffled.statistics(key));
         }
         for key in [GroupBy::File, GroupBy::Line] {
             prop_assert_eq!(
-                given.cumulative_statistics(key)?,
-                shuffled.cumulative_statistics(key)?
+                given.statistics_with(key, Counting::Cumulative)?,
+                shuffled.statistics_with(key, Counting::Cumulative)?
             );
         }
     }
@@ -130,7 +130,7 @@ proptest! {
             let size: u64 = groups.iter().map(|group| group.size).sum();
             let count: u64 = groups.iter().map(|group| group.count).sum();
             prop_assert!(size.abs_diff(snapshot.total_size()) <= most);
-            prop_assert!(count.abs_diff(snapshot.blocks()) <= most);
+            prop_assert!(count.abs_diff(snapshot.block_count()) <= most);
             let order = |s: &Statistic| (s.size, s.count, s.traceback.clone());
             prop_assert!(groups.iter().rev().map(order).is_sorted());
         }
@@ -149,8 +149,8 @@ proptest! {
         );
         let size = inside.total_size() + outside.total_size();
         prop_assert!(size.abs_diff(snapshot.total_size()) <= 1);
-        let count = inside.blocks() + outside.blocks();
-        prop_assert!(count.abs_diff(snapshot.blocks()) <= 1);
+        let count = inside.block_count() + outside.block_count();
+        prop_assert!(count.abs_diff(snapshot.block_count()) <= 1);
         prop_assert_eq!(
             inside.traces().len() + outside.traces().len(),
             snapshot.traces().len()
@@ -198,7 +198,7 @@ proptest! {
         });
         let exact = Snapshot::from_traces(certain, 4);
         let sampled = exact.clone().with_sample_every(NonZeroU64::MIN);
-        prop_assert_eq!(sampled.blocks(), exact.blocks());
+        prop_assert_eq!(sampled.block_count(), exact.block_count());
         prop_assert_eq!(sampled.total_size(), exact.total_size());
         prop_assert_eq!(every_statistic(&sampled), every_statistic(&exact));
     }
@@ -214,7 +214,7 @@ proptest! {
         let blocks = sizes.iter().map(|&size| Trace::new(Domain::HEAP, size, stack.clone()));
         let exact = Snapshot::from_traces(blocks, 4);
         let snapshot = exact.clone().with_sample_every(period);
-        prop_assert!(snapshot.blocks() >= exact.blocks());
+        prop_assert!(snapshot.block_count() >= exact.block_count());
         prop_assert!(snapshot.total_size() >= exact.total_size());
         every_statistic(&snapshot);
         snapshot.compare_to(&exact, GroupBy::Line)?;

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 use tracemalloc::{
-    Domain, ErrorKind, Filter, Frame, GroupBy, SizeDiff, Snapshot, Statistic, StatisticDiff, Trace,
-    Traceback,
+    Counting, Domain, ErrorKind, Filter, Frame, GroupBy, SizeDiff, Snapshot, Statistic,
+    StatisticDiff, Trace, Traceback,
 };
 
 use super::case::{
@@ -86,7 +86,7 @@ fn summed(
 ) -> Result<Vec<Statistic>, tracemalloc::Error> {
     let group_by: GroupBy = key.parse()?;
     if cumulative {
-        snapshot.cumulative_statistics(group_by)
+        snapshot.statistics_with(group_by, Counting::Cumulative)
     } else {
         Ok(snapshot.statistics(group_by))
     }
@@ -100,7 +100,7 @@ fn compared(
 ) -> Result<Vec<StatisticDiff>, tracemalloc::Error> {
     let group_by: GroupBy = key.parse()?;
     if cumulative {
-        new.compare_cumulative_to(old, group_by)
+        new.compare_with(old, group_by, Counting::Cumulative)
     } else {
         new.compare_to(old, group_by)
     }
@@ -180,7 +180,7 @@ fn file_filter(inclusive: bool, value: &Value) -> Result<Filter, String> {
         Filter::exclude(pattern)
     };
     if let Some(line) = optional(&value["lineno"])? {
-        filter = filter.line(line);
+        filter = filter.with_line(line);
     }
     if flag(&value["all_frames"])? {
         filter = filter.all_frames();
@@ -200,7 +200,7 @@ fn matches(_: &Case, rows: &Value) -> Result<Vec<Outcome>, String> {
             let block = Trace::new(Domain::HEAP, 1, stack);
             Ok(Snapshot::from_traces([block], 1)
                 .filter_traces([&filter])
-                .blocks()
+                .block_count()
                 == 1)
         })?
         .into();

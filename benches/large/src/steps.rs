@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use tracemalloc::report::{Folded, Html, Pprof};
-use tracemalloc::{GroupBy, Snapshot};
+use tracemalloc::{Counting, GroupBy, Snapshot};
 
 use crate::measure::measured;
 use crate::{encodings, stacks};
@@ -50,7 +50,7 @@ fn statistics(snapshot: &Snapshot) -> Result<(), Box<dyn Error>> {
         let work = || Ok(snapshot.statistics(group_by).len());
         measured(&format!("statistics by {group_by}"), work, |_| 0)?;
     }
-    let work = || Ok(snapshot.inclusive_statistics(GroupBy::Line)?.len());
+    let work = || Ok(snapshot.statistics_with(GroupBy::Line, Counting::Inclusive)?.len());
     measured("statistics by line, callers included", work, |_| 0).map(drop)
 }
 

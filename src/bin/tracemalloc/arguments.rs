@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracemalloc::report::{Csv, Json, Text};
-use tracemalloc::{GroupBy, SortBy};
+use tracemalloc::{Counting, GroupBy, SortBy};
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Content;
@@ -90,7 +90,7 @@ pub(crate) struct Grouping {
     /// Count a block for all of its callers too, not only for the frame that
     /// made the allocation.
     #[arg(long)]
-    pub(crate) cumulative: bool,
+    pub(crate) inclusive: bool,
 
     /// Do not read source lines from the files that the snapshot names.
     #[arg(long)]
@@ -104,19 +104,26 @@ pub(crate) struct Grouping {
 impl Grouping {
     /// Refuses what the library would have to ignore.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.cumulative && self.by == GroupBy::Traceback {
+        if self.inclusive && self.by == GroupBy::Traceback {
             return Err(Failure::new(
-                "--cumulative cannot be used with --by traceback: choose file, line, function or \
+                "--inclusive cannot be used with --by traceback: choose file, line, function or \
                  crate",
             ));
         }
         Ok(())
     }
 
+    fn counting(&self) -> Counting {
+        match self.inclusive {
+            true => Counting::Inclusive,
+            false => Counting::Own,
+        }
+    }
+
     pub(crate) fn text(&self, sort_by: SortBy, colour: bool) -> Text {
         Text::new()
             .group_by(self.by)
-            .inclusive(self.cumulative)
+            .counting(self.counting())
             .sort_by(sort_by)
             .limit(self.limit)
             .source_lines(!self.no_source)
@@ -126,7 +133,7 @@ impl Grouping {
     pub(crate) fn json(&self, sort_by: SortBy) -> Json {
         Json::new()
             .group_by(self.by)
-            .inclusive(self.cumulative)
+            .counting(self.counting())
             .sort_by(sort_by)
             .limit(self.limit)
     }
@@ -134,7 +141,7 @@ impl Grouping {
     pub(crate) fn csv(&self, sort_by: SortBy) -> Csv {
         Csv::new()
             .group_by(self.by)
-            .inclusive(self.cumulative)
+            .counting(self.counting())
             .sort_by(sort_by)
             .limit(self.limit)
     }

@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 fn check(options: &Options, snapshots: [Option<&Snapshot>; 2]) -> Result<(), Failure> {
     let weight = |snapshot: &Snapshot| match options.weight {
         Weight::Bytes => snapshot.total_size(),
-        Weight::Blocks => snapshot.blocks(),
+        Weight::Blocks => snapshot.block_count(),
     };
     let path = options.subject.path.display();
     let weights = snapshots.map(|snapshot| snapshot.map_or(0, weight));
@@ -112,7 +112,7 @@ fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'st
     } else {
         ""
     };
-    let (size, blocks) = (Size(new.total_size()), new.blocks());
+    let (size, blocks) = (Size(new.total_size()), new.block_count());
     graph.subtitle = Some(format!("{size} in {blocks} blocks{estimated}"));
     graph.colors = Palette::Basic(BasicPalette::Mem);
     // The same snapshot makes the same picture.

@@ -127,7 +127,7 @@ impl File<'_> {
 
     fn live(&self) -> String {
         let snapshot = &self.snapshot;
-        let (size, blocks) = (Size(snapshot.total_size()), snapshot.blocks());
+        let (size, blocks) = (Size(snapshot.total_size()), snapshot.block_count());
         let stacks = self.stacks;
         let estimated = match snapshot.sample_every() {
             None => "",
@@ -193,7 +193,7 @@ impl File<'_> {
             "runtime_frames": recording.runtime_frames,
             "sample_every": snapshot.sample_every(),
             "size": snapshot.total_size(),
-            "count": snapshot.blocks(),
+            "count": snapshot.block_count(),
             "records": snapshot.traces().len(),
             "stacks": self.stacks,
             "current": recording.current,
@@ -226,7 +226,7 @@ fn in_words(name: &str) -> &str {
         "blocks" => "blocks not recorded",
         "stacks" => "without a stack",
         "replaced" => "freed unseen",
-        "ended" => "with a stack that ends in unknown code",
+        "incomplete_stacks" => "with a stack that ends in unknown code",
         _ => name,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use tracemalloc::{Domain, Filter, Snapshot};
+use tracemalloc::{Domain, Filter, FrameFilter, Snapshot};
 
 use crate::failure::Failure;
 
@@ -48,11 +48,16 @@ impl Selection {
     }
 
     pub(crate) fn of(&self, snapshot: Snapshot) -> Snapshot {
-        let patterns = [
-            (&self.filter, Filter::include as fn(&str) -> Filter),
-            (&self.exclude, Filter::exclude),
-            (&self.function, Filter::include_function),
-            (&self.crates, Filter::include_crate),
+        type Rule = fn(&str) -> Filter;
+        let patterns: [(&Vec<String>, Rule); 4] = [
+            (&self.filter, |glob| Filter::include(glob)),
+            (&self.exclude, |glob| Filter::exclude(glob)),
+            (&self.function, |glob| {
+                Filter::include(FrameFilter::function(glob))
+            }),
+            (&self.crates, |glob| {
+                Filter::include(FrameFilter::crate_name(glob))
+            }),
         ];
         let mut chosen = snapshot;
         for (globs, rule) in patterns {

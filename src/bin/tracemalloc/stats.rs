@@ -59,7 +59,7 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
         .iter()
         .map(|class| {
             json!({
-                "least": class.least, "most": class.most,
+                "min": class.min, "max": class.max,
                 "size": class.size, "count": class.count,
             })
         })
@@ -80,7 +80,7 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
         .collect();
     json!({
         "size": snapshot.total_size(),
-        "count": snapshot.blocks(),
+        "count": snapshot.block_count(),
         "peak": recording.peak,
         "tracer_memory": recording.tracer_memory,
         "sample_every": snapshot.sample_every(),

@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
                 .order(order)
                 .weight(options.weight.into())
                 .depth(options.depth)
-                .least(options.threshold / 100.0)
+                .min_share(options.threshold / 100.0)
                 .colour(out.colour);
             Ok(tree.write(&snapshot, out)?)
         }),
@@ -109,7 +109,7 @@ fn as_json(snapshot: &Snapshot, group_by: GroupBy, order: CallOrder) -> Value {
         "by": group_by.to_string(),
         "inverted": order == CallOrder::BottomUp,
         "size": snapshot.total_size(),
-        "count": snapshot.blocks(),
+        "count": snapshot.block_count(),
         "sample_every": snapshot.sample_every(),
         "calls": calls,
     })

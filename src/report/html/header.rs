@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::escape::Escaped;
 use crate::report::notes;
-use crate::snapshot::{Size, Snapshot};
+use crate::snapshot::{Size, Snapshot, difference};
 use crate::utc::Utc;
 
 /// One snapshot's totals and facts.
@@ -16,7 +16,7 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()>
     };
     let mut figures = vec![
         (live, Size(snapshot.total_size()).to_string()),
-        ("Blocks", grouped(snapshot.blocks())),
+        ("Blocks", grouped(snapshot.block_count())),
     ];
     let recording = snapshot.recording();
     if recording.peak > 0 {
@@ -33,8 +33,8 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()>
 
 /// What changed between two snapshots, and the facts of both.
 pub(super) fn write_diff(new: &Snapshot, old: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    let size = notes::difference(new.total_size(), old.total_size());
-    let blocks = notes::difference(new.blocks(), old.blocks());
+    let size = difference(new.total_size(), old.total_size());
+    let blocks = difference(new.block_count(), old.block_count());
     let change = match new.sample_every().or(old.sample_every()) {
         None => "Change",
         Some(_) => "Change, estimated",

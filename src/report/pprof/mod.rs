@@ -55,7 +55,7 @@ pub fn pprof(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
 /// `alloc_objects` and `alloc_space` are not there. Values stop at the greatest `i64`.
 ///
 /// Functions are named in full, with file, line and column. Inlined functions share the location of
-/// their call; see [`inlined_apart`](Self::inlined_apart) for viewers that show only one function of
+/// their call; see [`separate_inlined`](Self::separate_inlined) for viewers that show only one function of
 /// a location. Addresses are offsets in their module, as its linker
 /// gave them, and modules have their build id, so that a server with the debug information can name
 /// what is not named. A frame of which only the file is known has it for a function name.
@@ -82,7 +82,7 @@ pub fn pprof(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pprof {
     full_paths: bool,
-    inlined_apart: bool,
+    separate_inlined: bool,
 }
 
 impl Pprof {
@@ -109,12 +109,12 @@ impl Pprof {
     /// use tracemalloc::Snapshot;
     ///
     /// let mut out = Vec::new();
-    /// Pprof::new().inlined_apart(true).write(&Snapshot::from_traces([], 25), &mut out)?;
+    /// Pprof::new().separate_inlined(true).write(&Snapshot::from_traces([], 25), &mut out)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    pub fn inlined_apart(mut self, inlined_apart: bool) -> Self {
-        self.inlined_apart = inlined_apart;
+    pub fn separate_inlined(mut self, separate_inlined: bool) -> Self {
+        self.separate_inlined = separate_inlined;
         self
     }
 

@@ -51,7 +51,7 @@ impl<'a> Tables<'a> {
     pub(super) fn sample(&mut self, site: &Site<'a>) -> Sample {
         let mut location_id = Vec::new();
         for call in calls(site.stack) {
-            let frames = if self.options.inlined_apart {
+            let frames = if self.options.separate_inlined {
                 1
             } else {
                 call.len()

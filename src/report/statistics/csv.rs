@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use super::Query;
 use crate::error::Error;
 use crate::report::visible;
-use crate::snapshot::{Frame, GroupBy, Snapshot, SortBy, Traceback};
+use crate::snapshot::{Counting, Frame, GroupBy, Snapshot, SortBy, Traceback};
 
 /// Statistics and differences as comma-separated values (RFC 4180, but lines end in `\n`), for
 /// spreadsheets and databases.

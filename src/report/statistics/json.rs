@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::Query;
 use crate::error::Error;
-use crate::snapshot::{Frame, GroupBy, Snapshot, SortBy, Statistic, StatisticDiff, Traceback};
+use crate::snapshot::{
+    Counting, Frame, GroupBy, Snapshot, SortBy, Statistic, StatisticDiff, Traceback,
+};
 
 /// Raised when a field changes its meaning. New fields do not raise it.
 const VERSION: u32 = 1;
@@ -21,8 +23,7 @@ const VERSION: u32 = 1;
 /// | `format` | `"tracemalloc-statistics"` or `"tracemalloc-differences"` |
 /// | `version` | 1 |
 /// | `group_by` | `file`, `line`, `function`, `crate` or `traceback` |
-/// | `cumulative` | true if blocks count for every frame of their stack |
-/// | `inclusive` | true if blocks count once for every group in their stack |
+/// | `counting` | what a block counts for: `"own"`, `"inclusive"` or `"cumulative"`, as [`Counting`](crate::Counting) |
 /// | `snapshot`; of differences `new` and `old` | how it was recorded, see below |
 /// | `groups` | number of groups, those beyond the limit too |
 /// | `statistics`; of differences `differences` | the groups, largest or most changed first |
@@ -45,7 +46,7 @@ const VERSION: u32 = 1;
 /// | `taken_at` | seconds since the Unix epoch, or `null` |
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
-/// | `losses` | `blocks`, `stacks`, `replaced` and `ended`, as in [`Losses`](crate::Losses) |
+/// | `losses` | `blocks`, `stacks`, `replaced` and `incomplete_stacks`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | the program's own notes, by name |
 ///
 /// ```
@@ -87,8 +88,7 @@ impl Json {
             format: "tracemalloc-statistics",
             version: VERSION,
             group_by: self.query.group_by.to_string(),
-            cumulative: self.query.cumulative,
-            inclusive: self.query.inclusive,
+            counting: self.query.counting.to_string(),
             snapshots: Snapshots::One {
                 snapshot: SnapshotRow::of(snapshot),
             },
@@ -133,8 +133,7 @@ impl Json {
             format: "tracemalloc-differences",
             version: VERSION,
             group_by: self.query.group_by.to_string(),
-            cumulative: self.query.cumulative,
-            inclusive: self.query.inclusive,
+            counting: self.query.counting.to_string(),
             snapshots: Snapshots::Two {
                 new: SnapshotRow::of(new),
                 old: SnapshotRow::of(old),
@@ -163,8 +162,7 @@ struct Document<'a> {
     format: &'static str,
     version: u32,
     group_by: String,
-    cumulative: bool,
-    inclusive: bool,
+    counting: String,
     #[serde(flatten)]
     snapshots: Snapshots<'a>,
     groups: usize,
@@ -210,7 +208,7 @@ impl<'a> SnapshotRow<'a> {
         let recording = snapshot.recording();
         Self {
             size: snapshot.total_size(),
-            count: snapshot.blocks(),
+            count: snapshot.block_count(),
             sample_every: snapshot.sample_every().map(u64::from),
             traceback_limit: snapshot.traceback_limit(),
             taken_at: recording.taken_at,

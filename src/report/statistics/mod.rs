@@ -10,19 +10,10 @@ macro_rules! setters {
             self
         }
 
-        /// Whether blocks count for every frame of their stack, as in
-        /// [`Snapshot::cumulative_statistics`].
+        /// Which groups of its stack a block counts for.
         #[must_use]
-        pub fn cumulative(mut self, cumulative: bool) -> Self {
-            self.query.cumulative = cumulative;
-            self
-        }
-
-        /// Whether a block counts once for every group in its stack, as in
-        /// [`Snapshot::inclusive_statistics`].
-        #[must_use]
-        pub fn inclusive(mut self, inclusive: bool) -> Self {
-            self.query.inclusive = inclusive;
+        pub fn counting(mut self, counting: Counting) -> Self {
+            self.query.counting = counting;
             self
         }
 
@@ -47,7 +38,7 @@ mod csv;
 mod json;
 
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Snapshot, SortBy, Statistic, StatisticDiff};
+use crate::snapshot::{Counting, GroupBy, Snapshot, SortBy, Statistic, StatisticDiff};
 
 pub use csv::Csv;
 #[cfg(feature = "json")]
@@ -57,9 +48,7 @@ pub use json::Json;
 #[derive(Clone, Copy, Debug)]
 struct Query {
     group_by: GroupBy,
-    cumulative: bool,
-    /// Goes before `cumulative`.
-    inclusive: bool,
+    counting: Counting,
     sort_by: SortBy,
     limit: usize,
 }
@@ -68,8 +57,7 @@ impl Default for Query {
     fn default() -> Self {
         Self {
             group_by: GroupBy::Line,
-            cumulative: false,
-            inclusive: false,
+            counting: Counting::Own,
             sort_by: SortBy::Size,
             limit: usize::MAX,
         }
@@ -78,21 +66,13 @@ impl Default for Query {
 
 impl Query {
     fn statistics(self, snapshot: &Snapshot) -> Result<Vec<Statistic>, Error> {
-        let mut statistics = match (self.inclusive, self.cumulative) {
-            (true, _) => snapshot.inclusive_statistics(self.group_by)?,
-            (false, true) => snapshot.cumulative_statistics(self.group_by)?,
-            (false, false) => snapshot.statistics(self.group_by),
-        };
+        let mut statistics = snapshot.statistics_with(self.group_by, self.counting)?;
         self.sort_by.sort(&mut statistics);
         Ok(statistics)
     }
 
     fn differences(self, new: &Snapshot, old: &Snapshot) -> Result<Vec<StatisticDiff>, Error> {
-        let mut differences = match (self.inclusive, self.cumulative) {
-            (true, _) => new.compare_inclusive_to(old, self.group_by)?,
-            (false, true) => new.compare_cumulative_to(old, self.group_by)?,
-            (false, false) => new.compare_to(old, self.group_by)?,
-        };
+        let mut differences = new.compare_with(old, self.group_by, self.counting)?;
         self.sort_by.sort_diffs(&mut differences);
         Ok(differences)
     }

@@ -16,7 +16,9 @@ use std::io::{self, Write};
 use super::notes::{self, Whose};
 use super::visible;
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff};
+use crate::snapshot::{
+    Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff,
+};
 use style::{Paint, Style};
 use table::Table;
 
@@ -80,7 +82,7 @@ pub fn text(
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     group_by: GroupBy,
-    inclusive: bool,
+    counting: Counting,
     sort_by: SortBy,
     limit: usize,
     style: Style,
@@ -91,7 +93,7 @@ impl Default for Text {
     fn default() -> Self {
         Self {
             group_by: GroupBy::Line,
-            inclusive: false,
+            counting: Counting::Own,
             sort_by: SortBy::Size,
             limit: 10,
             style: Style::Plain,
@@ -114,12 +116,11 @@ impl Text {
         self
     }
 
-    /// Whether a block counts for its callers too: once for every group in its stack, as in
-    /// [`Snapshot::inclusive_statistics`]. The groups then overlap. Has no effect on
-    /// [`GroupBy::Traceback`], whose groups have their callers already.
+    /// Which groups of its stack a block counts for. Has no effect on [`GroupBy::Traceback`], whose
+    /// groups have their callers already.
     #[must_use]
-    pub fn inclusive(mut self, inclusive: bool) -> Self {
-        self.inclusive = inclusive;
+    pub fn counting(mut self, counting: Counting) -> Self {
+        self.counting = counting;
         self
     }
 
@@ -216,7 +217,7 @@ impl Text {
     fn statistics(&self, snapshot: &Snapshot) -> Vec<Statistic> {
         let mut statistics = match self.counts_callers() {
             true => snapshot
-                .inclusive_statistics(self.group_by)
+                .statistics_with(self.group_by, self.counting)
                 .unwrap_or_default(),
             false => snapshot.statistics(self.group_by),
         };
@@ -226,7 +227,7 @@ impl Text {
 
     fn diffs(&self, new: &Snapshot, old: &Snapshot) -> Result<Vec<StatisticDiff>, Error> {
         let mut diffs = match self.counts_callers() {
-            true => new.compare_inclusive_to(old, self.group_by)?,
+            true => new.compare_with(old, self.group_by, self.counting)?,
             false => new.compare_to(old, self.group_by)?,
         };
         self.sort_by.sort_diffs(&mut diffs);
@@ -234,7 +235,7 @@ impl Text {
     }
 
     fn counts_callers(&self) -> bool {
-        self.inclusive && self.group_by != GroupBy::Traceback
+        self.counting != Counting::Own && self.group_by != GroupBy::Traceback
     }
 
     fn write_changes(

@@ -81,7 +81,7 @@ impl Summary {
 
     fn write_sizes(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let classes = snapshot.size_classes();
-        let (size, count) = (snapshot.total_size(), snapshot.blocks());
+        let (size, count) = (snapshot.total_size(), snapshot.block_count());
         let largest = classes.iter().map(|class| class.size).max().unwrap_or(0);
         let mut columns = Columns::new(&["block size", "blocks", "share", "size", "share", ""]);
         for class in &classes {
@@ -141,7 +141,7 @@ impl Summary {
 }
 
 fn totals(snapshot: &Snapshot) -> String {
-    let (size, blocks) = (snapshot.total_size(), snapshot.blocks());
+    let (size, blocks) = (snapshot.total_size(), snapshot.block_count());
     let what = match snapshot.sample_every() {
         None => "Live memory",
         Some(_) => "Estimated live memory",
@@ -162,11 +162,11 @@ fn totals(snapshot: &Snapshot) -> String {
 }
 
 fn range(class: &SizeClass) -> String {
-    if class.least == class.most {
-        return Size(class.most).to_string();
+    if class.min == class.max {
+        return Size(class.max).to_string();
     }
     // Ends are powers of two, which are whole in the unit that suits them.
-    format!("to {}", whole(class.most))
+    format!("to {}", whole(class.max))
 }
 
 /// A power of two in the largest unit in which it is whole.

@@ -46,7 +46,7 @@ pub struct Tree {
     order: CallOrder,
     weight: Weight,
     depth: usize,
-    least: f64,
+    min_share: f64,
     style: Style,
 }
 
@@ -57,7 +57,7 @@ impl Default for Tree {
             order: CallOrder::TopDown,
             weight: Weight::Bytes,
             depth: 25,
-            least: 0.01,
+            min_share: 0.01,
             style: Style::Plain,
         }
     }
@@ -101,8 +101,8 @@ impl Tree {
 
     /// The share of the whole, from 0 to 1, that a call needs to be shown.
     #[must_use]
-    pub fn least(mut self, share: f64) -> Self {
-        self.least = share;
+    pub fn min_share(mut self, share: f64) -> Self {
+        self.min_share = share;
         self
     }
 
@@ -225,7 +225,7 @@ struct Walk<'t> {
 
 impl<'t> Walk<'t> {
     fn new(tree: &'t Tree, snapshot: &Snapshot) -> Self {
-        let (size, count) = (snapshot.total_size(), snapshot.blocks());
+        let (size, count) = (snapshot.total_size(), snapshot.block_count());
         let whole = Amount { size, count };
         Self { tree, whole }
     }
@@ -296,9 +296,9 @@ impl<'t> Walk<'t> {
     /// The entries that are large enough, largest first, and one for all the others.
     fn shown<'a>(&self, mut entries: Vec<Entry<'a>>, depth: usize) -> Vec<Entry<'a>> {
         entries.sort_by_key(|entry| Reverse(self.weight(entry.amount())));
-        let least = self.weight(self.whole) as f64 * self.tree.least;
+        let min = self.weight(self.whole) as f64 * self.tree.min_share;
         let (kept, omitted): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| {
-            depth < self.tree.depth && self.weight(entry.amount()) as f64 >= least
+            depth < self.tree.depth && self.weight(entry.amount()) as f64 >= min
         });
         let mut shown = kept;
         if !omitted.is_empty() {

@@ -83,7 +83,7 @@ impl Snapshot {
     ///
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`InvalidFile`](crate::ErrorKind::InvalidFile) if it is no snapshot or a damaged one,
-    /// [`NewerFile`](crate::ErrorKind::NewerFile) if a newer format wrote it. All name the path.
+    /// [`UnsupportedVersion`](crate::ErrorKind::UnsupportedVersion) if a newer format wrote it. All name the path.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self::load_with_header(path)?.0)
     }

@@ -71,7 +71,7 @@ fn newer(found: u64, source: &mut Source<impl Read>) -> Error {
     }
     let known = schema::VERSION;
     Error::new(
-        ErrorKind::NewerFile,
+        ErrorKind::UnsupportedVersion,
         format!(
             "the file has version {found} of the format; this library reads up to version {known}"
         ),
@@ -270,7 +270,11 @@ fn stacks(rows: &[StackRow], calls: &Calls<'_>, compressed: u64) -> Result<Vec<T
             if let Some(total) = total_nframe {
                 stack = stack.with_total_nframe(total);
             }
-            Ok(if truncated { stack.truncated() } else { stack })
+            Ok(if truncated {
+                stack.with_truncated()
+            } else {
+                stack
+            })
         })
         .collect()
 }
@@ -302,7 +306,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
             blocks: meta.losses.blocks,
             stacks: meta.losses.stacks,
             replaced: meta.losses.replaced,
-            ended: meta.losses.ended,
+            incomplete_stacks: meta.losses.ended,
         },
     }
 }

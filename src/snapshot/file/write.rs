@@ -246,7 +246,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
             blocks: recording.losses.blocks,
             stacks: recording.losses.stacks,
             replaced: recording.losses.replaced,
-            ended: recording.losses.ended,
+            ended: recording.losses.incomplete_stacks,
         },
         attributes: snapshot
             .attributes()

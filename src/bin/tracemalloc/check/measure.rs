@@ -75,11 +75,11 @@ impl Measure {
     pub(super) fn measured(&self) -> String {
         match *self {
             Self::Live { size, .. } => Size(size).to_string(),
-            Self::Growth { old: 0, new, .. } => format!("{:+}", SizeDiff(difference(new, 0))),
+            Self::Growth { old: 0, new, .. } => format!("{:+}", SizeDiff::between(new, 0)),
             Self::Growth { old, new, .. } => {
-                let difference = difference(new, old);
-                let percent = difference as f64 / old as f64 * 100.0;
-                format!("{:+} ({percent:+.1}%)", SizeDiff(difference))
+                let difference = SizeDiff::between(new, old);
+                let percent = difference.0 as f64 / old as f64 * 100.0;
+                format!("{:+} ({percent:+.1}%)", difference)
             }
             Self::PerSite { over: 0, .. } => "none beyond".to_owned(),
             Self::PerSite { over, grown, .. } => format!("{over} of {grown} beyond"),
@@ -92,12 +92,6 @@ impl Measure {
             Self::Growth { most, .. } | Self::PerSite { most, .. } => most.to_string(),
         }
     }
-}
-
-/// `new - old`, or the nearest number that fits.
-fn difference(new: u64, old: u64) -> i64 {
-    let magnitude = i64::try_from(new.abs_diff(old)).unwrap_or(i64::MAX);
-    if new < old { -magnitude } else { magnitude }
 }
 
 /// A line, a function, or what else blocks were grouped by.

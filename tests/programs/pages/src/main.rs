@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tracemalloc::report::Html;
-use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+use tracemalloc::{Counting, Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
 
 /// Distinct stacks of the large page.
 const MANY: usize = 50_000;
@@ -76,7 +76,7 @@ fn statistics(snapshot: &Snapshot) -> Result<Value, Box<dyn Error>> {
         GroupBy::Crate,
     ] {
         let mut groups: Map<String, Value> = Map::new();
-        for all in snapshot.inclusive_statistics(group_by)? {
+        for all in snapshot.statistics_with(group_by, Counting::Inclusive)? {
             groups.insert(place(&all.traceback), json!([0, 0, all.size, all.count]));
         }
         for own in snapshot.statistics(group_by) {

@@ -81,7 +81,7 @@ pub(crate) fn audit() {
         // Each block is rounded on the one side, their sum on the other.
         let told = snapshot.total_size();
         assert!(
-            told.abs_diff(before) <= snapshot.blocks(),
+            told.abs_diff(before) <= snapshot.block_count(),
             "{told} {before}"
         );
     }

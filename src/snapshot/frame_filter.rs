@@ -1,0 +1,418 @@
+//! Which frames of a stack to look at.
+//!
+//! A [`FrameFilter`] chooses frames; a [`Filter`](super::Filter) chooses blocks, by what it asks of
+//! their frames.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::frame::{Frame, Module, Traceback, UNKNOWN};
+use super::glob::Glob;
+use super::group_by::GroupBy;
+use super::identity::IdentityMap;
+use super::trace::{Runs, Snapshot, StackTable};
+
+/// A rule that hits some frames and not others.
+///
+/// [`Snapshot::hide_frames`] and [`Snapshot::show_frames`] choose frames with it, and
+/// [`Filter::include`](crate::Filter::include) and [`exclude`](crate::Filter::exclude) choose blocks
+/// by their frames. Where one is expected, a text stands for [`FrameFilter::file`].
+///
+/// Names are compared with patterns as in CPython: `*` is any run of characters, also across `/`;
+/// `?` is any one character; `[a-z]` one of a set, `[!a-z]` one outside it; `[*]` is a literal
+/// star. A pattern matches whole names, and letters match only themselves. On Windows file names
+/// are compared without regard to case, and `/` is the same as `\`.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, FrameFilter, GroupBy, Snapshot, Trace, Traceback};
+///
+/// let frames = [
+///     Frame::new("src/main.rs", 12).with_crate("app"),
+///     Frame::new("serde_json/src/de.rs", 40).with_crate("serde_json"),
+/// ];
+/// let stack = Traceback::from_oldest_first(frames).unwrap();
+/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+/// let own = snapshot.hide_frames([FrameFilter::crate_name("serde*")]);
+/// let top = &own.statistics(GroupBy::Line)[0];
+/// assert_eq!(top.to_string(), "src/main.rs:12: size=640 B, count=1, average=640 B");
+/// ```
+#[derive(Clone)]
+pub struct FrameFilter(Rule);
+
+#[derive(Clone)]
+enum Rule {
+    Pattern {
+        names: Names,
+        text: String,
+        glob: Glob,
+    },
+    Custom(Arc<dyn Fn(&Frame) -> bool + Send + Sync>),
+}
+
+/// Which names of a frame a pattern is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// The name of the frame's group.
+    Of(GroupBy),
+    Any,
+}
+
+impl FrameFilter {
+    /// Hits frames whose file name matches `pattern`.
+    pub fn file(pattern: &str) -> Self {
+        Self::of(Names::Of(GroupBy::File), pattern)
+    }
+
+    /// Hits frames whose function, a full path, matches `pattern`. The file name stands for a
+    /// function that is not known, as in [`GroupBy::Function`].
+    pub fn function(pattern: &str) -> Self {
+        Self::of(Names::Of(GroupBy::Function), pattern)
+    }
+
+    /// Hits frames whose crate matches `pattern`. The name of a crate that is not known is
+    /// `<unknown>`, as in [`GroupBy::Crate`].
+    pub fn crate_name(pattern: &str) -> Self {
+        Self::of(Names::Of(GroupBy::Crate), pattern)
+    }
+
+    /// Hits frames whose file name, function or crate matches `pattern`.
+    pub fn any_name(pattern: &str) -> Self {
+        Self::of(Names::Any, pattern)
+    }
+
+    /// Hits the frames that `hits` is true of. The answer must depend on the frame alone: it is
+    /// asked once for each distinct frame.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, FrameFilter, Snapshot, Trace, Traceback};
+    ///
+    /// let frames = [Frame::new("src/main.rs", 12), Frame::named("libc.so!malloc")];
+    /// let stack = Traceback::from_oldest_first(frames).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+    /// let lines = snapshot.show_frames([FrameFilter::custom(|frame| !frame.is_named())]);
+    /// assert_eq!(lines.traces().get(0).unwrap().traceback.len(), 1);
+    /// ```
+    pub fn custom(hits: impl Fn(&Frame) -> bool + Send + Sync + 'static) -> Self {
+        Self(Rule::Custom(Arc::new(hits)))
+    }
+
+    fn of(names: Names, pattern: &str) -> Self {
+        let text = match names {
+            Names::Of(GroupBy::File) => comparable(pattern).into_owned(),
+            Names::Of(_) | Names::Any => pattern.to_owned(),
+        };
+        let glob = Glob::new(&text);
+        Self(Rule::Pattern { names, text, glob })
+    }
+
+    /// The pattern as it is compared, which on Windows is in lower case with `\` for `/` where it
+    /// is a file name's. `None` for a [custom](Self::custom) rule.
+    pub fn pattern(&self) -> Option<&str> {
+        match &self.0 {
+            Rule::Pattern { text, .. } => Some(text),
+            Rule::Custom(_) => None,
+        }
+    }
+
+    /// True if the rule hits `frame`.
+    ///
+    /// ```
+    /// use tracemalloc::{Frame, FrameFilter};
+    ///
+    /// assert!(FrameFilter::file("src/*.rs").hits(&Frame::new("src/main.rs", 12)));
+    /// ```
+    pub fn hits(&self, frame: &Frame) -> bool {
+        match &self.0 {
+            Rule::Custom(hits) => hits(frame),
+            Rule::Pattern {
+                names: Names::Of(GroupBy::File),
+                glob,
+                ..
+            } => glob.matches(&comparable(frame.filename())),
+            Rule::Pattern {
+                names: Names::Of(group),
+                glob,
+                ..
+            } => glob.matches(group.name(frame)),
+            Rule::Pattern { glob, .. } => {
+                let names = [Some(frame.filename()), frame.function(), frame.crate_name()];
+                names.into_iter().flatten().any(|name| glob.matches(name))
+            }
+        }
+    }
+}
+
+impl From<&str> for FrameFilter {
+    fn from(pattern: &str) -> Self {
+        Self::file(pattern)
+    }
+}
+
+impl From<&String> for FrameFilter {
+    fn from(pattern: &String) -> Self {
+        Self::file(pattern)
+    }
+}
+
+impl From<&FrameFilter> for FrameFilter {
+    fn from(filter: &FrameFilter) -> Self {
+        filter.clone()
+    }
+}
+
+impl fmt::Debug for FrameFilter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Rule::Pattern {
+                names: Names::Of(group),
+                text,
+                ..
+            } => write!(out, "{group}: {text:?}"),
+            Rule::Pattern { text, .. } => write!(out, "any name: {text:?}"),
+            Rule::Custom(_) => out.write_str("custom"),
+        }
+    }
+}
+
+/// A file name in the spelling that file names are compared in.
+///
+/// CPython also takes a final `.pyc` for `.py`; no name here has such a twin.
+fn comparable(name: &str) -> Cow<'_, str> {
+    if cfg!(windows) {
+        name.to_lowercase().replace('/', "\\").into()
+    } else {
+        name.into()
+    }
+}
+
+impl Snapshot {
+    /// A snapshot of the same blocks whose stacks lack the frames that any of `filters` hits, so
+    /// that statistics blame the nearest frame that is left.
+    ///
+    /// No block goes and no total changes: a stack of hidden frames alone becomes the one frame
+    /// `<hidden>`. The depth of a cut stack is reduced by the frames that were hidden.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let frames = [Frame::new("src/main.rs", 12), Frame::new("<std>/vec.rs", 90)];
+    /// let stack = Traceback::from_oldest_first(frames).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+    /// let blamed = |snapshot: &Snapshot| snapshot.statistics(GroupBy::Line)[0].traceback.to_string();
+    /// assert_eq!(blamed(&snapshot), "<std>/vec.rs:90");
+    /// assert_eq!(blamed(&snapshot.hide_frames(["<std>/*"])), "src/main.rs:12");
+    /// assert_eq!(blamed(&snapshot.hide_frames(["*"])), "<hidden>");
+    /// ```
+    #[must_use = "the snapshot itself is not changed"]
+    pub fn hide_frames<I>(&self, filters: I) -> Snapshot
+    where
+        I: IntoIterator,
+        I::Item: Into<FrameFilter>,
+    {
+        let filters: Vec<FrameFilter> = filters.into_iter().map(Into::into).collect();
+        self.with_frames(|frame| !filters.iter().any(|filter| filter.hits(frame)))
+    }
+
+    /// A snapshot of the same blocks whose stacks have only the frames that any of `filters` hits;
+    /// all frames if there are no filters. Otherwise as [`hide_frames`](Self::hide_frames).
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let frames = [Frame::new("src/main.rs", 12), Frame::new("<std>/vec.rs", 90)];
+    /// let stack = Traceback::from_oldest_first(frames).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+    /// let own = snapshot.show_frames(["src/*"]);
+    /// assert_eq!(own.statistics(GroupBy::Line)[0].traceback.to_string(), "src/main.rs:12");
+    /// ```
+    #[must_use = "the snapshot itself is not changed"]
+    pub fn show_frames<I>(&self, filters: I) -> Snapshot
+    where
+        I: IntoIterator,
+        I::Item: Into<FrameFilter>,
+    {
+        let filters: Vec<FrameFilter> = filters.into_iter().map(Into::into).collect();
+        self.with_frames(|frame| {
+            filters.is_empty() || filters.iter().any(|filter| filter.hits(frame))
+        })
+    }
+
+    fn with_frames(&self, keeps: impl Fn(&Frame) -> bool) -> Snapshot {
+        let mut hiding = Hiding {
+            keeps,
+            known: IdentityMap::default(),
+            carriers: HashMap::new(),
+            hidden: Frame::named("<hidden>"),
+        };
+        let mut table = StackTable::default();
+        let stacks = self.stacks().iter().map(|stack| hiding.stack(stack));
+        let numbers: Vec<u32> = stacks.map(|stack| table.intern(stack)).collect();
+        let mut runs = Runs::default();
+        for (run, count) in self.counted_runs() {
+            let stack = numbers[run.stack as usize];
+            runs.push(stack, run.domain, run.size, count);
+        }
+        self.with_stacks(table.into_stacks(), runs)
+    }
+}
+
+/// Leaves frames out of stacks.
+struct Hiding<K> {
+    keeps: K,
+    /// What `keeps` says of a frame, by the frame's identity.
+    known: IdentityMap<bool>,
+    /// Frames that took over a hidden frame's place in machine code, by their identity and the
+    /// place.
+    carriers: HashMap<(usize, usize, u64), Frame>,
+    hidden: Frame,
+}
+
+impl<K: Fn(&Frame) -> bool> Hiding<K> {
+    /// The stack without hidden frames.
+    ///
+    /// A frame with a place in machine code is followed by those that the compiler inlined there.
+    /// The first of them that stays takes over the place of a hidden one, or it would be taken for
+    /// a part of the call before.
+    fn stack(&mut self, stack: &Traceback) -> Traceback {
+        let mut frames = Vec::with_capacity(stack.len());
+        let mut place: Option<(&Arc<Module>, u64)> = None;
+        for frame in stack {
+            if frame.code().is_some() || frame.filename() == UNKNOWN {
+                place = None;
+            }
+            if !self.keeps(frame) {
+                place = frame.code().or(place);
+                continue;
+            }
+            frames.push(match place.take() {
+                Some((module, offset)) => self.carrier(frame, module, offset),
+                None => frame.clone(),
+            });
+        }
+        if frames.len() == stack.len() {
+            return stack.clone();
+        }
+        if frames.is_empty() {
+            frames.push(self.hidden.clone());
+        }
+        let gone = stack.len() - frames.len();
+        let depth = stack.total_nframe();
+        let depth =
+            depth.map(|depth| depth.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX)));
+        stack.with_other_frames(frames, depth)
+    }
+
+    fn keeps(&mut self, frame: &Frame) -> bool {
+        let keeps = &self.keeps;
+        let known = self.known.entry(frame.identity());
+        *known.or_insert_with(|| keeps(frame))
+    }
+
+    fn carrier(&mut self, frame: &Frame, module: &Arc<Module>, offset: u64) -> Frame {
+        let key = (frame.identity(), Arc::as_ptr(module).addr(), offset);
+        let carrier = || frame.clone().with_code(Arc::clone(module), offset);
+        self.carriers.entry(key).or_insert_with(carrier).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::trace::{Domain, Trace};
+
+    /// `a+ b c+` is a call of `a`, in which `b` is inlined, and a call of `c`.
+    fn stack(names: &str) -> Traceback {
+        let module = Arc::new(Module::new("app", None));
+        let frames = (1..).zip(names.split(' ')).map(|(place, name)| {
+            let frame = Frame::new(name.trim_end_matches('+'), 1);
+            match name.ends_with('+') {
+                true => frame.with_code(module.clone(), place),
+                false => frame,
+            }
+        });
+        Traceback::from_oldest_first(frames).expect("a stack of some frames")
+    }
+
+    fn shown(stack: &Traceback) -> String {
+        let frames = stack.iter().map(|frame| match frame.code() {
+            Some((_, offset)) => format!("{}@{offset}", frame.filename()),
+            None => frame.filename().to_owned(),
+        });
+        frames.collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    fn check(names: &str, hidden: &str, left: &str) {
+        let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 8, stack(names))], 9);
+        let hide = snapshot.hide_frames([hidden]);
+        assert_eq!(shown(&hide.stacks()[0]), left);
+        let others = FrameFilter::custom({
+            let hidden = FrameFilter::file(hidden);
+            move |frame| !hidden.hits(frame)
+        });
+        assert_eq!(shown(&snapshot.show_frames([&others]).stacks()[0]), left);
+    }
+
+    #[test]
+    fn hidden_frames_are_left_out_of_stacks() {
+        check("a b c", "b", "a c");
+        check("a b c", "[ac]", "b");
+        check("a b c", "z", "a b c");
+        check("a b c", "*", "<hidden>");
+    }
+
+    #[test]
+    fn an_inlined_frame_takes_over_the_place_of_a_hidden_call() {
+        check("a+ b+ c d e+", "b", "a@1 c@2 d e@5");
+        check("a+ b+ c d e+", "[bc]", "a@1 d@2 e@5");
+        check("a+ b+ c d e+", "[bcd]", "a@1 e@5");
+        check("a+ b+ <unknown> d", "b", "a@1 <unknown> d");
+    }
+
+    #[test]
+    fn no_total_changes_and_depth_goes_on_counting_what_is_shown() {
+        let cut = stack("a b c").with_total_nframe(10);
+        let blocks = [
+            Trace::new(Domain::HEAP, 8, cut),
+            Trace::new(Domain(3), 5, stack("a x c").with_truncated()),
+            Trace::new(Domain::HEAP, 1, stack("b")),
+        ];
+        let snapshot = Snapshot::from_traces(blocks, 3).hide_frames(["b", "x"]);
+        assert_eq!((snapshot.block_count(), snapshot.total_size()), (3, 14));
+        let blocks: Vec<Trace> = snapshot.traces().collect();
+        assert_eq!(blocks[0].traceback.total_nframe(), Some(9));
+        assert!(blocks[1].traceback.is_truncated());
+        assert_eq!(blocks[1].traceback.total_nframe(), None);
+        assert_eq!(shown(&blocks[2].traceback), "<hidden>");
+    }
+
+    #[test]
+    fn stacks_that_become_alike_are_one() {
+        let blocks = ["a b c", "a x c"].map(|names| Trace::new(Domain::HEAP, 8, stack(names)));
+        let snapshot = Snapshot::from_traces(blocks, 3).hide_frames(["b", "x"]);
+        assert_eq!(snapshot.stacks().len(), 1);
+        assert_eq!(snapshot.counted_runs().count(), 1);
+    }
+
+    #[test]
+    fn every_name_of_a_frame_can_be_asked_for() {
+        let frame = Frame::new("src/a.rs", 1)
+            .with_function("app::run")
+            .with_crate("app");
+        for (filter, hits) in [
+            (FrameFilter::file("src/*"), true),
+            (FrameFilter::file("app"), false),
+            (FrameFilter::function("app::*"), true),
+            (FrameFilter::function("src/*"), false),
+            (FrameFilter::crate_name("app"), true),
+            (FrameFilter::any_name("src/*"), true),
+            (FrameFilter::any_name("app::run"), true),
+            (FrameFilter::any_name("app"), true),
+            (FrameFilter::any_name("ap"), false),
+        ] {
+            assert_eq!(filter.hits(&frame), hits, "{filter:?}");
+        }
+    }
+}
