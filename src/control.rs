@@ -1,5 +1,8 @@
 //! The functions that a program calls: start, stop, ask, take.
 
+mod memory;
+mod tracked;
+
 use std::hint::black_box;
 
 use crate::collect::Collector;
@@ -9,8 +12,11 @@ use crate::error::{Error, ErrorKind};
 use crate::external::{External, Region};
 use crate::object::HeapBlock;
 use crate::sections::{self, Busy};
-use crate::snapshot::{Domain, Snapshot, Traceback};
+use crate::snapshot::{Domain, Snapshot, Trace, Traceback};
 use crate::symbols::Symbols;
+
+pub use memory::{TracedMemory, TracedMemoryDiff};
+pub use tracked::Tracked;
 
 static EXTERNAL: External = External::new();
 static SYMBOLS: Symbols = Symbols::new();
@@ -121,17 +127,6 @@ pub fn clear_traces() {
     TRACKER.clear();
 }
 
-/// Bytes of traced memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct TracedMemory {
-    /// Bytes live now, as they were requested.
-    pub current: u64,
-    /// Most bytes live at one time since tracing started, since [`clear_traces`], or since
-    /// [`reset_peak`].
-    pub peak: u64,
-}
-
 /// Bytes live now and at most, in all domains; both 0 when tracing is off.
 ///
 /// A block counts from before its allocation returns until its return begins. A block that is being
@@ -191,8 +186,9 @@ pub fn get_traceback_limit() -> Option<u16> {
 
 /// The traceback of the block behind `object`: where it was allocated, or last reallocated.
 ///
-/// `None` when tracing is off or the block is not traced. Raw pointers and references stand for the
-/// address itself, which is looked up and never read; it must be that of the block's first byte.
+/// `None` when tracing is off or the block is not traced. See [`HeapBlock`] for what can be asked
+/// about. A raw pointer is looked up and never read; it must point at the block's first byte.
+/// [`block_of`] tells the size too.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -209,6 +205,28 @@ pub fn get_traceback_limit() -> Option<u16> {
 /// ```
 pub fn get_object_traceback<T: HeapBlock + ?Sized>(object: &T) -> Option<Traceback> {
     traceback_of(Domain::HEAP, object.block_address())
+}
+
+/// The block behind `object`: its size and its traceback, as in a snapshot.
+///
+/// `None` when tracing is off or the block is not traced. See [`HeapBlock`] for what can be asked
+/// about. The size is the one that was requested from the allocator.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(5)?;
+/// let buffer = Vec::<u8>::with_capacity(100);
+/// let block = tracemalloc::block_of(&buffer).expect("the block is traced");
+/// assert_eq!(block.size, 100);
+/// println!("{} bytes from {}", block.size, block.traceback.most_recent());
+/// # Ok(())
+/// # }
+/// ```
+pub fn block_of<T: HeapBlock + ?Sized>(object: &T) -> Option<Trace> {
+    block_at(Domain::HEAP, object.block_address())
 }
 
 /// The traceback of the block that starts at `address` in `domain`; `None` when tracing is off or
@@ -229,14 +247,20 @@ pub fn get_object_traceback<T: HeapBlock + ?Sized>(object: &T) -> Option<Traceba
 /// # }
 /// ```
 pub fn traceback_of(domain: Domain, address: usize) -> Option<Traceback> {
+    Some(block_at(domain, address)?.traceback)
+}
+
+fn block_at(domain: Domain, address: usize) -> Option<Trace> {
     let session = TRACKER.session()?;
-    let stack = if domain == Domain::HEAP {
-        TRACKER.stack_of(session, address)?
+    let (size, stack) = if domain == Domain::HEAP {
+        TRACKER.block_at(session, address)?
     } else {
-        EXTERNAL.get(session, (domain.0, address))?.stack
+        let region = EXTERNAL.get(session, (domain.0, address))?;
+        (region.size, region.stack)
     };
     let guard = Guard::enter()?;
-    collector().traceback(session, &guard, stack).ok()
+    let traceback = collector().traceback(session, &guard, stack).ok()?;
+    Some(Trace::new(domain, size, traceback))
 }
 
 /// A copy of every live block, with its call stack named.
@@ -282,7 +306,7 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
 /// caller: memory that does not come from the global allocator, such as a mapped file or an arena.
 ///
 /// An address that is tracked in the same domain already is replaced. The address is a key and
-/// never read.
+/// never read. [`Tracked`] untracks when it is dropped.
 ///
 /// ```standalone_crate
 /// #[global_allocator]

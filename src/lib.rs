@@ -33,24 +33,25 @@ pub use environment::start_from_env;
 
 // What a running program can be asked.
 pub use control::{
-    TracedMemory, get_object_traceback, get_traceback_limit, get_traced_memory,
-    get_tracemalloc_memory, take_snapshot, traceback_of,
+    TracedMemory, TracedMemoryDiff, block_of, get_object_traceback, get_traceback_limit,
+    get_traced_memory, get_tracemalloc_memory, take_snapshot, traceback_of,
 };
 pub use object::HeapBlock;
 
 // Memory that is not the allocator's.
-pub use control::{track, untrack};
+pub use control::{Tracked, track, untrack};
 
 // Snapshots, and what they are made of.
 #[cfg(feature = "file")]
 pub use snapshot::FileHeader;
-pub use snapshot::{Domain, Frame, Losses, Module, Recording, Snapshot, Trace, Traceback, Traces};
+pub use snapshot::{Domain, Losses, Module, Recording, Snapshot};
+pub use snapshot::{Frame, MostRecentFirst, Trace, Traceback, Traces};
 
 // Snapshots that the program saves by itself.
 #[cfg(all(unix, feature = "signal"))]
 pub use dump::dump_on_signal;
 #[cfg(feature = "file")]
-pub use dump::{Dumper, Series, dump_every, dump_on_panic};
+pub use dump::{DumpThread, Series, dump_every, dump_on_panic};
 
 // The questions that a snapshot answers.
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};

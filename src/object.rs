@@ -1,15 +1,24 @@
 //! Where the memory block behind a smart pointer or a collection begins.
 
 use std::alloc::Layout;
+use std::collections::BinaryHeap;
+use std::ffi::{CString, OsString};
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Something that owns, or is, the address of a memory block: what
+/// Something whose memory block can be found: what [`block_of`](crate::block_of) and
 /// [`get_object_traceback`](crate::get_object_traceback) can be asked about.
 ///
-/// A raw pointer or a reference stands for the address itself and need not point anywhere: the
-/// address is looked up, never read.
+/// Smart pointers and collections stand for the block that they own. A reference stands for what it
+/// refers to, however many there are, and an `Option` for what is in it. A slice, a `str` and an
+/// array stand for their own first byte, and so does a raw pointer for the byte that it points at,
+/// which is looked up and never read.
+///
+/// `HashMap`, `HashSet`, `VecDeque`, `BTreeMap`, `BTreeSet` and `LinkedList` do not tell where their
+/// blocks begin. Their blocks are in every snapshot, with the line that made them.
 ///
 /// ```
 /// use tracemalloc::HeapBlock;
@@ -27,6 +36,15 @@ use std::sync::Arc;
 /// let image = Image { pixels: vec![0; 100] };
 /// assert_eq!(image.block_address(), image.pixels.as_ptr().addr());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell where its memory block begins",
+    label = "this is not a `HeapBlock`",
+    note = "pass a `Box`, `Vec`, `String`, `Rc`, `Arc`, `PathBuf`, `OsString`, `CString`, \
+            `BinaryHeap` or an `Option` of one, or the field that owns the memory",
+    note = "pass a raw pointer to the first byte of any other block: `&std::ptr::from_ref(&*value)`",
+    note = "a `HashMap`, `HashSet`, `VecDeque`, `BTreeMap`, `BTreeSet` or `LinkedList` hides its \
+            blocks: take a snapshot and look for the line that filled it"
+)]
 pub trait HeapBlock {
     /// The address at which the block begins. Any number for a value that owns no block, such as an
     /// empty `Vec`.
@@ -51,9 +69,39 @@ impl<T: ?Sized> HeapBlock for NonNull<T> {
     }
 }
 
-impl<T: ?Sized> HeapBlock for &T {
+impl<T: HeapBlock + ?Sized> HeapBlock for &T {
     fn block_address(&self) -> usize {
-        std::ptr::from_ref(*self).addr()
+        (**self).block_address()
+    }
+}
+
+impl<T: HeapBlock + ?Sized> HeapBlock for &mut T {
+    fn block_address(&self) -> usize {
+        (**self).block_address()
+    }
+}
+
+impl<T: HeapBlock> HeapBlock for Option<T> {
+    fn block_address(&self) -> usize {
+        self.as_ref().map_or(0, T::block_address)
+    }
+}
+
+impl<T> HeapBlock for [T] {
+    fn block_address(&self) -> usize {
+        self.as_ptr().addr()
+    }
+}
+
+impl<T, const N: usize> HeapBlock for [T; N] {
+    fn block_address(&self) -> usize {
+        self.as_ptr().addr()
+    }
+}
+
+impl HeapBlock for str {
+    fn block_address(&self) -> usize {
+        self.as_ptr().addr()
     }
 }
 
@@ -72,6 +120,36 @@ impl<T> HeapBlock for Vec<T> {
 impl HeapBlock for String {
     fn block_address(&self) -> usize {
         self.as_ptr().addr()
+    }
+}
+
+impl<T> HeapBlock for BinaryHeap<T> {
+    fn block_address(&self) -> usize {
+        self.as_slice().block_address()
+    }
+}
+
+impl HeapBlock for OsString {
+    fn block_address(&self) -> usize {
+        self.as_encoded_bytes().block_address()
+    }
+}
+
+impl HeapBlock for PathBuf {
+    fn block_address(&self) -> usize {
+        self.as_os_str().as_encoded_bytes().block_address()
+    }
+}
+
+impl HeapBlock for CString {
+    fn block_address(&self) -> usize {
+        self.as_ptr().addr()
+    }
+}
+
+impl<T: ?Sized> HeapBlock for Pin<Box<T>> {
+    fn block_address(&self) -> usize {
+        std::ptr::from_ref(&**self).addr()
     }
 }
 

@@ -304,13 +304,13 @@ fn the_hint_comes_only_where_it_helps() {
 }
 
 #[test]
-fn colour_is_there_only_when_asked_for() {
+fn color_is_there_only_when_asked_for() {
     let (old, new) = (shop(2), shop(1));
     let plain = diff(Text::new(), &new, &old);
-    let coloured = diff(Text::new().colour(true), &new, &old);
+    let colored = diff(Text::new().color(true), &new, &old);
     assert!(!plain.contains('\x1b'));
-    assert!(coloured.contains("\x1b[32m-1480 B\x1b[0m"), "{coloured:?}");
-    let mut stripped = coloured;
+    assert!(colored.contains("\x1b[32m-1480 B\x1b[0m"), "{colored:?}");
+    let mut stripped = colored;
     for code in ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"] {
         stripped = stripped.replace(code, "");
     }
@@ -320,7 +320,7 @@ fn colour_is_there_only_when_asked_for() {
 #[test]
 fn a_file_is_no_terminal() {
     let file = std::fs::File::open(data("orders.rs")).unwrap();
-    assert!(!report::terminal_colour(&file));
+    assert!(!report::terminal_color(&file));
 }
 
 struct Closed;
@@ -338,7 +338,7 @@ impl Write for Closed {
 #[test]
 fn errors_of_the_writer_come_back() {
     let shop = shop(1);
-    let error = report::text(&shop, GroupBy::Line, 3, &mut Closed).unwrap_err();
+    let error = Text::new().limit(3).write(&shop, &mut Closed).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     let error = Text::new()
         .write_diff(&shop, &shop, &mut Closed)

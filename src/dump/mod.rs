@@ -5,22 +5,22 @@
 //! a snapshot is taken and saved by the functions that a program would call.
 
 pub(crate) mod at_exit;
-mod dumper;
 mod panic;
 pub(crate) mod pattern;
 mod periodic;
 mod series;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
+mod thread;
 #[cfg(unix)]
 mod too_large;
 
-pub use dumper::Dumper;
 pub use panic::dump_on_panic;
 pub use periodic::dump_every;
 pub use series::Series;
 #[cfg(all(unix, feature = "signal"))]
 pub use signal::dump_on_signal;
+pub use thread::DumpThread;
 
 use std::io::{self, Write};
 

@@ -3,11 +3,11 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use super::dumper::{Dumper, save};
 use super::series::Series;
+use super::thread::{DumpThread, save};
 use crate::error::{Error, ErrorKind};
 
-/// Saves a snapshot in `series` every `period`, in a thread of its own, until the [`Dumper`] is
+/// Saves a snapshot in `series` every `period`, in a thread of its own, until the [`DumpThread`] is
 /// dropped.
 ///
 /// The first one is taken after one period, and each next one a period after the one before it was
@@ -24,12 +24,12 @@ use crate::error::{Error, ErrorKind};
 /// # fn main() -> Result<(), tracemalloc::Error> {
 /// tracemalloc::start(25)?;
 /// let series = Series::new("dumps/heap").keep(24);
-/// let _dumper = tracemalloc::dump_every(Duration::from_secs(3600), series)?;
+/// let _thread = tracemalloc::dump_every(Duration::from_secs(3600), series)?;
 /// // The program itself.
 /// # Ok(())
 /// # }
 /// ```
-pub fn dump_every(period: Duration, series: Series) -> Result<Dumper, Error> {
+pub fn dump_every(period: Duration, series: Series) -> Result<DumpThread, Error> {
     if period.is_zero() {
         return Err(Error::new(
             ErrorKind::InvalidPeriod,
@@ -44,7 +44,7 @@ pub fn dump_every(period: Duration, series: Series) -> Result<Dumper, Error> {
             }
         }
     };
-    Dumper::start(work, move || {
+    DumpThread::start(work, move || {
         let _ = sender.send(());
     })
 }

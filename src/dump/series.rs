@@ -80,7 +80,7 @@ impl Series {
     ///
     /// # Errors
     /// Those of [`take_snapshot`](crate::take_snapshot) and [`Series::dump`].
-    pub fn take(&self) -> Result<PathBuf, Error> {
+    pub fn take_snapshot(&self) -> Result<PathBuf, Error> {
         self.dump(&crate::take_snapshot()?)
     }
 

@@ -3,20 +3,20 @@
 use signal_hook::consts::FORBIDDEN;
 use signal_hook::iterator::Signals;
 
-use super::dumper::{Dumper, save};
 use super::series::Series;
+use super::thread::{DumpThread, save};
 use crate::error::{Error, ErrorKind};
 
 /// Numbers of signals are below this on all systems.
 const END: i32 = 128;
 
 /// Saves a snapshot in `series` whenever the process gets `signal`, in a thread of its own, until the
-/// [`Dumper`] is dropped. `libc::SIGUSR2` is the one to use: its number differs between systems, and
+/// [`DumpThread`] is dropped. `libc::SIGUSR2` is the one to use: its number differs between systems, and
 /// few programs have a use of their own for it.
 ///
 /// The handler of the signal wakes the thread and does nothing else. A handler that was there before
 /// runs too. Signals that come while a snapshot is being saved ask for one more, however many they
-/// are. After the [`Dumper`] is dropped the signal does nothing, unless it had a handler before.
+/// are. After the [`DumpThread`] is dropped the signal does nothing, unless it had a handler before.
 ///
 /// A signal while tracing is off, and a snapshot that cannot be saved, is told in one line on standard
 /// error. The child of a fork has the handler and not the thread: a signal to it does nothing. A child
@@ -33,12 +33,12 @@ const END: i32 = 128;
 /// # fn main() -> Result<(), tracemalloc::Error> {
 /// tracemalloc::start(25)?;
 /// let series = Series::new("dumps/heap").keep(10);
-/// let _dumper = tracemalloc::dump_on_signal(libc::SIGUSR2, series)?;
+/// let _thread = tracemalloc::dump_on_signal(libc::SIGUSR2, series)?;
 /// // The program itself. Now `kill -USR2 PROCESS` saves a snapshot.
 /// # Ok(())
 /// # }
 /// ```
-pub fn dump_on_signal(signal: i32, series: Series) -> Result<Dumper, Error> {
+pub fn dump_on_signal(signal: i32, series: Series) -> Result<DumpThread, Error> {
     let invalid =
         |why: &str| Error::new(ErrorKind::InvalidSignal, format!("signal {signal}: {why}"));
     if FORBIDDEN.contains(&signal) {
@@ -51,7 +51,7 @@ pub fn dump_on_signal(signal: i32, series: Series) -> Result<Dumper, Error> {
     let handle = signals.handle();
     let occasion = format!("on signal {signal}");
     let work = move || signals.forever().for_each(|_| save(&series, &occasion));
-    Dumper::start(work, move || handle.close())
+    DumpThread::start(work, move || handle.close())
 }
 
 #[cfg(test)]

@@ -421,11 +421,11 @@ impl Tracker {
         self.change_shared(session, old, new);
     }
 
-    /// The stack of the live block that starts at `address`. Any number may be asked for.
-    pub(crate) fn stack_of(&self, session: Session, address: usize) -> Option<StackId> {
-        self.live
-            .get(address, session.epoch())
-            .map(|record| record.stack)
+    /// The size and the stack of the live block that starts at `address`. Any number may be asked
+    /// for.
+    pub(crate) fn block_at(&self, session: Session, address: usize) -> Option<(u64, StackId)> {
+        let record = self.live.get(address, session.epoch())?;
+        Some((record.size, record.stack))
     }
 
     /// Calls `visit` with the size and the stack of every live block.

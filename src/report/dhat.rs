@@ -14,29 +14,6 @@ const VERSION: u32 = 2;
 /// The name of the root, which has the index 0 and is a part of no stack.
 const ROOT: &str = "[root]";
 
-/// Writes the live blocks of `snapshot` as a profile for DHAT's viewer. See [`Dhat`] for what it
-/// holds.
-///
-/// # Errors
-///
-/// What `out` returns.
-///
-/// ```
-/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report};
-///
-/// let line = Traceback::of(Frame::new("src/main.rs", 12).with_function("app::main"));
-/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
-/// let mut out = Vec::new();
-/// report::dhat(&snapshot, &mut out)?;
-/// let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
-/// assert_eq!(document["ftbl"][1], "0x0: app::main (src/main.rs:12)");
-/// assert_eq!(document["pps"][0]["tb"], 640);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn dhat(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    Dhat::new().write(snapshot, out)
-}
-
 /// A profile of the live blocks in the JSON of Valgrind's DHAT, version 2: for `dh_view.html`,
 /// which comes with Valgrind, and for the Firefox Profiler.
 ///

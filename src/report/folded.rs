@@ -10,28 +10,6 @@ use crate::snapshot::{Domain, Frame, Site, Snapshot};
 /// The frame below all others where numbers are estimates.
 const ESTIMATED: &str = "[estimated from a sample]";
 
-/// Writes the live bytes of `snapshot` as folded stacks. See [`Folded`] for the form and for more
-/// choices.
-///
-/// # Errors
-///
-/// What `out` returns.
-///
-/// ```
-/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report};
-///
-/// let frames = ["app::main", "app::read"].map(Frame::named);
-/// let stack = Traceback::from_oldest_first(frames).unwrap();
-/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
-/// let mut out = Vec::new();
-/// report::folded(&snapshot, &mut out)?;
-/// assert_eq!(out, b"app::main;app::read 640\n");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn folded(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    Folded::new().write(snapshot, out)
-}
-
 /// What the width of a frame stands for in a flame graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

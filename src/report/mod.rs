@@ -23,14 +23,14 @@ mod text;
 mod visible;
 
 #[cfg(feature = "json")]
-pub use dhat::{Dhat, dhat};
-pub use folded::{Folded, Weight, folded};
+pub use dhat::Dhat;
+pub use folded::{Folded, Weight};
 #[cfg(feature = "html")]
 pub use html::Html;
 #[cfg(feature = "pprof")]
-pub use pprof::{Pprof, pprof};
+pub use pprof::Pprof;
 pub use statistics::Csv;
 #[cfg(feature = "json")]
 pub use statistics::Json;
-pub use text::{Summary, Text, Tree, terminal_colour, text};
+pub use text::{Summary, Text, Tree, terminal_color};
 pub use visible::terminal_text;

@@ -7,7 +7,7 @@ pub(super) use self::terminal_text as escaped;
 const ELLIPSIS: char = '…';
 
 /// `text` with escapes in the place of characters that would move the cursor of a terminal, change
-/// its colours or turn the direction of writing.
+/// its colors or turn the direction of writing.
 ///
 /// Names in a snapshot come from symbol tables and from files of other machines, so they may hold
 /// anything. Every report for a terminal shows them this way.

@@ -2,7 +2,7 @@
 //! change that is meant, `TRACEMALLOC_BLESS=1 cargo test --features cli --test cli` writes them
 //! anew.
 
-mod colour;
+mod color;
 mod errors;
 mod exports;
 mod folder;

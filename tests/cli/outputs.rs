@@ -44,19 +44,19 @@ fn a_file_has_what_standard_output_had() {
     }
 }
 
-/// A file of colours is no use to anyone who did not ask for it.
+/// A file of colors is no use to anyone who did not ask for it.
 #[test]
-fn a_file_is_coloured_only_if_that_is_asked_for() {
+fn a_file_is_colored_only_if_that_is_asked_for() {
     let folder = folder();
-    let coloured = |flags: &str| {
+    let colored = |flags: &str| {
         let text = line(&format!("top @new -f -o out {flags}"));
         let mut command = command(folder.path());
         command.args(text.split(' ')).env("CLICOLOR_FORCE", "1");
         assert_eq!(finish(command).code, Some(0));
         fs::read(folder.path().join("out")).unwrap().contains(&0x1b)
     };
-    assert!(!coloured("--color auto"));
-    assert!(coloured("--color always"));
+    assert!(!colored("--color auto"));
+    assert!(colored("--color always"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Ran {
     }
 }
 
-/// The tool in `folder`, with none of the variables that decide about colour.
+/// The tool in `folder`, with none of the variables that decide about color.
 pub(crate) fn command(folder: &Path) -> Command {
     quiet(env!("CARGO_BIN_EXE_tracemalloc"), folder)
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use tracemalloc::report::{self, Csv, Dhat, Folded, Json, Pprof, Weight};
+use tracemalloc::report::{Csv, Dhat, Folded, Json, Pprof, Weight};
 use tracemalloc::{Counting, Error, GroupBy, Snapshot};
 
 use crate::profile::{Profile, Sample};
@@ -226,15 +226,15 @@ fn free_functions_write_what_the_builders_write() {
     }
     let server = server(2);
     check(
-        |out| report::folded(&server, out),
+        |out| Folded::new().write(&server, out),
         |out| Folded::new().write(&server, out),
     );
     check(
-        |out| report::pprof(&server, out),
+        |out| Pprof::new().write(&server, out),
         |out| Pprof::new().write(&server, out),
     );
     check(
-        |out| report::dhat(&server, out),
+        |out| Dhat::new().write(&server, out),
         |out| Dhat::new().write(&server, out),
     );
 }

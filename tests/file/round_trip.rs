@@ -121,7 +121,7 @@ fn unknown_fields_are_skipped() {
     let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
     let text = document(json!({
         "meta": {"traceback_limit": 25, "weather": [1, {"a": null}]},
-        "frames": [{"file": 0, "line": 3, "colour": "red"}, {"file": 0, "line": 9}],
+        "frames": [{"file": 0, "line": 3, "color": "red"}, {"file": 0, "line": 9}],
         "later": {"than": serde_json::from_str::<Value>(&deep).unwrap()},
     }));
     assert_eq!(read_json(&text).unwrap().block_count(), 3);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tracemalloc::{Config, ErrorKind, GroupBy};
+use tracemalloc::{Config, Domain, ErrorKind, GroupBy};
 
 use crate::cases;
 
@@ -22,6 +22,7 @@ cases![
     everything_is_quiet_while_off,
     own_memory_is_reported_and_does_not_grow_by_clearing,
     object_traceback_knows_the_owner_of_a_block,
+    a_block_tells_its_size_and_its_traceback,
     object_traceback_never_reads_what_it_is_asked_about,
     a_reused_address_has_the_traceback_of_its_new_block,
     nframe_limits_the_stack_and_says_so,
@@ -240,6 +241,12 @@ fn object_traceback_knows_the_owner_of_a_block() {
     check!(Arc::new(Aligned(1)));
     check!(Rc::<str>::from("text"));
     check!(Box::<dyn std::fmt::Debug>::from(Box::new(5)));
+    check!(Some(Box::new([1_u8; 12])));
+    check!(Box::pin([1_u8; 13]));
+    check!(std::collections::BinaryHeap::from([1_u8; 14]));
+    check!(std::path::PathBuf::from("folder/file"));
+    check!(std::ffi::OsString::from("a text of the system"));
+    check!(std::ffi::CString::from(c"a text of C"));
     assert_eq!(
         tracemalloc::get_object_traceback(&boxed),
         None,
@@ -247,18 +254,45 @@ fn object_traceback_knows_the_owner_of_a_block() {
     );
     let again = make(|| vec![1, 2, 3]);
     assert!(tracemalloc::get_object_traceback(&again.as_ptr()).is_some());
-    assert!(tracemalloc::get_object_traceback(&&again[0]).is_some());
+    let byte = |index: usize| std::ptr::from_ref(&again[index]);
+    assert!(tracemalloc::get_object_traceback(&byte(0)).is_some());
+    let none = tracemalloc::get_object_traceback(&byte(1));
+    assert_eq!(none, None, "not the block's first byte");
+    // References and options stand for what is in them.
+    assert!(tracemalloc::get_object_traceback(&&&again).is_some());
+    assert!(tracemalloc::get_object_traceback(again.as_slice()).is_some());
     assert_eq!(
-        tracemalloc::get_object_traceback(&&again[1]),
+        tracemalloc::get_object_traceback(&None::<Box<u8>>),
         None,
-        "not the block's first byte"
+        "no block at all"
     );
+}
+
+fn a_block_tells_its_size_and_its_traceback() {
+    let before = Box::new([1_u8; 15]);
+    tracemalloc::start(25).unwrap();
+    assert_eq!(
+        tracemalloc::block_of(&before),
+        None,
+        "made before the start"
+    );
+    let (line, buffer) = (line!(), black_box(Vec::<u64>::with_capacity(100)));
+    let block = tracemalloc::block_of(&buffer).expect("a traced block");
+    assert_eq!((block.size, block.domain), (800, Domain::HEAP));
+    assert_eq!(block.traceback.most_recent().lineno(), line);
+    let large = black_box(vec![1_u8; 1 << 20]);
+    assert_eq!(tracemalloc::block_of(&large).unwrap().size, 1 << 20);
+    tracemalloc::stop();
+    assert_eq!(tracemalloc::block_of(&buffer), None);
 }
 
 fn object_traceback_never_reads_what_it_is_asked_about() {
     tracemalloc::start(5).unwrap();
     let local = 5;
-    assert_eq!(tracemalloc::get_object_traceback(&&local), None);
+    assert_eq!(
+        tracemalloc::get_object_traceback(&std::ptr::from_ref(&local)),
+        None
+    );
     for address in [0, 1, 8, 4095, 1 << 40, 1 << 47, 1 << 63, usize::MAX] {
         let pointer = std::ptr::without_provenance::<u64>(address);
         assert_eq!(tracemalloc::get_object_traceback(&pointer), None);

@@ -1,6 +1,6 @@
 //! Memory that is not the allocator's.
 
-use tracemalloc::{Domain, ErrorKind, Filter, GroupBy};
+use tracemalloc::{Domain, ErrorKind, Filter, GroupBy, Tracked};
 
 use crate::cases;
 
@@ -11,6 +11,7 @@ cases![
     one_address_in_two_domains_is_two_regions,
     the_allocators_domain_is_refused,
     regions_end_with_their_session,
+    tracked_memory_ends_with_its_value,
 ];
 
 const FILES: Domain = Domain(1);
@@ -130,4 +131,28 @@ fn regions_end_with_their_session() {
     tracemalloc::stop();
     tracemalloc::start(1).unwrap();
     assert_eq!(tracemalloc::take_snapshot().unwrap().block_count(), 0);
+}
+
+fn tracked_memory_ends_with_its_value() {
+    // Before the start nothing is recorded, and nothing goes wrong later.
+    let early = Tracked::new(GPU, 8, 100).unwrap();
+    tracemalloc::start(25).unwrap();
+    let before = current();
+    let (line, tracked) = (line!(), Tracked::new(GPU, 16, 1000).unwrap());
+    assert_eq!(current(), before + 1000);
+    let traceback = tracemalloc::traceback_of(GPU, 16).unwrap();
+    let made = traceback.most_recent();
+    assert_eq!(
+        (made.filename(), made.lineno()),
+        ("tests/live/domains.rs", line)
+    );
+    drop(early);
+    assert_eq!(current(), before + 1000);
+    drop(tracked);
+    assert_eq!(current(), before);
+    let kept = Tracked::new(GPU, 16, 7).unwrap();
+    tracemalloc::stop();
+    drop(kept);
+    let error = Tracked::new(Domain::HEAP, 8, 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReservedDomain);
 }

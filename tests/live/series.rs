@@ -61,7 +61,7 @@ fn processes_leave_each_others_files_alone() {
         let folder = std::path::PathBuf::from(folder);
         let series = Series::new(folder.join("heap")).keep(2);
         for _ in 0..20 {
-            series.take().unwrap();
+            series.take_snapshot().unwrap();
         }
         return;
     }
@@ -111,7 +111,7 @@ fn a_folder_that_cannot_be_written_to_is_named() {
         assert_eq!(set, 0);
     }
     let series = Series::new(folder.0.join("heap")).keep(1);
-    let error = series.take().unwrap_err();
+    let error = series.take_snapshot().unwrap_err();
     #[expect(unsafe_code, reason = "a C function")]
     // SAFETY: takes a number.
     let back = unsafe { libc::seteuid(user) };
@@ -145,14 +145,14 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     let folder = Folder::new("series-full");
     tracemalloc::start(25).unwrap();
     let series = Series::new(folder.0.join("heap")).keep(1);
-    let older = series.take().unwrap();
+    let older = series.take_snapshot().unwrap();
     limit(100);
-    let error = series.take().unwrap_err();
+    let error = series.take_snapshot().unwrap_err();
     limit(libc::RLIM_INFINITY);
     assert_eq!(error.kind(), ErrorKind::Io);
     let named = format!("{}: cannot write: ", folder.0.display());
     assert!(error.to_string().starts_with(&named), "{error}");
     assert_eq!(folder.files(), [older.as_path()]);
-    let newer = series.take().unwrap();
+    let newer = series.take_snapshot().unwrap();
     assert_eq!(folder.files(), [newer.as_path()]);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tracemalloc::{Dumper, Series};
+use tracemalloc::{DumpThread, Series};
 
 use crate::folder::{Folder, holds};
 use crate::{cases, child, runner};
@@ -38,7 +38,7 @@ fn raise() {
     assert_eq!(unsafe { libc::raise(SIGNAL) }, 0);
 }
 
-fn dumper(folder: &Folder) -> Dumper {
+fn dumper(folder: &Folder) -> DumpThread {
     tracemalloc::dump_on_signal(SIGNAL, Series::new(folder.0.join("heap"))).unwrap()
 }
 

@@ -120,14 +120,14 @@ impl Grouping {
         }
     }
 
-    pub(crate) fn text(&self, sort_by: SortBy, colour: bool) -> Text {
+    pub(crate) fn text(&self, sort_by: SortBy, color: bool) -> Text {
         Text::new()
             .group_by(self.by)
             .counting(self.counting())
             .sort_by(sort_by)
             .limit(self.limit)
             .source_lines(!self.no_source)
-            .colour(colour)
+            .color(color)
     }
 
     pub(crate) fn json(&self, sort_by: SortBy) -> Json {

@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, Failure> {
     let outcome = outcome(options, &new, base.as_ref())?;
     let written = match options.format {
         Format::Text => options.destination.write(Content::Text, |out| {
-            Ok(show::text(&outcome, out.colour, out)?)
+            Ok(show::text(&outcome, out.color, out)?)
         }),
         Format::Markdown => options
             .destination

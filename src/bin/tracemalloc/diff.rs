@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.destination.write(grouping.format.content(), |out| {
         match grouping.format {
             TableFormat::Text => grouping
-                .text(sort_by, out.colour)
+                .text(sort_by, out.color)
                 .write_diff(&new, &old, out)?,
             TableFormat::Json => grouping.json(sort_by).write_diff(&new, &old, out)?,
             TableFormat::Csv => grouping.csv(sort_by).write_diff(&new, &old, out)?,

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     subject: Subject,
 
-    /// Colour by what changed since this earlier snapshot.
+    /// Color by what changed since this earlier snapshot.
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
 

@@ -21,19 +21,19 @@ pub(crate) struct Destination {
     #[arg(long, short)]
     force: bool,
 
-    /// Whether to set off parts of a text by colour. `auto`: on a terminal,
+    /// Whether to set off parts of a text by color. `auto`: on a terminal,
     /// unless NO_COLOR is set.
     #[arg(
         long,
-        visible_alias = "colour",
+        visible_alias = "color",
         value_name = "WHEN",
         default_value = "auto"
     )]
-    color: Colour,
+    color: Color,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Colour {
+enum Color {
     Auto,
     Always,
     Never,
@@ -42,7 +42,7 @@ enum Colour {
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// For people to read; may be coloured.
+    /// For people to read; may be colored.
     Text,
     /// For programs, but readable.
     Data,
@@ -54,8 +54,8 @@ pub(crate) enum Content {
 pub(crate) struct Out {
     inner: Box<dyn Write>,
     error: Option<io::Error>,
-    /// Whether text is to be coloured.
-    pub(crate) colour: bool,
+    /// Whether text is to be colored.
+    pub(crate) color: bool,
 }
 
 impl Destination {
@@ -83,14 +83,14 @@ impl Destination {
 
     fn standard_output(&self, content: Content) -> Out {
         let choice = match self.color {
-            Colour::Auto => AutoStream::choice(&io::stdout()),
-            Colour::Always => ColorChoice::Always,
-            Colour::Never => ColorChoice::Never,
+            Color::Auto => AutoStream::choice(&io::stdout()),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
         };
         if content != Content::Text || choice == ColorChoice::Never {
             return Out::new(BufWriter::new(io::stdout()), false);
         }
-        // Turns colours into what older consoles of Windows understand.
+        // Turns colors into what older consoles of Windows understand.
         Out::new(BufWriter::new(AutoStream::new(io::stdout(), choice)), true)
     }
 
@@ -100,7 +100,7 @@ impl Destination {
         content: Content,
         write: impl FnOnce(&mut Out) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let colour = content == Content::Text && matches!(self.color, Colour::Always);
+        let color = content == Content::Text && matches!(self.color, Color::Always);
         let name = path.display().to_string();
         let failed =
             |what: &str, error: &io::Error| Failure::new(format!("{name}: {what}: {error}"));
@@ -109,7 +109,7 @@ impl Destination {
             Ok(found) if !found.is_file() => {
                 let device = OpenOptions::new().write(true).open(path);
                 let device = device.map_err(|error| failed("cannot open", &error))?;
-                return filled(&name, Out::new(BufWriter::new(device), colour), write).map(drop);
+                return filled(&name, Out::new(BufWriter::new(device), color), write).map(drop);
             }
             Ok(_) if !self.force => return Err(exists(&name)),
             _ => {}
@@ -118,7 +118,7 @@ impl Destination {
         let copy = file
             .reopen()
             .map_err(|error| failed("cannot create", &error))?;
-        filled(&name, Out::new(BufWriter::new(copy), colour), write)?;
+        filled(&name, Out::new(BufWriter::new(copy), color), write)?;
         let kept = match self.force {
             true => file.persist(path),
             false => file.persist_noclobber(path),
@@ -166,11 +166,11 @@ fn filled(
 }
 
 impl Out {
-    fn new(inner: impl Write + 'static, colour: bool) -> Self {
+    fn new(inner: impl Write + 'static, color: bool) -> Self {
         Self {
             inner: Box::new(inner),
             error: None,
-            colour,
+            color,
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let snapshot = options.selection.load(&options.subject.path)?;
     match options.format {
         Format::Text => options.destination.write(Content::Text, |out| {
-            let summary = Summary::new().limit(options.limit).colour(out.colour);
+            let summary = Summary::new().limit(options.limit).color(out.color);
             Ok(summary.write(&snapshot, out)?)
         }),
         Format::Json => {

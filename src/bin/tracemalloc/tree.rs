@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
                 .weight(options.weight.into())
                 .depth(options.depth)
                 .min_share(options.threshold / 100.0)
-                .colour(out.colour);
+                .color(out.color);
             Ok(tree.write(&snapshot, out)?)
         }),
         Format::Json => {

@@ -166,7 +166,7 @@ proptest! {
             }
             if let Some(session) = tracker.session() {
                 for (address, (_, traced)) in &oracle.blocks {
-                    prop_assert_eq!(tracker.stack_of(session, *address).is_some(), *traced);
+                    prop_assert_eq!(tracker.block_at(session, *address).is_some(), *traced);
                 }
                 prop_assert_eq!(tracker.lost(session), Default::default());
             }

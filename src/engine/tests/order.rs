@@ -77,7 +77,7 @@ fn race(
     });
     let session = tracker.session().expect("tracing");
     assert!(
-        tracker.stack_of(session, OLD).is_some(),
+        tracker.block_at(session, OLD).is_some(),
         "the new owner's record is there"
     );
     assert_eq!(tracker.lost(session), Default::default());

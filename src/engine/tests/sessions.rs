@@ -45,7 +45,7 @@ fn an_address_freed_while_off_is_not_found_in_the_next_session() {
     assert_eq!(again, block, "the test needs the same address");
     start(tracker);
     let session = tracker.session().expect("tracing");
-    assert_eq!(tracker.stack_of(session, again.addr()), None);
+    assert_eq!(tracker.block_at(session, again.addr()), None);
     dealloc(&allocator, again, 64);
     assert_eq!(state(tracker), (0, 0, vec![]));
     assert_eq!(tracker.lost(session), Default::default());
@@ -60,12 +60,12 @@ fn a_failed_realloc_leaves_everything_as_it_was() {
     let session = tracker.session().expect("tracing");
     for size in [8, 100, 1000, 10_000, 100_000] {
         let block = alloc(&allocator, size);
-        let stack = tracker.stack_of(session, block.addr());
+        let stack = tracker.block_at(session, block.addr());
         let before = state(tracker);
         heap.next_realloc(Next::Fail);
         assert!(realloc(&allocator, block, size, 2 * size).is_null());
         assert_eq!(state(tracker), before);
-        assert_eq!(tracker.stack_of(session, block.addr()), stack);
+        assert_eq!(tracker.block_at(session, block.addr()), stack);
         dealloc(&allocator, block, size);
         assert_eq!(state(tracker).0, 0);
     }
@@ -134,7 +134,7 @@ fn a_stacks_number_stays_good_across_sessions() {
     start(tracker);
     let block = alloc(&allocator, 10).addr();
     let session = tracker.session().expect("tracing");
-    let stack = tracker.stack_of(session, block).expect("traced");
+    let (_, stack) = tracker.block_at(session, block).expect("traced");
     let read = || {
         let mut frames = Vec::new();
         let root = tracker.read_stack(session, stack, |address| frames.push(address));

@@ -30,7 +30,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/selection.js"),
     include_str!("script/groups.js"),
     include_str!("script/tree.js"),
-    include_str!("script/colours.js"),
+    include_str!("script/colors.js"),
     include_str!("script/flame.js"),
     include_str!("script/details.js"),
     include_str!("script/table.js"),

@@ -26,27 +26,6 @@ const DROP_FRAMES: &str = "<?(tracemalloc|alloc::alloc)::.*|__(rust|rg|rdl)_.*";
 /// Samples to a piece.
 const PIECE: usize = 1024;
 
-/// Writes the live blocks of `snapshot` as a profile for pprof. See [`Pprof`] for what it holds and
-/// for more choices.
-///
-/// # Errors
-///
-/// What `out` returns.
-///
-/// ```
-/// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback, report};
-///
-/// let line = Traceback::of(Frame::new("src/main.rs", 12).with_function("app::main"));
-/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
-/// let mut out = Vec::new();
-/// report::pprof(&snapshot, &mut out)?;
-/// assert_eq!(out[..2], [0x1f, 0x8b], "gzip");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn pprof(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    Pprof::new().write(snapshot, out)
-}
-
 /// A profile of the live blocks: a `profile.proto` message, compressed by gzip. `go tool pprof`,
 /// speedscope, Perfetto, Pyroscope, Parca and others read it. The usual name ends in `.pb.gz`.
 ///

@@ -22,42 +22,13 @@ use crate::snapshot::{
 use style::{Paint, Style};
 use table::Table;
 
-pub use style::terminal_colour;
+pub use style::terminal_color;
 pub use summary::Summary;
 pub use tree::Tree;
 
 /// Columns of every table. Characters are counted, each as one column: east Asian and combining
 /// ones can make a line look longer or shorter.
 const WIDTH: usize = 80;
-
-/// Writes the largest `limit` groups of `snapshot` as a table of 80 columns, without colour. See
-/// [`Text`] for what it shows and for more choices.
-///
-/// # Errors
-///
-/// What `out` returns.
-///
-/// ```
-/// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback, report};
-///
-/// let line = Traceback::of(Frame::new("src/main.rs", 12));
-/// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 1);
-/// let mut out = Vec::new();
-/// report::text(&snapshot, GroupBy::Line, 10, &mut out)?;
-/// assert!(String::from_utf8_lossy(&out).contains("640 B  100.0%"));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn text(
-    snapshot: &Snapshot,
-    group_by: GroupBy,
-    limit: usize,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    Text::new()
-        .group_by(group_by)
-        .limit(limit)
-        .write(snapshot, out)
-}
 
 /// A table of the largest groups, as text of 80 columns.
 ///
@@ -103,7 +74,7 @@ impl Default for Text {
 }
 
 impl Text {
-    /// The ten largest lines, without colour.
+    /// The ten largest lines, without color.
     pub fn new() -> Self {
         Self::default()
     }
@@ -138,11 +109,11 @@ impl Text {
         self
     }
 
-    /// Whether to set parts of the text off by colour. See [`terminal_colour`] for whether a writer
+    /// Whether to set parts of the text off by color. See [`terminal_color`] for whether a writer
     /// shows it.
     #[must_use]
-    pub fn colour(mut self, colour: bool) -> Self {
-        self.style = if colour { Style::Ansi } else { Style::Plain };
+    pub fn color(mut self, color: bool) -> Self {
+        self.style = if color { Style::Ansi } else { Style::Plain };
         self
     }
 

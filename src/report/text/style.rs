@@ -1,4 +1,4 @@
-//! Colour, where it was asked for.
+//! Color, where it was asked for.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -33,19 +33,19 @@ impl Style {
     }
 }
 
-/// Whether colour is welcome on `out`: it is a terminal, the variable `NO_COLOR` is unset or empty,
+/// Whether color is welcome on `out`: it is a terminal, the variable `NO_COLOR` is unset or empty,
 /// and `TERM` is not `dumb`.
 ///
 /// ```
-/// use tracemalloc::report::{Text, terminal_colour};
+/// use tracemalloc::report::{Text, terminal_color};
 ///
 /// let snapshot = tracemalloc::Snapshot::from_traces([], 25);
 /// let mut out = std::io::stdout().lock();
-/// let table = Text::new().colour(terminal_colour(&out));
+/// let table = Text::new().color(terminal_color(&out));
 /// table.write(&snapshot, &mut out)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn terminal_colour(out: &impl IsTerminal) -> bool {
+pub fn terminal_color(out: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     out.is_terminal() && !refused && !dumb

@@ -40,7 +40,7 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// With the ten largest crates, without colour.
+    /// With the ten largest crates, without color.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,10 +52,10 @@ impl Summary {
         self
     }
 
-    /// Whether to set parts of the text off by colour, as [`Text::colour`].
+    /// Whether to set parts of the text off by color, as [`Text::color`].
     #[must_use]
-    pub fn colour(mut self, colour: bool) -> Self {
-        self.style = if colour { Style::Ansi } else { Style::Plain };
+    pub fn color(mut self, color: bool) -> Self {
+        self.style = if color { Style::Ansi } else { Style::Plain };
         self
     }
 

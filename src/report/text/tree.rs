@@ -65,7 +65,7 @@ impl Default for Tree {
 
 impl Tree {
     /// Lines from the oldest caller down, 25 calls deep, down to a hundredth of the whole, without
-    /// colour.
+    /// color.
     pub fn new() -> Self {
         Self::default()
     }
@@ -106,10 +106,10 @@ impl Tree {
         self
     }
 
-    /// Whether to set parts of the text off by colour, as [`Text::colour`](super::Text::colour).
+    /// Whether to set parts of the text off by color, as [`Text::color`](super::Text::color).
     #[must_use]
-    pub fn colour(mut self, colour: bool) -> Self {
-        self.style = if colour { Style::Ansi } else { Style::Plain };
+    pub fn color(mut self, color: bool) -> Self {
+        self.style = if color { Style::Ansi } else { Style::Plain };
         self
     }
 

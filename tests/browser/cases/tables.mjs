@@ -122,8 +122,8 @@ export function tables(expected) {
         });
         const classes = await view.page.$$eval("#table td.strong", (cells) =>
           cells.map((cell) => [cell.textContent[0], cell.className.match(/grow|shrink/)?.[0]]));
-        assert.ok(classes.some(([sign, colour]) => sign === "+" && colour === "grow"));
-        assert.ok(classes.some(([sign, colour]) => sign === "−" && colour === "shrink"));
+        assert.ok(classes.some(([sign, color]) => sign === "+" && color === "grow"));
+        assert.ok(classes.some(([sign, color]) => sign === "−" && color === "shrink"));
         await view.press("view", "flame");
         assert.deepEqual(await view.texts("#legend li"), ["− gone", "− shrinks", "no change", "+ grows", "+ new"]);
         await view.clickFlame(1, 0.05);

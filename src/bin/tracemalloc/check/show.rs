@@ -18,14 +18,14 @@ fn verdict(outcome: &Outcome) -> &'static str {
     }
 }
 
-pub(super) fn text(outcome: &Outcome, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn text(outcome: &Outcome, color: bool, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Memory check: {}\n", verdict(outcome))?;
     for measure in &outcome.measures {
         let (word, paint) = match measure.passed() {
             true => ("ok    ", AnsiColor::Green.on_default()),
             false => ("FAILED", AnsiColor::Red.on_default()),
         };
-        let paint = if colour { paint } else { Style::new() };
+        let paint = if color { paint } else { Style::new() };
         let (name, measured, limit) = (measure.name(), measure.measured(), measure.limit());
         writeln!(
             out,

@@ -19,8 +19,8 @@ const cratesBySize = groupsBy("crate", whole)
   .sort((a, b) => b.all[NEW][BYTES] - a.all[NEW][BYTES])
   .filter((group) => !isStandard(group.frame))
   .map((group) => frames.crate[group.frame]);
-const colours = new Colours(cratesBySize);
-const flame = new Flame(colours, () => showSelected());
+const colors = new Colors(cratesBySize);
+const flame = new Flame(colors, () => showSelected());
 const table = new Table((name) => findInFlame(name));
 let selection = whole;
 
@@ -83,7 +83,7 @@ function showView() {
   if (state.view === "flame") {
     flame.show(new Tree(selection, metric, state.direction === "inverted"));
     showSelected();
-    byId("legend").replaceChildren(...colours.legend());
+    byId("legend").replaceChildren(...colors.legend());
   } else if (state.view === "table") {
     table.show(selection, metric, state.by, state.query);
   } else {
@@ -189,9 +189,9 @@ document.addEventListener("keydown", (event) => {
 
 const THEMES = ["auto", "light", "dark"];
 function retheme() {
-  colours.forget();
+  colors.forget();
   flame.draw();
-  byId("legend").replaceChildren(...colours.legend());
+  byId("legend").replaceChildren(...colors.legend());
 }
 byId("theme").hidden = false;
 byId("theme").addEventListener("click", () => {

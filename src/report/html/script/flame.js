@@ -15,8 +15,8 @@ class Flame {
   #hovered = null;
 
   // `changed` is called when another call is selected or zoomed in to.
-  constructor(colours, changed) {
-    this.colours = colours;
+  constructor(colors, changed) {
+    this.colors = colors;
     this.changed = changed;
     this.query = "";
     const canvas = this.#canvas;
@@ -102,12 +102,12 @@ class Flame {
 
   #box({ call, x, width }, y) {
     const context = this.#context;
-    const colour = this.#colour(call);
+    const color = this.#color(call);
     context.globalAlpha = call !== null && call.depth < this.zoomed.depth ? 0.65 : 1;
-    context.fillStyle = `rgb(${colour.join(" ")})`;
+    context.fillStyle = `rgb(${color.join(" ")})`;
     context.fillRect(x, y, Math.max(width - 1, 0.75), ROW - 1);
     if (call !== null && width > 28) {
-      context.fillStyle = inkOn(colour);
+      context.fillStyle = inkOn(color);
       this.#write(call, x + PADDING, y + ROW / 2, width - 2 * PADDING);
     }
     context.globalAlpha = 1;
@@ -127,17 +127,17 @@ class Flame {
     }
   }
 
-  #colour(call) {
+  #color(call) {
     if (call === null) {
-      return this.colours.rgb("--same");
+      return this.colors.rgb("--same");
     }
     if (this.query !== "" && !call.isRoot && matches(call.frame, this.query)) {
-      return this.colours.rgb("--mark");
+      return this.colors.rgb("--mark");
     }
     if (isDiff) {
-      return this.colours.ofChange(call.width === 0 ? 0 : this.tree.change(call) / call.width);
+      return this.colors.ofChange(call.width === 0 ? 0 : this.tree.change(call) / call.width);
     }
-    return this.colours.rgb(call.isRoot ? "--standard" : this.colours.ofFrame(call.frame));
+    return this.colors.rgb(call.isRoot ? "--standard" : this.colors.ofFrame(call.frame));
   }
 
   #label(call, room) {
@@ -171,7 +171,7 @@ class Flame {
       const box = call === null ? null : this.box(call);
       if (box) {
         context.lineWidth = thick;
-        context.strokeStyle = this.colours.css("--ink");
+        context.strokeStyle = this.colors.css("--ink");
         const inset = thick / 2;
         context.strokeRect(box.x + inset, box.y + inset, Math.max(box.width - 1 - thick, 1), ROW - 1 - thick);
       }

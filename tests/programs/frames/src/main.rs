@@ -132,7 +132,7 @@ fn print(snapshot: &Snapshot) -> io::Result<()> {
         }
     }
     writeln!(out, "report")?;
-    tracemalloc::report::text(snapshot, GroupBy::Line, 10, &mut out)
+    tracemalloc::report::Text::new().write(snapshot, &mut out)
 }
 
 fn write_frame(frame: &Frame, out: &mut impl Write) -> io::Result<()> {

@@ -18,7 +18,7 @@ use crate::error::Error;
 /// The child of a fork has no such thread, and dropping this does nothing there.
 #[must_use = "the thread ends when this is dropped"]
 #[derive(Debug)]
-pub struct Dumper(Option<Running>);
+pub struct DumpThread(Option<Running>);
 
 struct Running {
     thread: JoinHandle<()>,
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-impl Dumper {
+impl DumpThread {
     /// Runs `work` in a thread. `stop` makes it return soon.
     pub(super) fn start(
         work: impl FnOnce() + Send + 'static,
@@ -59,7 +59,7 @@ impl Dumper {
     }
 }
 
-impl Drop for Dumper {
+impl Drop for DumpThread {
     fn drop(&mut self) {
         let Some(running) = self.0.take() else { return };
         if running.process != process::id() {
@@ -74,7 +74,9 @@ impl Drop for Dumper {
 
 /// Saves one snapshot. Whatever happens, the thread lives on; a panic has been told by its hook.
 pub(super) fn save(series: &Series, occasion: &str) {
-    let taken = catch_unwind(AssertUnwindSafe(|| with_limited_files(|| series.take())));
+    let taken = catch_unwind(AssertUnwindSafe(|| {
+        with_limited_files(|| series.take_snapshot())
+    }));
     if let Ok(Err(error)) = taken {
         report(occasion, &error);
     }

@@ -1,10 +1,10 @@
-//! When there is colour.
+//! When there is color.
 
 use crate::folder::{folder, line};
 use crate::tool::{command, finish, succeed};
 
 #[track_caller]
-fn check(text: &str, variables: &[(&str, &str)], coloured: bool) {
+fn check(text: &str, variables: &[(&str, &str)], colored: bool) {
     let folder = folder();
     let mut command = command(folder.path());
     command.args(line(text).split_whitespace());
@@ -13,15 +13,15 @@ fn check(text: &str, variables: &[(&str, &str)], coloured: bool) {
     assert!(!out.is_empty());
     assert_eq!(
         out.contains('\x1b'),
-        coloured,
+        colored,
         "{text} {variables:?}: {out:?}"
     );
 }
 
-/// Output into a pipe is coloured only if that is asked for. `CLICOLOR_FORCE` stands for a terminal
+/// Output into a pipe is colored only if that is asked for. `CLICOLOR_FORCE` stands for a terminal
 /// here.
 #[test]
-fn colour_is_there_when_it_is_welcome() {
+fn color_is_there_when_it_is_welcome() {
     for text in [
         "top @new",
         "diff @old @new",
@@ -40,11 +40,11 @@ fn colour_is_there_when_it_is_welcome() {
         check(&always, &[("NO_COLOR", "1")], true);
         check(&never, &[("CLICOLOR_FORCE", "1")], false);
     }
-    check("top @new --colour always", &[], true);
+    check("top @new --color always", &[], true);
 }
 
 #[test]
-fn only_texts_are_coloured() {
+fn only_texts_are_colored() {
     for text in [
         "top @new --format json",
         "top @new --format csv",
@@ -57,12 +57,12 @@ fn only_texts_are_coloured() {
 }
 
 #[test]
-fn colour_changes_nothing_else() {
+fn color_changes_nothing_else() {
     let folder = folder();
     for text in ["top @new", "tree @new", "stats @new", "diff @old @new"] {
         let plain = succeed(folder.path(), &line(text)).text();
-        let coloured = succeed(folder.path(), &line(&format!("{text} --color always"))).text();
-        let mut stripped = coloured;
+        let colored = succeed(folder.path(), &line(&format!("{text} --color always"))).text();
+        let mut stripped = colored;
         for code in ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"] {
             stripped = stripped.replace(code, "");
         }

@@ -1,13 +1,13 @@
 
-// Colours, from the style sheet: crates by hue, changes from blue to red.
+// Colors, from the style sheet: crates by hue, changes from blue to red.
 
 const CRATE_COLOURS = 7;
 
-class Colours {
+class Colors {
   #values = new Map();
   #crates = new Map();
 
-  // `crates` are the crates in the order of their size: the largest have colours of their own.
+  // `crates` are the crates in the order of their size: the largest have colors of their own.
   constructor(crates) {
     crates.slice(0, CRATE_COLOURS).forEach((crate, index) => {
       this.#crates.set(crate, `--crate-${index + 1}`);
@@ -37,7 +37,7 @@ class Colours {
     return `rgb(${this.rgb(variable).join(" ")})`;
   }
 
-  // The variable of a frame's colour.
+  // The variable of a frame's color.
   ofFrame(frame) {
     if (frame === CUT) {
       return "--standard";
@@ -55,9 +55,9 @@ class Colours {
   }
 
   legend() {
-    const entry = (name, colour) => {
+    const entry = (name, color) => {
       const swatch = element("i");
-      swatch.style.background = colour;
+      swatch.style.background = color;
       return element("li", {}, swatch, name);
     };
     if (isDiff) {
@@ -77,7 +77,7 @@ class Colours {
   }
 }
 
-// Black or white, whichever is better read on a colour.
+// Black or white, whichever is better read on a color.
 function inkOn([red, green, blue]) {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#14181d" : "#f4f6f8";
 }
