@@ -280,7 +280,7 @@ fn names_cannot_steer_the_terminal() {
         check_fits(&found);
         assert!(!found.contains('\u{202e}'));
     }
-    assert!(table(Text::new(), &snapshot).contains(r"\u{1b}[2J"));
+    assert!(table(Text::new(), &snapshot).contains(r"\u{9b}31m\u{202e}"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod calls;
 #[cfg(feature = "json")]
 mod dhat;
 mod folded;
+mod function_name;
 #[cfg(feature = "html")]
 mod html;
 mod merged;

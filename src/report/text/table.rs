@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::WIDTH;
 use super::style::{Paint, Style};
 use super::visible;
+use crate::report::function_name;
 
 /// Columns before the lines that stand below a row.
 const INDENT: usize = 6;
@@ -108,7 +109,7 @@ impl Line {
     pub(super) fn fitted(&self, room: usize) -> String {
         match self {
             Self::Path(text) => visible::keep_end(&visible::escaped(text), room).into(),
-            Self::Function(text) => visible::keep_ends(&visible::escaped(text), room).into(),
+            Self::Function(text) => function_name::shortened(&visible::escaped(text), room).into(),
             Self::Source(text) => source(text, room),
             Self::Call(place, function) => call(place, function.as_deref(), room),
             Self::CallSource(text) => format!("{GAP}{}", source(text, room - GAP.len())),
@@ -129,7 +130,7 @@ fn call(place: &str, function: Option<&str>, room: usize) -> String {
     match function {
         Some(function) if left >= LEAST => {
             let function = visible::escaped(function);
-            format!("{place}{GAP}{}", visible::keep_ends(&function, left))
+            format!("{place}{GAP}{}", function_name::shortened(&function, left))
         }
         _ => place.into(),
     }
