@@ -96,7 +96,6 @@ impl Fixed {
     }
 
     /// The nearest number of three decimal places, as exact as a double is.
-    #[cfg(feature = "html")]
     pub(crate) fn thousandths(self) -> f64 {
         (self.0 as f64 / Self::UNIT as f64 * 1000.0).round() / 1000.0
     }

@@ -9,6 +9,7 @@
 //! writing as escapes such as `\u{1b}`, because their readers print names to terminals as they are.
 
 mod calls;
+mod cut_stacks;
 #[cfg(feature = "json")]
 mod dhat;
 mod folded;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::cut_stacks::CutStacks;
 use crate::snapshot::{Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback, difference};
 
 /// Which snapshot a note is about.
@@ -61,7 +62,15 @@ pub(super) fn write_recording(
     for loss in losses(snapshot) {
         writeln!(out, "{loss}{whose}")?;
     }
-    write_cut_stacks(snapshot, whose, out)
+    let Some(cut) = CutStacks::of(snapshot) else {
+        return Ok(());
+    };
+    writeln!(out, "{cut}{whose}")?;
+    match cut.suggestion() {
+        // Of two snapshots the next one counts.
+        Some(suggestion) if whose != Whose::Old => writeln!(out, "{suggestion}"),
+        _ => Ok(()),
+    }
 }
 
 /// What the recording could not hold, as many lines as there are kinds of it.
@@ -106,25 +115,6 @@ pub(super) fn sampled_records(snapshot: &Snapshot) -> u64 {
     let runs = snapshot.counted_runs();
     let sampled = runs.filter(|(run, _)| run.domain == Domain::HEAP);
     sampled.map(|(_, count)| count).sum()
-}
-
-/// How many of the allocator's stacks were cut, and how many there are.
-pub(super) fn cut_stacks(snapshot: &Snapshot) -> (usize, usize) {
-    let stacks = stacks_in_use(snapshot);
-    let cut = stacks.iter().filter(|stack| stack.is_truncated()).count();
-    (cut, stacks.len())
-}
-
-fn write_cut_stacks(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {
-    let (cut, all) = cut_stacks(snapshot);
-    if cut == 0 {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "Stacks cut to their {} most recent frames: {cut} of {all}{whose}",
-        snapshot.traceback_limit()
-    )
 }
 
 /// Tells how to get lines, if there are allocations of which only the function is known.

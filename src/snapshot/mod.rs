@@ -44,6 +44,5 @@ pub(crate) use sites::Site;
 pub(crate) use size::{Bytes, difference};
 #[cfg(feature = "html")]
 pub(crate) use source::lines_of;
-#[cfg(feature = "html")]
 pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};

@@ -153,7 +153,6 @@ impl Snapshot {
     }
 
     /// What `count` blocks of a run stand for; the blocks themselves unless the snapshot is sampled.
-    #[cfg(feature = "html")]
     pub(crate) fn stands_for(&self, run: &Run, count: u64) -> Estimate {
         match self.sampling {
             None => Estimate::exactly(run, count),

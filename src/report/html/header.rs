@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::escape::Escaped;
+use crate::report::cut_stacks::CutStacks;
 use crate::report::notes;
 use crate::snapshot::{Size, Snapshot, difference};
 use crate::utc::Utc;
@@ -111,12 +112,9 @@ fn of_recording(snapshot: &Snapshot) -> Vec<String> {
         notices.push(format!("Sizes and counts are estimates from {records}."));
     }
     notices.extend(notes::losses(snapshot).map(|loss| loss + "."));
-    let (cut, all) = notes::cut_stacks(snapshot);
-    if cut > 0 {
-        let limit = snapshot.traceback_limit();
-        notices.push(format!(
-            "{cut} of {all} stacks were cut to their {limit} most recent frames."
-        ));
+    if let Some(cut) = CutStacks::of(snapshot) {
+        notices.push(format!("{cut}."));
+        notices.extend(cut.suggestion().map(|suggestion| suggestion + "."));
     }
     notices
 }
