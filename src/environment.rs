@@ -2,11 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
+use std::sync::Once;
 
 use crate::config::Config;
 #[cfg(feature = "file")]
 use crate::dump::at_exit::dump_at_exit;
 use crate::error::{Error, ErrorKind};
+use crate::snapshot::Size;
 
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";
@@ -19,7 +22,12 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 /// | --- | --- |
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
-/// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`]; unset, empty or 0: record them all |
+/// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`], such as `512K`; unset, empty or 0: record them all |
+///
+/// A [`Size`] may have a unit: `512K` and `512KiB` are 524,288 bytes.
+///
+/// Where one of the first two variables is set without the other, one line on standard error says so:
+/// either nothing is traced, or nothing is saved at exit.
 ///
 /// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
 /// process is killed; an error then goes to standard error. The child of a fork writes one too if `%p`
@@ -45,11 +53,16 @@ pub fn start_from_env() -> Result<(), Error> {
     if is_privileged() {
         return Ok(());
     }
-    let Some(frames) = frames(env::var_os(FRAMES))? else {
+    let asked = env::var_os(FRAMES).filter(|frames| !frames.is_empty());
+    let out = env::var_os(OUT).filter(|path| !path.is_empty());
+    let switched_off = asked.as_deref().is_some_and(|frames| frames == "0");
+    if !switched_off && let Some(missing) = missing(asked.is_some(), out.is_some()) {
+        say_once(missing);
+    }
+    let Some(frames) = frames(asked)? else {
         return Ok(());
     };
     let sample_every = sample_every(env::var_os(SAMPLE))?;
-    let out = env::var_os(OUT).filter(|path| !path.is_empty());
     let config = Config::new().frames(frames);
     match sample_every {
         Some(bytes) => config.sample_every(bytes).start()?,
@@ -59,6 +72,29 @@ pub fn start_from_env() -> Result<(), Error> {
         Some(pattern) => dump_at_exit(pattern),
         None => Ok(()),
     }
+}
+
+/// What a user who set one of two variables may have forgotten.
+fn missing(frames: bool, out: bool) -> Option<&'static str> {
+    match (frames, out) {
+        (false, true) => Some(
+            "TRACEMALLOC_OUT is set and TRACEMALLOC is not: nothing is traced; set TRACEMALLOC=25",
+        ),
+        (true, false) => Some(
+            "TRACEMALLOC is set and TRACEMALLOC_OUT is not: tracing is on, and no snapshot is saved at \
+             exit",
+        ),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// Writes a line to standard error, once in a process: a program may start several times.
+fn say_once(line: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        // Standard error may be closed: then nobody reads it.
+        let _ = writeln!(io::stderr(), "tracemalloc: {line}");
+    });
 }
 
 /// The number of frames that a value of `TRACEMALLOC` asks for. Leading blanks are allowed, as in
@@ -82,15 +118,16 @@ fn frames(value: Option<OsString>) -> Result<Option<usize>, Error> {
 fn sample_every(value: Option<OsString>) -> Result<Option<u64>, Error> {
     let Some(value) = value else { return Ok(None) };
     let text = value.to_string_lossy();
+    if text.is_empty() {
+        return Ok(None);
+    }
     match text.trim_start().parse() {
-        _ if text.is_empty() => Ok(None),
-        Ok(0) => Ok(None),
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(Size(0)) => Ok(None),
+        Ok(Size(bytes)) => Ok(Some(bytes)),
         Err(_) => Err(Error::new(
             ErrorKind::InvalidVariable,
             format!(
-                "{SAMPLE}={text}: invalid number of bytes, expected 0 to {}",
-                u64::MAX
+                "{SAMPLE}={text}: invalid size, expected a number of bytes such as 524288 or 512K"
             ),
         )),
     }
@@ -157,6 +194,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_variable_without_the_other_is_said() {
+        assert!(missing(false, true).unwrap().contains("nothing is traced"));
+        assert!(
+            missing(true, false)
+                .unwrap()
+                .contains("no snapshot is saved")
+        );
+        assert_eq!((missing(true, true), missing(false, false)), (None, None));
+    }
+
+    #[test]
     fn values_of_the_frames_variable() {
         let check = |value: &str, expect: Result<Option<usize>, ()>| {
             let read = frames(Some(value.into()));
@@ -204,12 +252,14 @@ mod tests {
         check("0", None);
         check("1", Some(1));
         check(" 524288", Some(524_288));
+        check("512K", Some(524_288));
+        check("512 KiB", Some(524_288));
         check("18446744073709551615", Some(u64::MAX));
         for bad in [
             "18446744073709551616",
             "-1",
-            "512k",
-            "512 KiB",
+            "512 apples",
+            "K",
             "0x1000",
             "5e5",
             "1 ",
@@ -220,8 +270,8 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "TRACEMALLOC_SAMPLE={bad}: invalid number of bytes, \
-                     expected 0 to 18446744073709551615"
+                    "TRACEMALLOC_SAMPLE={bad}: invalid size, expected a number of bytes such as \
+                     524288 or 512K"
                 )
             );
         }

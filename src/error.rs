@@ -26,6 +26,8 @@ pub enum ErrorKind {
     OutOfMemory,
     /// A text names no way of grouping.
     UnknownKey,
+    /// A text is no number of bytes.
+    InvalidSize,
     /// Cumulative statistics cannot be grouped by traceback.
     CumulativeTraceback,
     /// Two snapshots were recorded too differently for their difference to mean anything.

@@ -14,6 +14,7 @@ mod group_by;
 mod grouping;
 mod identity;
 mod most_recent_first;
+mod parse_size;
 mod sites;
 mod size;
 mod sort_by;

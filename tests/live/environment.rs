@@ -17,12 +17,13 @@ cases![
     a_bad_value_is_an_error with &[("TRACEMALLOC", "-1")],
     too_many_frames_are_an_error with &[("TRACEMALLOC", "65536")],
     a_bad_sampling_period_is_an_error
-        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "512k")],
-    a_sampling_period_alone_starts_nothing with &[("TRACEMALLOC_SAMPLE", "512k")],
+        with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "512 apples")],
+    a_sampling_period_alone_starts_nothing with &[("TRACEMALLOC_SAMPLE", "512 apples")],
     a_sampling_period_of_0_records_everything
         with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_SAMPLE", "0")],
     nothing_happens_without_the_call with &[("TRACEMALLOC", "13")],
     a_snapshot_is_written_at_exit,
+    one_variable_without_the_other_is_said_once,
     #[cfg(all(target_os = "linux", feature = "file"))]
     files_that_may_not_grow_change_nothing,
     #[cfg(all(unix, feature = "file"))]
@@ -78,7 +79,7 @@ fn too_many_frames_are_an_error() {
 }
 
 fn a_bad_sampling_period_is_an_error() {
-    refused("TRACEMALLOC_SAMPLE", "512k");
+    refused("TRACEMALLOC_SAMPLE", "512 apples");
 }
 
 fn a_sampling_period_alone_starts_nothing() {
@@ -137,6 +138,45 @@ fn a_snapshot_is_written_at_exit() {
 
 #[cfg(not(feature = "file"))]
 fn a_snapshot_is_written_at_exit() {}
+
+/// Runs itself again with either variable, and reads what the child says.
+fn one_variable_without_the_other_is_said_once() {
+    const CHILD: &str = "TRACEMALLOC_TEST_ONE_VARIABLE";
+    if std::env::var_os(CHILD).is_some() {
+        tracemalloc::start_from_env().unwrap();
+        tracemalloc::start_from_env().unwrap();
+        return;
+    }
+    for (variable, value, line) in [
+        (
+            "TRACEMALLOC_OUT",
+            "out.gz",
+            "tracemalloc: TRACEMALLOC_OUT is set and TRACEMALLOC is not",
+        ),
+        (
+            "TRACEMALLOC",
+            "5",
+            "tracemalloc: TRACEMALLOC is set and TRACEMALLOC_OUT is not",
+        ),
+        ("TRACEMALLOC", "0", ""),
+    ] {
+        let output = crate::runner::command(&std::env::current_exe().unwrap())
+            .env(CHILD, "1")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = said
+            .lines()
+            .filter(|said| said.starts_with("tracemalloc:"))
+            .collect();
+        match line {
+            "" => assert!(lines.is_empty(), "{said}"),
+            line => assert!(lines.len() == 1 && lines[0].starts_with(line), "{said}"),
+        }
+    }
+}
 
 /// Says to a copy of this program that it is to act.
 const CHILD: &str = "TRACEMALLOC_TEST_CHILD";
