@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Once;
 
+use crate::Size;
 use crate::config::Config;
 #[cfg(feature = "file")]
 use crate::dump::at_exit::dump_at_exit;
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::Size;
 
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";

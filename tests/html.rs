@@ -274,7 +274,8 @@ fn the_header_says_what_the_snapshot_does_not_hold() {
         "every allocation recorded",
         "up to 1 frame per stack",
         "label: a &amp; b",
-        "1 of 1 stacks were cut to their 1 most recent frames.",
+        "Stacks cut at 1 frame: 1 of 1, with 100.0% of the memory.",
+        "For more frames: start(2).",
         "<dt>Live</dt><dd>97.7 KiB</dd>",
     ] {
         assert!(text.contains(part), "{part}");

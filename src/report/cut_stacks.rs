@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::snapshot::{Domain, Estimate, Snapshot, Sum, Traceback};
+use crate::snapshot::{Domain, Estimate, Snapshot, Sum};
 
 /// The allocator's stacks that lack their oldest frames.
 pub(super) struct CutStacks {
@@ -32,9 +32,7 @@ impl CutStacks {
         let sums = stacks.iter().zip(&sums);
         let used = || sums.clone().filter(|(_, sum)| !sum.is_of_nothing());
         let cut = || used().filter(|(stack, _)| stack.is_truncated());
-        if cut().next().is_none() {
-            return None;
-        }
+        cut().next()?;
         let bytes = |sum: &Estimate| sum.size.thousandths();
         let whole: f64 = used().map(|(_, sum)| bytes(sum)).sum();
         let missing: f64 = cut().map(|(_, sum)| bytes(sum)).sum();
@@ -51,19 +49,30 @@ impl CutStacks {
     }
 
     /// How to keep more, as a sentence without its full stop: the depth of the deepest stack where it is
-    /// known, else the first power of two that is twice the limit. `None` beyond the largest limit.
+    /// known, else the first power of two that is twice the limit. `None` beyond the largest limit, and
+    /// where it would not show a hundredth of the memory.
     pub(super) fn suggestion(&self) -> Option<String> {
         const LARGEST: u32 = u16::MAX as u32;
-        let doubled = self.limit.saturating_mul(2).next_power_of_two();
-        let limit = self.deepest.unwrap_or(doubled);
-        (limit > self.limit && limit <= LARGEST).then(|| format!("For whole stacks: start({limit})"))
+        if self.share < 0.01 {
+            return None;
+        }
+        let (what, limit) = match self.deepest {
+            Some(deepest) => ("For whole stacks", deepest),
+            None => (
+                "For more frames",
+                self.limit.saturating_mul(2).next_power_of_two(),
+            ),
+        };
+        (limit > self.limit && limit <= LARGEST).then(|| format!("{what}: start({limit})"))
     }
 }
 
 /// What is missing, as a sentence without its full stop.
 impl fmt::Display for CutStacks {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, cut, all, .. } = self;
+        let Self {
+            limit, cut, all, ..
+        } = self;
         let share = match self.share * 100.0 {
             share if share > 0.0 && share < 0.05 => "<0.1".to_owned(),
             share => format!("{share:.1}"),
@@ -79,7 +88,7 @@ impl fmt::Display for CutStacks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Frame, Trace};
+    use crate::snapshot::{Frame, Trace, Traceback};
 
     fn block(size: u64, depth: Option<u32>) -> Trace {
         let stack = Traceback::of(Frame::new("src/main.rs", size as u32));
@@ -112,6 +121,19 @@ mod tests {
             text.unwrap(),
             "Stacks cut at 1 frame: 2 of 3, with 99.9% of the memory. For whole stacks: start(40)"
         );
+    }
+
+    #[test]
+    fn where_depths_are_not_known_the_limit_is_doubled() {
+        let stack = Traceback::of(Frame::new("src/main.rs", 1)).with_truncated();
+        let cut =
+            |limit| sentence(vec![Trace::new(Domain::HEAP, 1, stack.clone())], limit).unwrap();
+        assert!(
+            cut(25).ends_with("memory. For more frames: start(64)"),
+            "{}",
+            cut(25)
+        );
+        assert!(cut(40_000).ends_with("with 100.0% of the memory. "));
     }
 
     #[test]
