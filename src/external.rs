@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::engine::{Epoch, Guard, Session, StackId, Tracker};
+use crate::engine::{Guard, Session, SessionNumber, StackId, Tracker};
 use crate::sections::{Busy, REGIONS};
 
 /// One tracked region.
@@ -23,14 +23,14 @@ pub(crate) struct External(Mutex<Table>);
 
 struct Table {
     /// The session of the regions; those of an earlier one are dropped at the next change.
-    epoch: Epoch,
+    number: SessionNumber,
     regions: BTreeMap<(u32, usize), Region>,
 }
 
 impl External {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Table {
-            epoch: Epoch(0),
+            number: SessionNumber(0),
             regions: BTreeMap::new(),
         }))
     }
@@ -92,8 +92,8 @@ impl External {
 
     fn table(&self, session: Session) -> MutexGuard<'_, Table> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.epoch < session.epoch() {
-            table.epoch = session.epoch();
+        if table.number < session.number() {
+            table.number = session.number();
             table.regions.clear();
         }
         table
@@ -103,7 +103,7 @@ impl External {
 impl Table {
     /// The regions, if `session` has not been overtaken by a later one.
     fn of(&mut self, session: Session) -> Option<&mut BTreeMap<(u32, usize), Region>> {
-        if self.epoch == session.epoch() {
+        if self.number == session.number() {
             Some(&mut self.regions)
         } else {
             None

@@ -70,7 +70,7 @@ pub use error::{Error, ErrorKind};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::engine::fuzzing::{headers, rows, walk};
+    pub use crate::engine::fuzzing::{headers, rules, walk};
     pub use crate::environment::fuzzing::environment;
     pub use crate::symbols::fuzzing::names;
 }

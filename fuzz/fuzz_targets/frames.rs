@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let number = |at: usize| i32::from_le_bytes(numbers[at..at + 4].try_into().expect("4 bytes"));
     let header = number(0) as u32 as usize % (image.len() + 1);
-    tracemalloc::fuzzing::rows(image, header, [4, 8, 12, 16].into_iter().map(number));
+    tracemalloc::fuzzing::rules(image, header, [4, 8, 12, 16].into_iter().map(number));
 
     let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
     let headers: Vec<[u64; 4]> = image

@@ -1,4 +1,4 @@
-//! Walks over stacks of any content with rows of any kind: the walk that remembers agrees with the
+//! Walks over stacks of any content with rules of any kind: the walk that remembers agrees with the
 //! one that does not, and neither leaves the stack.
 #![no_main]
 

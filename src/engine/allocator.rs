@@ -6,13 +6,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
 use std::num::NonZeroU16;
 
-use super::TRACKER;
-use super::guard::Guard;
-use super::live::Spacing;
-use super::origin::Origin;
-use super::session::{Session, Settings};
-use super::tracker::Tracker;
-use super::unwind::{Caller, entry};
+use crate::engine::TRACKER;
+use crate::engine::blocks::Spacing;
+use crate::engine::capture::call_context::CallContext;
+use crate::engine::session::{Session, Settings};
+use crate::engine::thread::guard::Guard;
+use crate::engine::tracker::Tracker;
+use crate::engine::unwind::{Caller, entry};
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
@@ -160,7 +160,8 @@ struct Resize {
 }
 
 entry! {
-    /// Calls the inner allocator for a block of the given size and alignment, and records the block.
+    /// Calls the inner allocator for a block of the given size and alignment, and records the
+    /// block.
     enter_alloc => record_block::<_, false>
 }
 
@@ -175,8 +176,8 @@ entry! {
 }
 
 /// # Safety
-/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`], with the parts of
-/// a layout.
+/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`], with the parts
+/// of a layout.
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     wrapper: &TraceAlloc<A>,
@@ -193,18 +194,21 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
         // SAFETY: passed on from the caller.
         return unsafe { record_sampled::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) };
     }
-    // The guard is held across the inner call: what the inner allocator allocates is its own affair.
+    // The guard is held across the inner call: what the inner allocator allocates is its own
+    // affair.
     let Some(mut guard) = Guard::enter() else {
         // SAFETY: passed on from the caller.
         return unsafe { wrapper.allocate::<ZEROED>(layout) };
     };
-    let Some(origin) = tracker.known_origin(session, &mut guard, caller) else {
+    let Some(context) = tracker.call_context_fast(session, &mut guard, caller) else {
         // SAFETY: passed on from the caller.
-        return unsafe { record_anew::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard) };
+        return unsafe {
+            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
+        };
     };
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
-    wrapper.learn(session, origin, block, size);
+    wrapper.record(session, context, block, size);
     block
 }
 
@@ -222,7 +226,7 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
     sp: usize,
     fp: usize,
 ) -> *mut u8 {
-    let guard = if wrapper.tracker.passes_by(session, layout.size()) {
+    let guard = if wrapper.tracker.is_unsampled(session, layout.size()) {
         None
     } else {
         Guard::enter()
@@ -232,7 +236,7 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
         None => unsafe { wrapper.allocate::<ZEROED>(layout) },
         // SAFETY: passed on from the caller.
         Some(guard) => unsafe {
-            record_anew::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
+            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
         },
     }
 }
@@ -242,7 +246,7 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
 /// # Safety
 /// As above.
 #[inline(never)]
-unsafe fn record_anew<A: GlobalAlloc, const ZEROED: bool>(
+unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     layout: Layout,
@@ -252,10 +256,10 @@ unsafe fn record_anew<A: GlobalAlloc, const ZEROED: bool>(
     mut guard: Guard,
 ) -> *mut u8 {
     let caller = Caller { pc, sp, fp };
-    let origin = wrapper.tracker.origin(session, &mut guard, caller);
+    let context = wrapper.tracker.call_context(session, &mut guard, caller);
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
-    wrapper.learn(session, origin, block, layout.size());
+    wrapper.record(session, context, block, layout.size());
     block
 }
 
@@ -274,10 +278,10 @@ unsafe fn record_resize<A: GlobalAlloc>(
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
     let Resize { layout, new_size } = unsafe { resize.read() };
-    let passes = wrapper.tracker.passes_by(session, new_size);
+    let passes = wrapper.tracker.is_unsampled(session, new_size);
     let mut guard = Guard::enter();
-    let origin = match &mut guard {
-        Some(guard) if !passes => Some(wrapper.tracker.origin(session, guard, caller)),
+    let context = match &mut guard {
+        Some(guard) if !passes => Some(wrapper.tracker.call_context(session, guard, caller)),
         _ => None,
     };
     let moving = wrapper
@@ -285,13 +289,13 @@ unsafe fn record_resize<A: GlobalAlloc>(
         .begin_move(session, block.addr(), layout.size());
     // SAFETY: passed on from the caller.
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
-    match origin {
+    match context {
         _ if moved.is_null() => wrapper.tracker.cancel_move(moving),
-        Some(origin) => {
+        Some(context) => {
             wrapper.tracker.settle_spacing(|| wrapper.spacing());
             wrapper
                 .tracker
-                .finish_move(session, &origin, moving, moved.addr(), new_size);
+                .finish_move(session, &context, moving, moved.addr(), new_size);
         }
         None => wrapper.tracker.drop_move(session, guard.as_mut(), moving),
     }
@@ -316,23 +320,23 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
 
     /// Records the block that this thread has just received, unless it is null.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn learn(&self, session: Session, origin: Origin, block: *mut u8, size: usize) {
+    fn record(&self, session: Session, context: CallContext, block: *mut u8, size: usize) {
         let tracker = self.tracker;
-        if !block.is_null() && !tracker.learn_at_once(session, &origin, block.addr(), size) {
-            self.learn_anew(session, origin, block, size);
+        if !block.is_null() && !tracker.record_fast(session, &context, block.addr(), size) {
+            self.record_slow(session, context, block, size);
         }
     }
 
     /// The same for a block that takes more than to write a word and to add.
     #[inline(never)]
-    fn learn_anew(&self, session: Session, origin: Origin, block: *mut u8, size: usize) {
+    fn record_slow(&self, session: Session, context: CallContext, block: *mut u8, size: usize) {
         self.tracker.settle_spacing(|| self.spacing());
-        self.tracker.learn(session, &origin, block.addr(), size);
+        self.tracker.record(session, &context, block.addr(), size);
     }
 
     /// True if neither the old nor the new size of a block is a matter for the tracer.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn resize_passes_at_once(
+    fn is_resize_unsampled(
         &self,
         session: Session,
         block: *mut u8,
@@ -340,26 +344,23 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         new_size: usize,
     ) -> bool {
         session.is_sampled()
-            && self.tracker.knows_nothing_of(block.addr(), layout.size())
-            && self.tracker.passes_at_once(session, new_size)
+            && self.tracker.has_no_record(block.addr(), layout.size())
+            && self.tracker.is_unsampled_fast(session, new_size)
     }
 
-    /// In a session that samples most blocks have no record, and for those of usual sizes no call is
-    /// needed to tell.
+    /// In a session that samples most blocks have no record, and for those of usual sizes no call
+    /// is needed to tell.
     ///
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     unsafe fn sampled_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
-        if self
-            .tracker
-            .knows_nothing_at_once(block.addr(), layout.size())
-        {
+        if self.tracker.has_no_record_fast(block.addr(), layout.size()) {
             // SAFETY: passed on from the caller.
             unsafe { self.inner.dealloc(block, layout) }
         } else {
             // SAFETY: passed on from the caller.
-            unsafe { self.sampled_dealloc_anew(session, block, layout) }
+            unsafe { self.sampled_dealloc_slow(session, block, layout) }
         }
     }
 
@@ -368,8 +369,8 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
-    unsafe fn sampled_dealloc_anew(&self, session: Session, block: *mut u8, layout: Layout) {
-        if self.tracker.knows_nothing_of(block.addr(), layout.size()) {
+    unsafe fn sampled_dealloc_slow(&self, session: Session, block: *mut u8, layout: Layout) {
+        if self.tracker.has_no_record(block.addr(), layout.size()) {
             // SAFETY: passed on from the caller.
             unsafe { self.inner.dealloc(block, layout) }
         } else {
@@ -387,7 +388,7 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         // thread was inside the tracer already, as in a signal handler; forgetting takes nothing
         // that could be held.
         self.tracker
-            .forget(session, guard.as_mut(), block.addr(), layout.size());
+            .remove(session, guard.as_mut(), block.addr(), layout.size());
         // SAFETY: passed on from the caller.
         unsafe { self.inner.dealloc(block, layout) }
     }
@@ -400,14 +401,14 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     unsafe fn traced_system_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
-        let forgotten = match Guard::enter() {
+        let removed = match Guard::enter() {
             Some(mut guard) => {
                 self.tracker
-                    .forget_at_once(session, &mut guard, block.addr(), layout.size())
+                    .remove_fast(session, &mut guard, block.addr(), layout.size())
             }
             None => false,
         };
-        if forgotten {
+        if removed {
             // SAFETY: passed on from the caller.
             unsafe { self.inner.dealloc(block, layout) }
         } else {
@@ -426,7 +427,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.passes_at_once(session, layout.size()) => unsafe {
+            Some(session) if self.tracker.is_unsampled_fast(session, layout.size()) => unsafe {
                 self.inner.alloc(layout)
             },
             // SAFETY: passed on from the caller.
@@ -440,7 +441,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.passes_at_once(session, layout.size()) => unsafe {
+            Some(session) if self.tracker.is_unsampled_fast(session, layout.size()) => unsafe {
                 self.inner.alloc_zeroed(layout)
             },
             // SAFETY: passed on from the caller.
@@ -456,7 +457,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.resize_passes_at_once(session, block, layout, new_size) => unsafe {
+            Some(session) if self.is_resize_unsampled(session, block, layout, new_size) => unsafe {
                 self.inner.realloc(block, layout, new_size)
             },
             Some(session) => {

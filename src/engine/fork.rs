@@ -1,21 +1,22 @@
 //! What `fork` does to the tracer.
 //!
-//! The child has one thread, the one that forked, and memory as it was in the middle of whatever the
-//! others were doing. Tables need no help: each of their steps is one atomic write, and a reader
-//! never relies on the next one. What belonged to a thread that is not there does: its place and
-//! the memory that it had borrowed are given back, by the child's only thread before it goes on.
+//! The child has one thread, the one that forked, and memory as it was in the middle of whatever
+//! the others were doing. Tables need no help: each of their steps is one atomic write, and a
+//! reader never relies on the next one. What belonged to a thread that is not there does: its slot
+//! and the memory that it had borrowed are given back, by the child's only thread before it goes
+//! on.
 //!
 //! Where `fork` is bypassed (`vfork`, bare system calls) nothing here runs. A child that shares its
 //! parent's memory then leaves the parent's threads alone; one that does not can do without those
-//! places, and lives with fewer buffers.
+//! slots, and lives with fewer buffers.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::TRACKER;
-use super::errno::KeepErrno;
-use super::threads::Owner;
-use super::tracker::Tracker;
+use crate::engine::TRACKER;
+use crate::engine::memory::errno::KeepErrno;
+use crate::engine::thread::slots::Owner;
+use crate::engine::tracker::Tracker;
 
 impl Tracker {
     /// In the child of a fork: gives back what threads had that are not there. `before`: who this

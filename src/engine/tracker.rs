@@ -1,7 +1,7 @@
 //! What an event does: the state of the tracer as one value.
 //!
 //! The order of steps is a law. A block is learned after it was received and before anybody else
-//! can know its address; it is forgotten before it is given back; a block that `realloc` may move
+//! can know its address; it is removed before it is given back; a block that `realloc` may move
 //! is marked first and settled afterwards, and stays as it was when `realloc` fails. Done the other
 //! way round, another thread may be given the address in between and lose its record.
 
@@ -9,16 +9,15 @@ use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::arena::Arena;
-use super::buffers::Buffers;
-use super::counters::{Counter, Shared};
-use super::guard::{self, Guard};
-use super::live::{Live, Moving, Record, SWEEP_EVERY, Spacing};
-use super::origin::{Origin, frames_of};
-use super::session::{NotStarted, Session, Settings, Switch};
-use super::stacks::{StackId, Stacks};
-use super::threads::{Mine, Thread, Threads};
-use super::unwind::{DEEPEST, Unwinder};
+use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
+use crate::engine::capture::call_context::{CallContext, frames_of};
+use crate::engine::memory::{arena::Arena, buffers::Buffers};
+use crate::engine::session::counters::{Counter, Shared};
+use crate::engine::session::{NotStarted, Session, Settings, Switch};
+use crate::engine::stacks::{StackId, Stacks};
+use crate::engine::thread::guard::{self, Guard};
+use crate::engine::thread::slots::{OwnSlot, ThreadSlot, ThreadSlots};
+use crate::engine::unwind::{DEEPEST, Unwinder};
 use crate::sampling::Sampling;
 
 /// The tracer's state.
@@ -29,11 +28,11 @@ pub(crate) struct Tracker {
     sample_every: AtomicU64,
     pub(super) arena: Arena,
     pub(super) stacks: Stacks,
-    live: Live,
+    live: LiveTable,
     pub(super) buffers: Buffers<DEEPEST>,
     pub(super) unwinder: Unwinder,
-    pub(super) threads: Threads,
-    /// What no thread's ledger counts.
+    pub(super) threads: ThreadSlots,
+    /// What no thread's counter counts.
     shared: Shared,
     pub(super) lost: LostCounters,
 }
@@ -62,10 +61,10 @@ impl Tracker {
             sample_every: AtomicU64::new(0),
             arena: Arena::new(),
             stacks: Stacks::new(),
-            live: Live::new(),
+            live: LiveTable::new(),
             buffers: Buffers::new(),
             unwinder: Unwinder::new(),
-            threads: Threads::new(),
+            threads: ThreadSlots::new(),
             shared: Shared::new(),
             lost: LostCounters {
                 blocks: Counter::new(),
@@ -101,12 +100,12 @@ impl Tracker {
             .ok_or(NotStarted::NoMemory)?;
         self.unwinder.prepare(&self.arena);
         #[cfg(all(unix, not(miri)))]
-        super::fork::prepare();
+        crate::engine::fork::prepare();
         if let Some(bytes) = settings.sample_every {
             self.sample_every.store(bytes.get(), Ordering::Relaxed);
         }
         #[cfg(tracemalloc_check)]
-        super::check::prepare();
+        crate::engine::capture::check::prepare();
         let session = self.switch.start(settings);
         self.sweep_if_due(session);
         Ok(session)
@@ -114,8 +113,8 @@ impl Tracker {
 
     /// Turns tracing on, and off again if `is_installed` does not see an allocation arrive.
     ///
-    /// One that another thread's stop lets pass proves nothing, so it counts only if the session was
-    /// on from before it until after it. Otherwise all begins again.
+    /// One that another thread's stop lets pass proves nothing, so it counts only if the session
+    /// was on from before it until after it. Otherwise all begins again.
     pub(crate) fn start_if_installed(
         &self,
         settings: Settings,
@@ -134,7 +133,7 @@ impl Tracker {
         }
     }
 
-    /// Turns tracing off; what was recorded is forgotten.
+    /// Turns tracing off; what was recorded is removed.
     pub(crate) fn stop(&self) {
         self.sweep_if_due(self.switch.stop());
     }
@@ -154,13 +153,13 @@ impl Tracker {
     /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped
     /// out.
     fn sweep_if_due(&self, begun: Option<Session>) {
-        if let Some(epoch) = begun.map(Session::epoch)
-            && epoch.0.is_multiple_of(SWEEP_EVERY)
+        if let Some(number) = begun.map(Session::number)
+            && number.0.is_multiple_of(SWEEP_EVERY)
         {
-            self.live.sweep(epoch);
-            self.shared.refresh(epoch);
+            self.live.sweep(number);
+            self.shared.refresh(number);
             for counter in [&self.lost.blocks, &self.lost.stacks, &self.lost.replaced] {
-                counter.refresh(epoch);
+                counter.refresh(number);
             }
         }
     }
@@ -174,17 +173,17 @@ impl Tracker {
     /// True if an allocation of `size` bytes is not to be recorded. Always false in a session that
     /// does not sample.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn passes_by(&self, session: Session, size: usize) -> bool {
+    pub(crate) fn is_unsampled(&self, session: Session, size: usize) -> bool {
         session.is_sampled()
-            && guard::passes_by(self.sampling_key(session), size, || {
+            && guard::is_unsampled(self.sampling_key(session), size, || {
                 self.sample_every(session)
             })
     }
 
     /// True if that is so and costs no more than a subtraction to tell.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn passes_at_once(&self, session: Session, size: usize) -> bool {
-        session.is_sampled() && guard::passes_at_once(self.sampling_key(session), size)
+    pub(crate) fn is_unsampled_fast(&self, session: Session, size: usize) -> bool {
+        session.is_sampled() && guard::is_unsampled_fast(self.sampling_key(session), size)
     }
 
     /// Which session a thread's points belong to. Never 0.
@@ -196,18 +195,18 @@ impl Tracker {
         } else {
             0
         };
-        session.epoch().0 ^ tracker.rotate_left(16)
+        session.number().0 ^ tracker.rotate_left(16)
     }
 
     /// True if there is no record of the block at `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn knows_nothing_of(&self, address: usize, size: usize) -> bool {
-        !self.live.is_noted(address, size)
+    pub(crate) fn has_no_record(&self, address: usize, size: usize) -> bool {
+        !self.live.has_entry(address, size)
     }
 
     /// True if that is so and the block is of the size that most have.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn knows_nothing_at_once(&self, address: usize, size: usize) -> bool {
+    pub(crate) fn has_no_record_fast(&self, address: usize, size: usize) -> bool {
         self.live.has_none(address, size)
     }
 
@@ -237,66 +236,79 @@ impl Tracker {
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn learn(&self, session: Session, origin: &Origin, address: usize, size: usize) {
-        self.note(session, origin, address, 0, size);
+    pub(crate) fn record(
+        &self,
+        session: Session,
+        context: &CallContext,
+        address: usize,
+        size: usize,
+    ) {
+        self.record_change(session, context, address, 0, size);
     }
 
     /// The same for a block of the size that most have, in a session that does not sample. False if
     /// nothing was done, because it takes more than to write a word and to add.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn learn_at_once(
+    pub(crate) fn record_fast(
         &self,
         session: Session,
-        origin: &Origin,
+        context: &CallContext,
         address: usize,
         size: usize,
     ) -> bool {
         let size = size as u64;
         let record = Record {
             size,
-            stack: origin.stack,
+            stack: context.stack,
         };
-        let place = self.live.place(address, record, session.epoch());
-        let (Some(mine), Some(place)) = (&origin.mine, place) else {
+        let free = self.live.free_entry(address, record, session.number());
+        let (Some(slot), Some(free)) = (&context.slot, free) else {
             return false;
         };
-        let counted = !session.is_sampled() && mine.thread.ledger.change_within(session, 0, size);
+        let counted = !session.is_sampled() && slot.thread.counter.change_within(session, 0, size);
         if counted {
-            place.write();
+            free.write();
         }
         counted
     }
 
     /// Writes the record and counts it: `old` bytes are replaced by its own.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn note(&self, session: Session, origin: &Origin, address: usize, old: u64, size: usize) {
-        let epoch = session.epoch();
+    fn record_change(
+        &self,
+        session: Session,
+        context: &CallContext,
+        address: usize,
+        old: u64,
+        size: usize,
+    ) {
+        let number = session.number();
         let size = size as u64;
         let record = Record {
             size,
-            stack: origin.stack,
+            stack: context.stack,
         };
-        let (old, new) = match self.live.insert(&self.arena, address, record, epoch) {
+        let (old, new) = match self.live.insert(&self.arena, address, record, number) {
             Ok(None) => (old, self.bytes_for(session, size)),
             Ok(Some(stale)) => {
-                self.lost.replaced.add(epoch, 1);
+                self.lost.replaced.add(number, 1);
                 let stale = self.bytes_for(session, stale);
                 (old.saturating_add(stale), self.bytes_for(session, size))
             }
             Err(_) => {
-                self.lost.blocks.add(epoch, 1);
+                self.lost.blocks.add(number, 1);
                 (old, 0)
             }
         };
-        self.change(session, origin.mine.as_ref(), old, new);
+        self.change(session, context.slot.as_ref(), old, new);
     }
 
     /// Counts that `old` bytes became `new`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn change(&self, session: Session, mine: Option<&Mine>, old: u64, new: u64) {
-        match mine {
-            Some(Mine { thread, .. }) => {
-                if !thread.ledger.change_within(session, old, new) {
+    fn change(&self, session: Session, slot: Option<&OwnSlot>, old: u64, new: u64) {
+        match slot {
+            Some(OwnSlot { thread, .. }) => {
+                if !thread.counter.change_within(session, old, new) {
                     self.change_beyond(session, thread, old, new);
                 }
             }
@@ -305,17 +317,17 @@ impl Tracker {
     }
 
     #[inline(never)]
-    fn change_beyond(&self, session: Session, thread: &Thread, old: u64, new: u64) {
-        thread.ledger.change(session, old, new, || {
+    fn change_beyond(&self, session: Session, thread: &ThreadSlot, old: u64, new: u64) {
+        thread.counter.change(session, old, new, || {
             self.shared
-                .current(session.epoch())
+                .current(session.number())
                 .wrapping_add(self.threads.net(session, Some(thread)))
         });
     }
 
     #[inline(never)]
     fn change_shared(&self, session: Session, old: u64, new: u64) {
-        self.shared.change(session.epoch(), old, new, || {
+        self.shared.change(session.number(), old, new, || {
             self.threads.net(session, None)
         });
     }
@@ -323,42 +335,42 @@ impl Tracker {
     /// Forgets the block at `address`, which this thread owns and is about to give back. `guard`:
     /// `None` if it was inside the tracer already.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn forget(
+    pub(crate) fn remove(
         &self,
         session: Session,
         guard: Option<&mut Guard>,
         address: usize,
         size: usize,
     ) {
-        if let Some(size) = self.live.take(address, size, session.epoch()) {
-            let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
+        if let Some(size) = self.live.remove(address, size, session.number()) {
+            let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
             let bytes = self.bytes_for(session, size);
-            self.change(session, mine.as_ref(), bytes, 0);
+            self.change(session, slot.as_ref(), bytes, 0);
         }
     }
 
     /// The same for a block of the size that most have, in a session that does not sample. False if
     /// nothing was done, because it takes more than to clear a word and to subtract.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn forget_at_once(
+    pub(crate) fn remove_fast(
         &self,
         session: Session,
         guard: &mut Guard,
         address: usize,
         size: usize,
     ) -> bool {
-        let Some(mine) = self.threads.known(guard) else {
+        let Some(slot) = self.threads.known_slot(guard) else {
             return false;
         };
-        let Some(noted) = self.live.noted(address, size, session.epoch()) else {
+        let Some(entry) = self.live.own_entry(address, size, session.number()) else {
             return false;
         };
-        let forgotten =
-            !session.is_sampled() && mine.thread.ledger.change_within(session, noted.size(), 0);
-        if forgotten {
-            noted.forget();
+        let removed =
+            !session.is_sampled() && slot.thread.counter.change_within(session, entry.size(), 0);
+        if removed {
+            entry.remove();
         }
-        forgotten
+        removed
     }
 
     /// Marks the block at `address` before `realloc` may move it. `None` if it has no record.
@@ -368,7 +380,7 @@ impl Tracker {
         address: usize,
         size: usize,
     ) -> Option<Moving> {
-        self.live.begin_move(address, size, session.epoch())
+        self.live.begin_move(address, size, session.number())
     }
 
     /// `realloc` failed: the block is as it was.
@@ -384,13 +396,13 @@ impl Tracker {
     pub(crate) fn finish_move(
         &self,
         session: Session,
-        origin: &Origin,
+        context: &CallContext,
         moving: Option<Moving>,
         address: usize,
         size: usize,
     ) {
         let old = self.settle(session, moving);
-        self.note(session, origin, address, old, size);
+        self.record_change(session, context, address, old, size);
     }
 
     /// `realloc` has moved the block but the new one is not to be recorded.
@@ -402,8 +414,8 @@ impl Tracker {
     ) {
         if moving.is_some() {
             let old = self.settle(session, moving);
-            let mine = guard.and_then(|guard| self.threads.mine(&self.arena, guard));
-            self.change(session, mine.as_ref(), old, 0);
+            let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
+            self.change(session, slot.as_ref(), old, 0);
         }
     }
 
@@ -424,19 +436,19 @@ impl Tracker {
     /// The size and the stack of the live block that starts at `address`. Any number may be asked
     /// for.
     pub(crate) fn block_at(&self, session: Session, address: usize) -> Option<(u64, StackId)> {
-        let record = self.live.get(address, session.epoch())?;
+        let record = self.live.get(address, session.number())?;
         Some((record.size, record.stack))
     }
 
     /// Calls `visit` with the size and the stack of every live block.
     pub(crate) fn for_each_block(&self, session: Session, mut visit: impl FnMut(u64, StackId)) {
         self.live
-            .for_each(session.epoch(), |record| visit(record.size, record.stack));
+            .for_each(session.number(), |record| visit(record.size, record.stack));
     }
 
     /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest;
-    /// returns its root. Frames beyond those that a session captures are not part of the stack: they
-    /// may be of another one.
+    /// returns its root. Frames beyond those that a session captures are not part of the stack:
+    /// they may be of another one.
     pub(crate) fn read_stack(
         &self,
         session: Session,
@@ -459,25 +471,25 @@ impl Tracker {
 
     /// Bytes live now and at most since the session began or the peak was reset.
     pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
-        let epoch = session.epoch();
-        let current = self.shared.current(epoch) + self.threads.net(session, None);
-        let peak = self.shared.peak(epoch).max(self.threads.peak(session));
+        let number = session.number();
+        let current = self.shared.current(number) + self.threads.net(session, None);
+        let peak = self.shared.peak(number).max(self.threads.peak(session));
         (current.max(0) as u64, peak.max(current).max(0) as u64)
     }
 
     pub(crate) fn reset_peak(&self, session: Session) {
         if let Some(session) = self.switch.reset_peak(session) {
             let (current, _) = self.traced_memory(session);
-            self.shared.set_peak(session.epoch(), current);
+            self.shared.set_peak(session.number(), current);
         }
     }
 
     pub(crate) fn lost(&self, session: Session) -> Lost {
-        let epoch = session.epoch();
+        let number = session.number();
         Lost {
-            blocks: self.lost.blocks.get(epoch),
-            stacks: self.lost.stacks.get(epoch),
-            replaced: self.lost.replaced.get(epoch),
+            blocks: self.lost.blocks.get(number),
+            stacks: self.lost.stacks.get(number),
+            replaced: self.lost.replaced.get(number),
         }
     }
 

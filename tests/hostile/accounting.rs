@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::allocator::{self, Call, Moment};
-use crate::books::{Block, audit, churn, current, is_traced, marked};
+use crate::audit::{Block, audit, churn, current, is_traced, marked};
 use crate::cases;
 use crate::stepping::{self, Step};
 

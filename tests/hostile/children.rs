@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracemalloc::{Config, Domain};
 
-use crate::books::{Block, audit, churn, current, marked};
+use crate::audit::{Block, audit, churn, current, marked};
 use crate::cases;
 
 cases![

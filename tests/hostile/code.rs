@@ -4,7 +4,7 @@
 use std::arch::naked_asm;
 use std::ptr;
 
-use crate::books::{Block, audit, churn};
+use crate::audit::{Block, audit, churn};
 use crate::{cases, pool};
 
 cases![

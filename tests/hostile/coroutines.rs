@@ -10,7 +10,7 @@ use std::thread;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::books::{Block, audit, hold, marked};
+use crate::audit::{Block, audit, hold, marked};
 use crate::cases;
 
 cases![

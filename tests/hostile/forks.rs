@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::allocator::{self, Call, Moment};
-use crate::books::{Block, audit, current, marked};
+use crate::audit::{Block, audit, current, marked};
 use crate::cases;
 use crate::children::{DOMAIN, churn_while, exit, fork, start, works};
-use crate::planted::stay_inside;
+use crate::faults::stay_inside;
 use crate::stepping::{self, Step};
 use crate::suite::number;
 

@@ -7,7 +7,7 @@ use tracemalloc::report::Text;
 use tracemalloc::{Config, Frame, Snapshot, Traceback};
 
 use crate::allocator;
-use crate::books::{Block, audit, audit_but_for_losses, current, hold};
+use crate::audit::{Block, audit, audit_but_for_losses, current, hold};
 use crate::cases;
 use crate::suite::number;
 

@@ -11,7 +11,7 @@ use std::thread;
 
 use tracemalloc::{Frame, Traceback};
 
-use crate::books::{Block, audit, churn};
+use crate::audit::{Block, audit, churn};
 use crate::cases;
 use crate::children::churn_while;
 

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use crate::allocator;
-use crate::books::{Block, audit, churn, current, marked};
+use crate::audit::{Block, audit, churn, current, marked};
 use crate::cases;
 
 cases![
@@ -83,8 +83,8 @@ fn without_another_mapping_the_program_gets_all_that_it_asks_for() {
     let most: usize = most.trim().parse().unwrap();
     if most > 2_000_000 {
         println!("not run: {most} mappings are allowed here, more than can be made in good time");
-        // A bug that was planted is not to be seen here.
-        assert!(std::env::var_os(crate::planted::VARIABLE).is_none());
+        // A bug that was injected is not to be seen here.
+        assert!(std::env::var_os(crate::faults::VARIABLE).is_none());
         return;
     }
     gets_all_that_it_asks_for(|| {

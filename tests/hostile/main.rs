@@ -2,11 +2,11 @@
 //! own, which fails if it does not end in time, and the allocator inside the tracer does what the
 //! case has scripted.
 //!
-//! Most cases also run with a bug planted around the tracer, and must then fail: a case that does
+//! Most cases also run with a bug injected around the tracer, and must then fail: a case that does
 //! not notice watches nothing. docs/RELIABILITY.md says which case stands for what.
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program one case,
-//! `TRACEMALLOC_PLANT=BUG` plants a bug. `TRACEMALLOC_FORKS`, `TRACEMALLOC_STACKS` and
+//! `TRACEMALLOC_FAULT=BUG` injects a bug. `TRACEMALLOC_FORKS`, `TRACEMALLOC_STACKS` and
 //! `TRACEMALLOC_BLOCKS` set how much some cases do.
 
 #![cfg_attr(
@@ -19,7 +19,7 @@ mod accounting;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod allocator;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
-mod books;
+mod audit;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 #[path = "../runner/child.rs"]
 mod child;
@@ -30,6 +30,8 @@ mod code;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod coroutines;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod faults;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod forks;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod growth;
@@ -37,8 +39,6 @@ mod growth;
 mod libraries;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod limits;
-#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
-mod planted;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod pool;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
@@ -55,8 +55,7 @@ use suite::{Case, cases, main};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 #[global_allocator]
-static ALLOC: planted::Planted =
-    planted::Planted(tracemalloc::TraceAlloc::new(allocator::Scripted));
+static ALLOC: faults::Faulty = faults::Faulty(tracemalloc::TraceAlloc::new(allocator::Scripted));
 
 /// Signals, system calls and instructions are those of Linux on x86_64.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(miri))))]

@@ -11,9 +11,9 @@ use std::thread;
 use tracemalloc::report::Text;
 use tracemalloc::{GroupBy, Traceback};
 
-use crate::books::{Block, audit, churn, current, hold, marked};
+use crate::audit::{Block, audit, churn, current, hold, marked};
 use crate::cases;
-use crate::planted::stay_inside;
+use crate::faults::stay_inside;
 
 cases![
     a_writer_of_the_programs_own_is_called_outside fails with StaysInside,

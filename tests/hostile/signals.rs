@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::allocator::{self, Call, Moment};
-use crate::books::{Block, audit, churn, hold, is_traced, marked};
+use crate::audit::{Block, audit, churn, hold, is_traced, marked};
 use crate::stepping::{self, Step, handle};
 use crate::{cases, pool};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::planted::{self, Plant};
+use crate::faults::{self, Fault};
 use crate::{
     accounting, child, children, code, coroutines, forks, growth, libraries, limits, programs,
     signals,
@@ -22,7 +22,7 @@ const IN_BULK: [&str; 3] = [
     "TRACEMALLOC_STACKS",
     "TRACEMALLOC_BLOCKS",
 ];
-/// With a bug planted a hang is what is expected of some, and is waited for every time.
+/// With a bug injected a hang is what is expected of some, and is waited for every time.
 const PLANTED_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a child process runs, and the bugs that make it fail.
@@ -30,18 +30,18 @@ const PLANTED_TIME_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) run: fn(),
-    pub(crate) plants: &'static [Plant],
+    pub(crate) faults: &'static [Fault],
 }
 
 /// The cases named, each a function of the module that lists them.
 macro_rules! cases {
-    ($($(#[$($condition:tt)*])* $name:ident $(fails with $($plant:ident)|+)?),* $(,)?) => {
+    ($($(#[$($condition:tt)*])* $name:ident $(fails with $($fault:ident)|+)?),* $(,)?) => {
         pub(crate) const CASES: &[$crate::Case] = &[$(
             $(#[$($condition)*])*
             $crate::Case {
                 name: concat!(module_path!(), "::", stringify!($name)),
                 run: $name,
-                plants: &[$($($crate::planted::Plant::$plant),+)?],
+                faults: &[$($($crate::faults::Fault::$fault),+)?],
             }
         ),*];
     };
@@ -72,8 +72,8 @@ pub(crate) fn main() -> ExitCode {
             let case = all()
                 .find(|case| case.name == name)
                 .expect("a case of this name");
-            if let Ok(name) = env::var(planted::VARIABLE) {
-                Plant::plant(&name);
+            if let Ok(name) = env::var(faults::VARIABLE) {
+                Fault::inject(&name);
             }
             (case.run)();
             ExitCode::SUCCESS
@@ -83,9 +83,9 @@ pub(crate) fn main() -> ExitCode {
             for case in all() {
                 let name = case.name.trim_start_matches("hostile::");
                 trials.push(Trial::test(name, move || passes(case)));
-                for plant in case.plants {
-                    let name = format!("{name}::notices::{plant:?}");
-                    trials.push(Trial::test(name, move || notices(case, *plant)));
+                for fault in case.faults {
+                    let name = format!("{name}::notices::{fault:?}");
+                    trials.push(Trial::test(name, move || notices(case, *fault)));
                 }
             }
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -104,7 +104,7 @@ fn command(case: Case) -> Result<Command, Failed> {
     command
         .env(CASE, case.name)
         .env("RUST_BACKTRACE", "0")
-        .env_remove(planted::VARIABLE);
+        .env_remove(faults::VARIABLE);
     Ok(command)
 }
 
@@ -116,12 +116,12 @@ fn passes(case: Case) -> Result<(), Failed> {
 }
 
 /// The case must fail, whatever way: by an assertion, a signal or a hang.
-fn notices(case: Case, plant: Plant) -> Result<(), Failed> {
+fn notices(case: Case, fault: Fault) -> Result<(), Failed> {
     let mut command = command(case)?;
-    command.env(planted::VARIABLE, format!("{plant:?}"));
+    command.env(faults::VARIABLE, format!("{fault:?}"));
     let ended = child::run(command, PLANTED_TIME_LIMIT)?;
     match ended.verdict(PLANTED_TIME_LIMIT) {
-        Ok(()) => Err(format!("passes with {plant:?} planted\n{}", ended.text).into()),
+        Ok(()) => Err(format!("passes with {fault:?} injected\n{}", ended.text).into()),
         Err(_) => Ok(()),
     }
 }

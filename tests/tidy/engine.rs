@@ -4,7 +4,7 @@
 use crate::source::{Source, has_word};
 use crate::{assert_none, repository};
 
-const FORBIDDEN: [&str; 31] = [
+const FORBIDDEN: [&str; 32] = [
     "println!",
     "eprintln!",
     "print!",
@@ -30,7 +30,8 @@ const FORBIDDEN: [&str; 31] = [
     "Once",
     "OnceLock",
     "LazyLock",
-    "thread::",
+    "std::thread",
+    "thread::spawn",
     "parking_lot",
     "dashmap",
     "once_cell::sync",

@@ -3,7 +3,7 @@
 
 mod documented;
 mod engine;
-mod floors;
+mod layers;
 mod length;
 mod manifest;
 mod named;

@@ -3,7 +3,7 @@
 
 /// One file, line by line. Both texts have the same number of lines.
 pub(crate) struct Source {
-    /// From the root of the repository, such as `src/engine/guard.rs`.
+    /// From the root of the repository, such as `src/engine/thread/guard.rs`.
     pub(crate) path: String,
     /// As written.
     pub(crate) lines: Vec<String>,

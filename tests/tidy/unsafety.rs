@@ -12,26 +12,26 @@ const ALLOWED: &[(&str, &str)] = &[
         "asks the C library what its allocator is like",
     ),
     (
-        "src/engine/arena.rs",
+        "src/engine/memory/arena.rs",
         "hands out references to mapped memory",
     ),
-    ("src/engine/arena/pages.rs", "maps memory"),
-    ("src/engine/buffers.rs", "lends out shared memory"),
+    ("src/engine/memory/arena/pages.rs", "maps memory"),
+    ("src/engine/memory/buffers.rs", "lends out shared memory"),
     (
-        "src/engine/check.rs",
+        "src/engine/capture/check.rs",
         "prints by functions of the C library, in builds that check stacks",
     ),
-    ("src/engine/errno.rs", "the C library's errno"),
+    ("src/engine/memory/errno.rs", "the C library's errno"),
     (
         "src/engine/fork.rs",
         "registers functions with the C library",
     ),
     (
-        "src/engine/prefetch.rs",
+        "src/engine/memory/prefetch.rs",
         "an instruction that takes a pointer",
     ),
     (
-        "src/engine/threads.rs",
+        "src/engine/thread/slots.rs",
         "lets a thread into its own memory, and asks for threads",
     ),
     (
@@ -44,7 +44,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("src/engine/unwind/cfi/linked.rs", "reads loaded modules"),
     (
-        "src/engine/unwind/cfi/memo.rs",
+        "src/engine/stack_cache/mod.rs",
         "compares words of the stack",
     ),
     ("src/engine/unwind/cfi/modules.rs", "asks the loader"),
@@ -55,14 +55,14 @@ const ALLOWED: &[(&str, &str)] = &[
     ("src/engine/unwind/cfi/stack.rs", "reads the stack's limit"),
     ("src/engine/unwind/cfi/walk.rs", "reads the stack"),
     (
-        "src/engine/unwind/forgetful.rs",
+        "src/engine/unwind/uncached.rs",
         "the form of functions that are naked elsewhere",
     ),
     (
         "src/engine/unwind/frame_pointers.rs",
         "reads the frame register and the stack",
     ),
-    ("src/engine/unwind/portable.rs", "reads a call stack"),
+    ("src/engine/unwind/system.rs", "reads a call stack"),
     ("src/environment.rs", "functions of the C library"),
     ("src/dump/too_large.rs", "holds a signal"),
     ("src/sections.rs", "registers functions with the C library"),

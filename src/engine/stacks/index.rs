@@ -5,22 +5,22 @@
 //! table of any size; whether the node is the right one only the node can tell.
 //!
 //! A table that is filling up is followed by one of twice its size, to which whoever made it copies
-//! the entries; meanwhile both are searched, afterwards the old one's memory is given back. An entry
-//! that was added to the old table too late to be copied is forgotten: its node is then added once
-//! more, and reads the same.
+//! the entries; meanwhile both are searched, afterwards the old one's memory is given back. An
+//! entry that was added to the old table too late to be copied is forgotten: its node is then added
+//! once more, and reads the same.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
 use super::{PathHash, StackId};
-use crate::engine::arena::{Arena, zeroed_struct};
-use crate::engine::prefetch::prefetch;
+use crate::engine::memory::arena::{Arena, zeroed_struct};
+use crate::engine::memory::prefetch::prefetch;
 
 /// What a node is found by: as many bits of the hash as an entry has room for.
 ///
-/// Where an entry belongs, in tables of any size, they say too: the lower ones where in a piece, the
-/// ones above in which piece.
+/// Where an entry belongs, in tables of any size, they say too: the lower ones where in a piece,
+/// the ones above in which piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(u64);
 
@@ -120,7 +120,8 @@ impl Index {
         self.piece(arena, newest, Key(0)).map(drop)
     }
 
-    /// The node at the end of a path, of those for which `key` is right: the one that `is_right` too.
+    /// The node at the end of a path, of those for which `key` is right: the one that `is_right`
+    /// too.
     #[inline]
     pub(super) fn find(
         &self,

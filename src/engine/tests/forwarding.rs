@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::guard::Guard;
+use crate::engine::thread::guard::Guard;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {

@@ -10,9 +10,9 @@ mod threads;
 
 use std::alloc::{GlobalAlloc, Layout};
 
-use super::allocator::TraceAlloc;
-use super::session::Settings;
-use super::tracker::Tracker;
+use crate::engine::allocator::TraceAlloc;
+use crate::engine::session::Settings;
+use crate::engine::tracker::Tracker;
 
 /// A tracker that lives as long as a static would.
 fn tracker() -> &'static Tracker {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
-use crate::engine::guard::Guard;
+use crate::engine::thread::guard::Guard;
 
 const OLD: usize = 0x5555_0000_1000;
 const NEW: usize = 0x5555_0000_9000;
@@ -129,7 +129,8 @@ fn a_block_without_a_record_leaves_a_moving_one_alone() {
         let block = alloc(&allocator, 100).addr();
         let meanwhile = thread::scope(|scope| {
             let other = scope.spawn(|| {
-                // From now on the thread counts for itself, as on the shorter way to forget a block.
+                // From now on the thread counts for itself, as on the shorter way to forget a
+                // block.
                 let own = wrapper(Unseen(NEW), tracker, is_system);
                 let block = alloc(&own, 1);
                 dealloc(&own, block, 1);

@@ -64,7 +64,7 @@ fn check(from: u64, count: u64) -> bool {
 #[cfg_attr(miri, ignore = "takes too long")]
 fn whichever_mapping_is_refused_the_books_are_right() {
     for count in [1, u64::MAX] {
-        let most = (0..).find(|from| !check(*from, count));
-        assert!(most > Some(10), "{most:?} mappings");
+        let max_frames = (0..).find(|from| !check(*from, count));
+        assert!(max_frames > Some(10), "{max_frames:?} mappings");
     }
 }

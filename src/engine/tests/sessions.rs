@@ -3,8 +3,8 @@
 use super::heap::{Heap, Next};
 use super::*;
 use crate::engine::NotStarted;
-use crate::engine::guard::Guard;
-use crate::engine::live::SWEEP_EVERY;
+use crate::engine::blocks::SWEEP_EVERY;
+use crate::engine::thread::guard::Guard;
 
 #[test]
 fn a_block_from_before_the_start_is_freed_without_a_trace() {

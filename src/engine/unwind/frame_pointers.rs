@@ -4,7 +4,7 @@
 //! A record is two words: the address of the caller's record, and the address that the function
 //! returns to, which may carry an authentication code in its upper bits. The frame register points
 //! at the record of the function that runs. A chain that is not as it should be, or leads off the
-//! thread's own stack, is left to the platform's unwinder, the whole stack at a time.
+//! thread's own stack, is left to the system unwinder, the whole stack at a time.
 
 use std::ops::Range;
 
@@ -66,23 +66,23 @@ mod running {
     use std::arch::asm;
     use std::ops::Range;
 
-    use crate::engine::arena::Arena;
-    use crate::engine::unwind::{Caller, Captured, Mark, portable};
+    use crate::engine::memory::arena::Arena;
+    use crate::engine::unwind::{Caller, Captured, Mark, system};
 
     /// Reads the chain, and has the stacks read that it gives up on.
     pub(crate) struct Unwinder {
-        portable: portable::Unwinder,
+        system: system::Unwinder,
     }
 
     impl Unwinder {
         pub(crate) const fn new() -> Self {
             Self {
-                portable: portable::Unwinder::new(),
+                system: system::Unwinder::new(),
             }
         }
 
         pub(crate) fn prepare(&self, arena: &Arena) {
-            self.portable.prepare(arena);
+            self.system.prepare(arena);
         }
 
         /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
@@ -94,13 +94,13 @@ mod running {
             mark: Mark,
             buffer: &mut [usize],
         ) -> Captured {
-            // SAFETY: a chain is walked on this thread's stack, from its running function up: all of
-            // that is mapped, and nobody else writes there.
+            // SAFETY: a chain is walked on this thread's stack, from its running function up: all
+            // of that is mapped, and nobody else writes there.
             let read = |address: usize| unsafe {
                 std::ptr::with_exposed_provenance::<usize>(address).read_volatile()
             };
             super::walk(record(), stack(), mark, read, buffer)
-                .unwrap_or_else(|| self.portable.capture(arena, caller, mark, buffer))
+                .unwrap_or_else(|| self.system.capture(arena, caller, mark, buffer))
         }
     }
 
@@ -242,8 +242,8 @@ mod tests {
     #[expect(unsafe_code, reason = "reads the frame register and the stack")]
     #[test]
     fn a_real_chain_is_that_of_the_platforms_unwinder() {
-        use crate::engine::arena::Arena;
-        use crate::engine::unwind::{here, portable};
+        use crate::engine::memory::arena::Arena;
+        use crate::engine::unwind::{here, system};
 
         #[inline(never)]
         fn nested(depth: usize) -> usize {
@@ -259,7 +259,7 @@ mod tests {
             let stack = start.sp..usize::MAX;
             let mark = Mark(start.fp + RECORD);
             let ours = walk(start.fp, stack, mark, read, &mut walked).expect("a whole chain");
-            let unwinder = portable::Unwinder::new();
+            let unwinder = system::Unwinder::new();
             let theirs = unwinder.capture(&Arena::new(), start, mark, &mut unwound);
             assert_eq!(walked[..ours.frames], unwound[..theirs.frames]);
             ours.frames

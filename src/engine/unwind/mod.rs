@@ -5,10 +5,10 @@
 //! and the tracer's: everything below the [`Mark`] on the stack.
 //!
 //! - `cfi`, on Linux: call-frame information, compiled once per return address, and what is known of
-//!   the last stacks of each thread; what has no such form is left to `portable`, the whole stack
+//!   the last stacks of each thread; what has no such form is left to `system`, the whole stack
 //!   at a time
 //! - `frame_pointers`, on macOS with aarch64: the chain of frame records
-//! - `portable`: the platform's own unwinder
+//! - `system`: the system unwinder
 //! - `noop`: reads nothing
 
 // The modules are declared here and not behind a macro, which would hide their files from rustfmt.
@@ -21,7 +21,7 @@
     not(miri)
 ))]
 #[expect(unsafe_code, reason = "reads registers, the stack and loaded modules")]
-mod cfi;
+pub(in crate::engine) mod cfi;
 #[cfg(fuzzing)]
 pub(crate) use cfi::fuzzing;
 #[cfg(all(
@@ -32,7 +32,7 @@ pub(crate) use cfi::fuzzing;
     target_endian = "little",
     not(miri)
 ))]
-pub(crate) use cfi::{Memo, Unwinder, entry, here};
+pub(crate) use cfi::{StackCache, Unwinder, entry, here};
 
 #[cfg(not(all(
     target_os = "linux",
@@ -43,7 +43,7 @@ pub(crate) use cfi::{Memo, Unwinder, entry, here};
     not(miri)
 )))]
 #[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
-mod forgetful;
+mod uncached;
 #[cfg(not(all(
     target_os = "linux",
     any(target_env = "gnu", target_env = "musl"),
@@ -54,7 +54,7 @@ mod forgetful;
 )))]
 pub(crate) use self::{
     backend::Unwinder,
-    forgetful::{Memo, entry, here},
+    uncached::{StackCache, entry, here},
 };
 
 // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
@@ -79,18 +79,18 @@ use frame_pointers as backend;
     all(windows, target_arch = "x86"),
     all(target_os = "macos", target_arch = "aarch64")
 )))]
-use portable as backend;
+use system as backend;
 
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
-mod portable;
+mod system;
 #[cfg(any(miri, all(windows, target_arch = "x86")))]
 pub(crate) use backend::is_known_code;
 /// What stacks are compared with, whatever back-end has captured them.
 #[cfg(tracemalloc_check)]
-pub(crate) use portable::Unwinder as Platform;
+pub(crate) use system::Unwinder as SystemUnwinder;
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
-pub(crate) use portable::is_known_code;
+pub(crate) use system::is_known_code;
 
 // Its walk is a function of the words read, which is tested everywhere.
 #[cfg(any(test, all(target_os = "macos", target_arch = "aarch64", not(miri))))]

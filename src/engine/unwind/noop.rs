@@ -1,7 +1,7 @@
 //! Reads no stack: blocks are recorded with their size alone.
 
 use super::{Caller, Captured, Mark};
-use crate::engine::arena::Arena;
+use crate::engine::memory::arena::Arena;
 
 /// Has no state.
 pub(crate) struct Unwinder;

@@ -1,29 +1,29 @@
 //! Copies the engine's sources and puts the model's atomics, memory and threads in the place of the
 //! system's. Nothing else is changed, so that a model is one of the code and not of a copy; with
-//! `PLANT` in the environment, one defect that the models have to find.
+//! `FAULT` in the environment, one defect that the models have to find.
 
-mod plants {
-    include!("src/plants.rs");
+mod faults {
+    include!("src/faults.rs");
 }
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use plants::Plant;
+use faults::Fault;
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=PLANT");
-    println!("cargo::rerun-if-changed=src/plants.rs");
+    println!("cargo::rerun-if-env-changed=FAULT");
+    println!("cargo::rerun-if-changed=src/faults.rs");
     println!("cargo::rustc-check-cfg=cfg(tracemalloc_check, tracemalloc_failpoints, fuzzing)");
     println!("cargo::rustc-check-cfg=cfg(feature, values(any()))");
     println!("cargo::rerun-if-changed=../../../src");
-    let plant = env::var("PLANT").ok().filter(|name| !name.is_empty());
-    let plant = plant.map(|name| {
-        let found = plants::PLANTS.iter().find(|plant| plant.name == name);
-        found.unwrap_or_else(|| panic!("no plant is called {name}"))
+    let fault = env::var("FAULT").ok().filter(|name| !name.is_empty());
+    let fault = fault.map(|name| {
+        let found = faults::FAULTS.iter().find(|fault| fault.name == name);
+        found.unwrap_or_else(|| panic!("no fault is called {name}"))
     });
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where"));
-    copy(Path::new("../../../src/engine"), &out.join("engine"), plant);
+    copy(Path::new("../../../src/engine"), &out.join("engine"), fault);
     write(
         &out.join("sampling.rs"),
         &read(Path::new("../../../src/sampling.rs")),
@@ -47,19 +47,19 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-fn copy(from: &Path, to: &Path, plant: Option<&Plant>) {
+fn copy(from: &Path, to: &Path, fault: Option<&Fault>) {
     fs::create_dir_all(to).expect("the folder can be made");
     for entry in fs::read_dir(from).expect("the folder is there") {
         let path = entry.expect("the folder can be read").path();
         let target = to.join(path.file_name().expect("a name"));
         if path.is_dir() {
-            copy(&path, &target, plant);
+            copy(&path, &target, fault);
         } else {
             let mut text = read(&path);
-            if let Some(plant) = plant
-                && path.ends_with(plant.file)
+            if let Some(fault) = fault
+                && path.ends_with(fault.file)
             {
-                text = replaced(&path, &text, plant.old, plant.new);
+                text = replaced(&path, &text, fault.old, fault.new);
             }
             write(&target, &with_model(&path, &text));
         }
@@ -92,7 +92,7 @@ fn with_model(path: &Path, text: &str) -> String {
             "use std::alloc::{GlobalAlloc, Layout, System};",
             "use crate::pages::{Layout, System};",
         );
-    } else if path.ends_with("engine/guard.rs") {
+    } else if path.ends_with("thread/guard.rs") {
         return one("thread_local! {", "crate::atomic::thread_local! {");
     } else if path.ends_with("engine/allocator.rs") {
         // What is there for tests is for models too.
@@ -106,18 +106,18 @@ fn with_model(path: &Path, text: &str) -> String {
             "#[cfg(test)]\n    pub(crate) fn like_system",
             "pub(crate) fn like_system",
         );
-    } else if path.ends_with("engine/threads.rs") {
+    } else if path.ends_with("thread/slots.rs") {
         // Whether a thread is there is the model's affair.
         let (before, rest) = text
-            .split_once("/// Which thread a place belongs to.\n")
-            .expect("the owner has a place in the file");
+            .split_once("/// Which thread a slot belongs to.\n")
+            .expect("the owner is in the file");
         let (_, tests) = rest.split_once("#[cfg(all(test").expect("tests follow");
         return format!("{before}use crate::owner;\n\n#[cfg(all(test{tests}");
     } else if path.ends_with("stacks/index.rs") {
         // So small that it grows within a model's few stacks.
         let text = one("PIECE_BITS: u32 = 12;", "PIECE_BITS: u32 = 5;");
         return replaced(path, &text, "FIRST_BITS: u32 = 2;", "FIRST_BITS: u32 = 0;");
-    } else if path.ends_with("live/shadow.rs") {
+    } else if path.ends_with("blocks/shadow.rs") {
         // Atomics of a model are larger than those of the processor.
         return one("WORD_BITS: u32 = 15;", "WORD_BITS: u32 = 12;");
     }

@@ -3,17 +3,17 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use super::memo::Memo;
 use super::modules::{Module, describe};
-use super::row::Row;
+use super::rule::UnwindRule;
 use super::walk::{NoStep, Slots, no_step, step, unusual_step};
 use super::{Arena, Caller, Mark, StackId, Stacks, Unwinder};
+use crate::engine::stack_cache::StackCache;
 
-/// Works out the rows of some addresses from an image that holds a header and call-frame
+/// Works out the rules of some addresses from an image that holds a header and call-frame
 /// information, wherever in it.
 ///
 /// Addresses count from the beginning of the image and may lie outside of it, as code does.
-pub fn rows(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) {
+pub fn rules(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) {
     let start = image.as_ptr().addr();
     let module = Module {
         start,
@@ -25,8 +25,8 @@ pub fn rows(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) {
         code_end: start + image.len(),
     };
     for address in addresses {
-        let row = Row::compile(&module, start.wrapping_add_signed(address as isize));
-        assert_ne!(row.bits(), 0);
+        let rule = UnwindRule::compile(&module, start.wrapping_add_signed(address as isize));
+        assert_ne!(rule.bits(), 0);
     }
 }
 
@@ -64,7 +64,7 @@ const WORDS: usize = 256;
 const PAGE: usize = 4096;
 /// Where it is: below no thread's own data, so that it is taken for nothing else.
 const PLACE: usize = 0x2000_0000_0000;
-/// Return addresses, of which each stands for a row of its own.
+/// Return addresses, of which each stands for a rule of its own.
 const CODE: usize = 0x4000_0000;
 const CODE_BITS: u32 = 14;
 
@@ -96,14 +96,14 @@ fn walker() -> &'static Walker {
         let main = &walker.unwinder.main_stack;
         main.start.store(PLACE, Ordering::Relaxed);
         main.end.store(end(), Ordering::Release);
-        // An interrupted function's row is asked for by the address after its own.
+        // An interrupted function's rule is asked for by the address after its own.
         for code in 0..1 << CODE_BITS {
             for after in [0, 1] {
-                let row = || Some(row_of(code));
+                let rule = || Some(rule_of(code));
                 walker
                     .unwinder
-                    .rows
-                    .get(&walker.arena, CODE + 2 * code + after, row);
+                    .rules
+                    .get(&walker.arena, CODE + 2 * code + after, rule);
             }
         }
         walker
@@ -119,8 +119,8 @@ fn end() -> usize {
     PLACE + PAGE
 }
 
-/// A row for every number: mostly plain steps of some words.
-fn row_of(code: usize) -> Row {
+/// A rule for every number: mostly plain steps of some words.
+fn rule_of(code: usize) -> UnwindRule {
     let cfa = match code >> 4 & 31 {
         31 => -8,
         30 => 12,
@@ -132,11 +132,11 @@ fn row_of(code: usize) -> Row {
         30 => -300,
         words => -(words as i16) - 1,
     };
-    // As `row.rs` lays it out: from the stack pointer, from the frame register, and the others.
+    // As `rule.rs` lays it out: from the stack pointer, from the frame register, and the others.
     // None that leads to a coroutine's caller: these are trusted.
     let kind = [1, 1, 1, 2, 2, 5, 7, [3, 4][code >> 4 & 1]][code & 7];
     let saved = (code as u64 >> 3 & 1) * (8 | u64::from(saved_at as u16) << 16);
-    Row::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
+    UnwindRule::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
 }
 
 /// What a word of the fuzzer's means on the stack: code, a place on or near the stack, or neither.
@@ -165,7 +165,7 @@ pub fn walk(data: &[u8]) {
     };
     stack.fill(0);
     // SAFETY: zeroed memory is an empty one.
-    let mut memo: Box<Memo> = unsafe { Box::new_zeroed().assume_init() };
+    let mut stack_cache: Box<StackCache> = unsafe { Box::new_zeroed().assume_init() };
     for piece in data.chunks_exact(8) {
         let word = |at: usize| u16::from_le_bytes([piece[at], piece[at + 1]]);
         stack[usize::from(piece[0])] = value_of(word(2));
@@ -179,14 +179,14 @@ pub fn walk(data: &[u8]) {
         };
         compare(
             walker,
-            &mut memo,
+            &mut stack_cache,
             caller,
             usize::from(piece[1] >> 1 & 31) + 1,
         );
     }
 }
 
-fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
+fn compare(walker: &Walker, stack_cache: &mut StackCache, caller: Caller, max_frames: usize) {
     let Walker {
         unwinder,
         arena,
@@ -196,18 +196,18 @@ fn compare(walker: &Walker, memo: &mut Memo, caller: Caller, most: usize) {
         return;
     }
     let mut buffer = [0; 64];
-    let buffer = &mut buffer[..most];
+    let buffer = &mut buffer[..max_frames];
     let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
-    let at_once = memo.recall_at_once(caller, most);
-    let recalled = memo
-        .recall(caller, most)
-        .or_else(|| unwinder.remember(arena, stacks, memo, caller, most));
+    let at_once = stack_cache.recall_fast(caller, max_frames);
+    let recalled = stack_cache
+        .recall(caller, max_frames)
+        .or_else(|| unwinder.remember(arena, stacks, stack_cache, caller, max_frames));
     for recalled in [at_once, recalled].into_iter().flatten() {
         let walked = walked.as_ref().expect("what is recalled can be walked");
         let mut frames = Vec::new();
         let root = stacks.read(recalled, |address| frames.push(address));
-        let whole = frames.len() <= most && root == StackId::COMPLETE;
-        frames.truncate(most);
+        let whole = frames.len() <= max_frames && root == StackId::COMPLETE;
+        frames.truncate(max_frames);
         assert_eq!(frames, buffer[..walked.frames], "{caller:x?}");
         assert_eq!(whole, !walked.truncated, "{caller:x?}");
     }
@@ -228,9 +228,9 @@ fn check_steps(walker: &Walker, mut frame: Caller) -> bool {
         let Some(end) = known(frame.sp) else {
             return false;
         };
-        let row = unwinder.row(arena, frame.pc.wrapping_add(interrupted));
+        let rule = unwinder.rule(arena, frame.pc.wrapping_add(interrupted));
         interrupted = 0;
-        if let Some(step) = step(frame, row, end) {
+        if let Some(step) = step(frame, rule, end) {
             let inside = frame.sp..step.caller.sp;
             assert!(step.caller.sp <= end);
             let Slots {
@@ -238,15 +238,15 @@ fn check_steps(walker: &Walker, mut frame: Caller) -> bool {
                 frame_pointer,
                 ..
             } = step.slots;
-            assert!(inside.contains(&return_address), "{frame:x?} {row:x?}");
+            assert!(inside.contains(&return_address), "{frame:x?} {rule:x?}");
             assert!(frame_pointer == 0 || inside.contains(&frame_pointer));
             frame = step.caller;
             continue;
         }
-        if let NoStep::Oldest(_) = no_step(frame, row, end) {
+        if let NoStep::Oldest(_) = no_step(frame, rule, end) {
             return true;
         }
-        let Some(over) = unusual_step(frame, row, end, |at| known(at).is_some()) else {
+        let Some(over) = unusual_step(frame, rule, end, |at| known(at).is_some()) else {
             return true;
         };
         interrupted = usize::from(over.interrupted);

@@ -31,13 +31,13 @@ const STRINGS: i64 = 5;
 const OWN_NAME: i64 = 14;
 
 /// Modules from the start that are looked at; further ones count as added.
-pub(super) const MOST: usize = 128;
+pub(super) const MAX_MODULES: usize = 128;
 
 /// The modules from the start, as far as the list has been read.
 pub(super) struct Linked {
     /// Where in the list the loader itself is.
     loader: Option<usize>,
-    sections: [Option<Dynamic>; MOST],
+    sections: [Option<Dynamic>; MAX_MODULES],
     seen: usize,
     /// What was added comes after all others, so there are none of the start behind it.
     ended: bool,
@@ -48,7 +48,7 @@ impl Linked {
     pub(super) fn new(loader: Option<usize>) -> Self {
         Self {
             loader,
-            sections: [None; MOST],
+            sections: [None; MAX_MODULES],
             seen: 0,
             ended: false,
         }
@@ -126,8 +126,8 @@ impl Dynamic {
                 let text = std::ptr::with_exposed_provenance::<c_char>(
                     self.strings.wrapping_add(entry.value),
                 );
-                // SAFETY: an entry of this kind is the place of a text in the section's strings, which
-                // ends in 0.
+                // SAFETY: an entry of this kind is the place of a text in the section's strings,
+                // which ends in 0.
                 unsafe { CStr::from_ptr(text) }.to_bytes()
             })
     }
@@ -224,7 +224,9 @@ mod tests {
 
     #[test]
     fn more_modules_than_there_is_room_for_count_as_added() {
-        let modules: Vec<_> = (0..MOST + 2).map(|_| module("a", "", &["a"])).collect();
-        check(None, &modules, &(0..MOST).collect::<Vec<_>>());
+        let modules: Vec<_> = (0..MAX_MODULES + 2)
+            .map(|_| module("a", "", &["a"]))
+            .collect();
+        check(None, &modules, &(0..MAX_MODULES).collect::<Vec<_>>());
     }
 }

@@ -1,60 +1,60 @@
 //! Walks the stack by the program's call-frame information, without frame pointers.
 //!
 //! What has to be done to get from a function to its caller depends on the return address alone: it
-//! is worked out once from `.eh_frame` and kept as one word, a [`Row`](row::Row). The walk is then a
-//! look-up and two loads per frame, and each thread remembers its last walks, so that most of them
-//! come down to comparing what they have read ([`Memo`](memo::Memo)).
+//! is worked out once from `.eh_frame` and kept as one word, a [`UnwindRule`](rule::UnwindRule).
+//! The walk is then a look-up and two loads per frame, and each thread remembers its last walks, so
+//! that most of them come down to comparing what they have read
+//! ([`StackCache`](crate::engine::stack_cache::StackCache)).
 //!
 //! Frames of interrupted functions, aligned frames, and stacks that lead from one to another take a
-//! step of their own kind. Anything else makes the walk give up and the platform's unwinder read the
-//! whole stack: other expressions in the call-frame information, for instance, and code that could be
-//! unloaded. So a stack is read exactly, or by somebody else.
+//! step of their own kind. Anything else makes the walk give up and the system unwinder read the
+//! whole stack: other expressions in the call-frame information, for instance, and code that could
+//! be unloaded. So a stack is read exactly, or by somebody else.
 
 mod arch;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod linked;
-mod memo;
 mod modules;
-mod row;
-mod rows;
+pub(in crate::engine) mod rule;
+mod rules;
 mod scratch;
 mod stack;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(in crate::engine) mod walk;
 
-use super::portable;
+use super::system;
 use super::{Caller, Captured, Mark};
-use crate::engine::arena::Arena;
+use crate::engine::memory::arena::Arena;
 use crate::engine::stacks::{StackId, Stacks};
 
+pub(crate) use crate::engine::stack_cache::StackCache;
 pub(crate) use arch::{entry, here};
-pub(crate) use memo::Memo;
 
 use modules::Modules;
-use rows::Rows;
+use rules::UnwindRules;
 use scratch::Scratch;
 use stack::MainStack;
 
 /// What is known of the program's code and of the main thread's stack.
 pub(crate) struct Unwinder {
     modules: Modules,
-    rows: Rows,
+    rules: UnwindRules,
     scratch: Scratch,
-    main_stack: MainStack,
+    pub(in crate::engine) main_stack: MainStack,
     /// Reads the stacks that this one gives up on.
-    portable: portable::Unwinder,
+    system: system::Unwinder,
 }
 
 impl Unwinder {
     pub(crate) const fn new() -> Self {
         Self {
             modules: Modules::new(),
-            rows: Rows::new(),
+            rules: UnwindRules::new(),
             scratch: Scratch::new(),
             main_stack: MainStack::new(),
-            portable: portable::Unwinder::new(),
+            system: system::Unwinder::new(),
         }
     }
 
@@ -62,8 +62,8 @@ impl Unwinder {
     pub(crate) fn prepare(&self, arena: &Arena) {
         self.modules.prepare();
         self.main_stack.prepare();
-        self.rows.prepare(arena);
-        self.portable.prepare(arena);
+        self.rules.prepare(arena);
+        self.system.prepare(arena);
     }
 
     /// In the child of a fork: threads that are not there use nothing any more.
@@ -71,23 +71,23 @@ impl Unwinder {
         self.scratch.forked();
     }
 
-    /// The stack of `caller`, which the thread will then remember, of whose frames the `most` most
-    /// recent count: if there are more, the others are not to be looked at. `None` if it must be
-    /// captured, or there is no room for it.
+    /// The stack of `caller`, which the thread will then remember, of whose frames the `max_frames`
+    /// most recent count: if there are more, the others are not to be looked at. `None` if it must
+    /// be captured, or there is no room for it.
     pub(crate) fn remember(
         &self,
         arena: &Arena,
         stacks: &Stacks,
-        memo: &mut Memo,
+        stack_cache: &mut StackCache,
         caller: Caller,
-        most: usize,
+        max_frames: usize,
     ) -> Option<StackId> {
-        let tables = memo::Tables {
+        let tables = crate::engine::stack_cache::Tables {
             arena,
             unwinder: self,
             stacks,
         };
-        self.with_room(arena, || memo.walk(tables, caller, most))
+        self.with_room(arena, || stack_cache.walk(tables, caller, max_frames))
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack from `caller` on, those
@@ -103,13 +103,14 @@ impl Unwinder {
         let walked = self.with_room(arena, || self.walk(arena, caller, mark, buffer));
         walked.unwrap_or_else(|| {
             #[cfg(tracemalloc_check)]
-            crate::engine::check::note_left();
-            self.portable.capture(arena, caller, mark, buffer)
+            crate::engine::capture::check::count_left();
+            self.system.capture(arena, caller, mark, buffer)
         })
     }
 
-    /// Runs `walk`, in a build without optimisation on a stack of the tracer's own: it would take more
-    /// than a signal handler's may have. A walk is told where to begin, so it may run anywhere.
+    /// Runs `walk`, in a build without optimisation on a stack of the tracer's own: it would take
+    /// more than a signal handler's may have. A walk is told where to begin, so it may run
+    /// anywhere.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn with_room<R>(&self, arena: &Arena, mut walk: impl FnMut() -> R) -> R {
         if cfg!(debug_assertions) {

@@ -1,16 +1,16 @@
 //! Where the call-frame information of the program is.
 //!
 //! Only modules that stay until the process ends: the program itself, the libraries that it was
-//! linked with and theirs, and the kernel's, to which signal handlers may return. And the one that the
-//! tracer is in, if the program has loaded that: when it goes, so does all that is known of its code.
-//! Another library that is loaded and unloaded may give its place in memory to the next one, and what
-//! is known of its code would then be wrong; stacks that lead through it are left to the platform's
-//! unwinder.
+//! linked with and theirs, and the kernel's, to which signal handlers may return. And the one that
+//! the tracer is in, if the program has loaded that: when it goes, so does all that is known of its
+//! code. Another library that is loaded and unloaded may give its place in memory to the next one,
+//! and what is known of its code would then be wrong; stacks that lead through it are left to the
+//! platform's unwinder.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::linked::{Linked, MOST};
+use super::linked::{Linked, MAX_MODULES};
 
 /// A loaded file that stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,19 +34,19 @@ const WORDS: usize = 7;
 pub(super) struct Modules {
     /// 0: not looked for yet; else one more than there are.
     found: AtomicUsize,
-    slots: [[AtomicUsize; WORDS]; MOST],
+    slots: [[AtomicUsize; WORDS]; MAX_MODULES],
 }
 
 impl Modules {
     pub(super) const fn new() -> Self {
         Self {
             found: AtomicUsize::new(0),
-            slots: [const { [const { AtomicUsize::new(0) }; WORDS] }; MOST],
+            slots: [const { [const { AtomicUsize::new(0) }; WORDS] }; MAX_MODULES],
         }
     }
 
     /// Asks the loader. Takes its lock, so not to be called inside an allocation of a running
-    /// session. Threads that come here together all write the same.
+    /// session. ThreadSlots that come here together all write the same.
     pub(super) fn prepare(&self) {
         if self.found.load(Ordering::Acquire) != 0 {
             return;
@@ -161,7 +161,8 @@ struct Position {
 }
 
 /// # Safety
-/// To be called by `dl_iterate_phdr` alone, with the position that [`Modules::prepare`] passes to it.
+/// To be called by `dl_iterate_phdr` alone, with the position that [`Modules::prepare`] passes to
+/// it.
 unsafe extern "C" fn look_for_loader(
     info: *mut libc::dl_phdr_info,
     _size: usize,

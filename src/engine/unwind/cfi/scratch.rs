@@ -7,8 +7,8 @@
 use std::ffi::c_void;
 
 use super::arch::call_on;
-use crate::engine::arena::Arena;
-use crate::engine::buffers::Buffers;
+use crate::engine::memory::arena::Arena;
+use crate::engine::memory::buffers::Buffers;
 
 /// Words of a scratch stack: 128 KiB, of which only what is used takes memory.
 const WORDS: usize = 16 << 10;

@@ -10,25 +10,25 @@ const LARGEST_THREAD_STACK: usize = 1 << 30;
 const LARGEST_MAIN_STACK: usize = 64 << 20;
 
 /// The end of a stack that is not known. Beyond all others.
-pub(super) const UNKNOWN: usize = usize::MAX;
+pub(in crate::engine) const UNKNOWN: usize = usize::MAX;
 
 /// The main thread's stack, found once.
-pub(super) struct MainStack {
+pub(in crate::engine) struct MainStack {
     /// Lowest address that it may grow to.
-    pub(super) start: AtomicUsize,
+    pub(in crate::engine) start: AtomicUsize,
     /// An address above all frames; 0 until it is known.
-    pub(super) end: AtomicUsize,
+    pub(in crate::engine) end: AtomicUsize,
 }
 
 impl MainStack {
-    pub(super) const fn new() -> Self {
+    pub(in crate::engine) const fn new() -> Self {
         Self {
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn prepare(&self) {
+    pub(in crate::engine) fn prepare(&self) {
         // SAFETY: reads what the kernel gave the process at its start. The bytes that this entry
         // points at lie above the first frame, on the main stack.
         let end = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
@@ -49,15 +49,15 @@ impl MainStack {
         self.end.store(end, Ordering::Release);
     }
 
-    /// An address that no frame of the stack that `stack_pointer` is on lies beyond. `None` if it is
-    /// neither on the main stack nor below the running thread's own data.
+    /// An address that no frame of the stack that `stack_pointer` is on lies beyond. `None` if it
+    /// is neither on the main stack nor below the running thread's own data.
     ///
-    /// On the main stack and on a thread's own everything up to that address is mapped. A stack that
-    /// the program mapped itself, for a coroutine or for signals, counts as the thread's if it lies
-    /// less than [`LARGEST_THREAD_STACK`] below: its real end is not known, and what keeps a walk on
-    /// it is that the call-frame information is right, as with any unwinder.
+    /// On the main stack and on a thread's own everything up to that address is mapped. A stack
+    /// that the program mapped itself, for a coroutine or for signals, counts as the thread's if it
+    /// lies less than [`LARGEST_THREAD_STACK`] below: its real end is not known, and what keeps a
+    /// walk on it is that the call-frame information is right, as with any unwinder.
     #[inline]
-    pub(super) fn end_of(&self, stack_pointer: usize) -> Option<usize> {
+    pub(in crate::engine) fn end_of(&self, stack_pointer: usize) -> Option<usize> {
         // The C library keeps a thread's own data at the upper end of its stack.
         let thread = thread_pointer();
         if stack_pointer < thread && thread - stack_pointer < LARGEST_THREAD_STACK {
@@ -72,14 +72,14 @@ impl MainStack {
     /// anywhere: if its end is not known, nothing ends the walk but what the call-frame information
     /// says.
     #[inline]
-    pub(super) fn end_of_running(&self, stack_pointer: usize) -> usize {
+    pub(in crate::engine) fn end_of_running(&self, stack_pointer: usize) -> usize {
         self.end_of_any(stack_pointer).unwrap_or(UNKNOWN)
     }
 
     /// The same, on the stack too that the thread has set aside for signal handlers: asks the
     /// system.
     #[inline]
-    pub(super) fn end_of_any(&self, stack_pointer: usize) -> Option<usize> {
+    pub(in crate::engine) fn end_of_any(&self, stack_pointer: usize) -> Option<usize> {
         self.end_of(stack_pointer)
             .or_else(|| end_of_signal_stack(stack_pointer))
     }

@@ -1,4 +1,4 @@
-//! The walk against the platform's unwinder: the same addresses, frame by frame.
+//! The walk against the system unwinder: the same addresses, frame by frame.
 
 #[cfg(target_arch = "x86_64")]
 mod damaged;
@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::row::Kind;
+use super::rule::Kind;
 use super::*;
 
 /// One unwinder for all tests, as in a program.
@@ -18,7 +18,7 @@ static ARENA: Arena = Arena::new();
 static STACKS: Stacks = Stacks::new();
 
 thread_local! {
-    static MEMO: RefCell<Box<Memo>> = RefCell::new({
+    static STACK_CACHE: RefCell<Box<StackCache>> = RefCell::new({
         // SAFETY: zeroed memory is an empty one.
         unsafe { Box::new_zeroed().assume_init() }
     });
@@ -28,8 +28,8 @@ fn prepare() {
     UNWINDER.prepare(&ARENA);
 }
 
-/// What a thread remembers, asked in the ways of the tracker, which agree: the first `limit` frames of
-/// it.
+/// What a thread remembers, asked in the ways of the tracker, which agree: the first `limit` frames
+/// of it.
 fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
     let frames = |stack| {
         let mut frames = Vec::new();
@@ -37,11 +37,11 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
         frames.truncate(limit);
         frames
     };
-    MEMO.with_borrow_mut(|memo| {
-        let at_once = memo.recall_at_once(caller, limit).map(frames);
-        let known = memo.recall(caller, limit).map(frames);
+    STACK_CACHE.with_borrow_mut(|stack_cache| {
+        let at_once = stack_cache.recall_fast(caller, limit).map(frames);
+        let known = stack_cache.recall(caller, limit).map(frames);
         assert!(at_once.is_none() || at_once == known);
-        let mut walk = || UNWINDER.remember(&ARENA, &STACKS, memo, caller, limit);
+        let mut walk = || UNWINDER.remember(&ARENA, &STACKS, stack_cache, caller, limit);
         known.or_else(|| walk().map(frames))
     })
 }
@@ -50,8 +50,8 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
 #[inline(always)]
 fn caller() -> Caller {
     let here = here();
-    let row = UNWINDER.row(&ARENA, here.pc);
-    let step = walk::step(here, row, usize::MAX);
+    let rule = UNWINDER.rule(&ARENA, here.pc);
+    let step = walk::step(here, rule, usize::MAX);
     step.expect("an ordinary function").caller
 }
 
@@ -70,9 +70,7 @@ fn compare_from(caller: Caller, limit: usize, plain: Option<bool>) -> usize {
     let ours = UNWINDER
         .walk(&ARENA, caller, mark, &mut walked)
         .expect("a stack that can be walked");
-    let theirs = UNWINDER
-        .portable
-        .capture(&ARENA, caller, mark, &mut unwound);
+    let theirs = UNWINDER.system.capture(&ARENA, caller, mark, &mut unwound);
     walked.truncate(ours.frames);
     unwound.truncate(theirs.frames);
     let beyond = check_same(&walked, &unwound);
@@ -81,7 +79,10 @@ fn compare_from(caller: Caller, limit: usize, plain: Option<bool>) -> usize {
     for _ in 0..2 {
         let recalled = recalled(caller, limit);
         if let Some(plain) = plain {
-            assert_eq!(recalled.is_some(), plain && limit <= memo::MOST);
+            assert_eq!(
+                recalled.is_some(),
+                plain && limit <= crate::engine::stack_cache::MAX_FRAMES
+            );
         }
         if let Some(recalled) = recalled {
             assert_eq!(recalled, walked);
@@ -90,14 +91,14 @@ fn compare_from(caller: Caller, limit: usize, plain: Option<bool>) -> usize {
     ours.frames
 }
 
-/// The same addresses. Returns true if the walk has come further than the platform's unwinder: that
+/// The same addresses. Returns true if the walk has come further than the system unwinder: that
 /// of musl leaves out the frame at which it ends for want of call-frame information.
 fn check_same(walked: &[usize], unwound: &[usize]) -> bool {
     let (same, further) = walked.split_at(unwound.len().min(walked.len()));
     assert_eq!(same, unwound);
     match further.first() {
         Some(address) if cfg!(target_env = "musl") => {
-            let kind = UNWINDER.row(&ARENA, *address).kind();
+            let kind = UNWINDER.rule(&ARENA, *address).kind();
             assert!(matches!(kind, Kind::Oldest | Kind::Signal), "{kind:?}");
         }
         Some(_) => assert_eq!(walked, unwound),
@@ -477,6 +478,6 @@ mod aarch64 {
         }
         prepare();
         let inside = leaf as extern "C" fn() as usize + 4;
-        assert_eq!(UNWINDER.row(&ARENA, inside).kind(), Kind::Other);
+        assert_eq!(UNWINDER.rule(&ARENA, inside).kind(), Kind::Other);
     }
 }

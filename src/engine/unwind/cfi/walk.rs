@@ -2,39 +2,39 @@
 
 use super::Unwinder;
 use super::arch::{PROCESSOR, plain};
-use super::row::{Kind, Row};
+use super::rule::{Kind, UnwindRule};
 use super::stack::UNKNOWN;
-use crate::engine::arena::Arena;
+use crate::engine::memory::arena::Arena;
 use crate::engine::unwind::{Caller, Captured, Mark};
 
-/// Stacks that one walk leads over: a program may put frames on stacks of its own, or be interrupted
-/// on one and handle the signal on another.
-const MOST_STACKS: u32 = 64;
+/// Stacks that one walk leads over: a program may put frames on stacks of its own, or be
+/// interrupted on one and handle the signal on another.
+const MAX_STACKS: u32 = 64;
 
 /// No stack begins as low as this.
 const LOWEST: usize = 0xFFFF;
 
 /// One step outwards and all that it read.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub(super) caller: Caller,
+pub(in crate::engine) struct Step {
+    pub(in crate::engine) caller: Caller,
     /// What was found where the return address is.
-    pub(super) return_word: usize,
-    pub(super) slots: Slots,
+    pub(in crate::engine) return_word: usize,
+    pub(in crate::engine) slots: Slots,
 }
 
 /// Where in a frame the registers of its caller are.
 #[derive(Clone, Copy)]
-pub(super) struct Slots {
-    pub(super) return_address: usize,
+pub(in crate::engine) struct Slots {
+    pub(in crate::engine) return_address: usize,
     /// 0: it is still in the register.
-    pub(super) frame_pointer: usize,
+    pub(in crate::engine) frame_pointer: usize,
     /// Where the frame ends: the caller's stack pointer.
     end: usize,
 }
 
 /// Why there is no plain step.
-pub(super) enum NoStep {
+pub(in crate::engine) enum NoStep {
     /// This is the oldest frame. With the word that said so, if one did.
     Oldest(Option<usize>),
     /// The step is not plain.
@@ -45,12 +45,12 @@ impl Slots {
     /// Those of a frame that begins at the stack pointer of `frame`, on a stack that ends at `end`;
     /// `None` if they are not inside of it or the step is not plain.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn of(frame: Caller, row: Row, end: usize) -> Option<Self> {
-        let base = row.base(frame.sp, frame.fp)?;
-        let cfa = base.wrapping_add_signed(row.cfa_offset());
+    fn of(frame: Caller, rule: UnwindRule, end: usize) -> Option<Self> {
+        let base = rule.base(frame.sp, frame.fp)?;
+        let cfa = base.wrapping_add_signed(rule.cfa_offset());
         let inside = |slot: usize| slot >= frame.sp && slot < cfa && slot.is_multiple_of(8);
-        let return_address = row.return_slot(cfa);
-        let frame_pointer = row.saved_frame_pointer(cfa);
+        let return_address = rule.return_slot(cfa);
+        let frame_pointer = rule.saved_frame_pointer(cfa);
         if cfa > end || !inside(return_address) || frame_pointer.is_some_and(|slot| !inside(slot)) {
             return None;
         }
@@ -62,14 +62,14 @@ impl Slots {
     }
 }
 
-/// A plain step from `frame` by its `row`, if there is one.
+/// A plain step from `frame` by its `rule`, if there is one.
 ///
 /// Reads words of the frame alone: above its stack pointer, below the caller's, and below `end`,
 /// where the stack ends. Each frame begins where the one before it ends, so a walk of such steps
 /// comes to an end whatever the call-frame information says.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn step(frame: Caller, row: Row, end: usize) -> Option<Step> {
-    let slots = Slots::of(frame, row, end)?;
+pub(in crate::engine) fn step(frame: Caller, rule: UnwindRule, end: usize) -> Option<Step> {
+    let slots = Slots::of(frame, rule, end)?;
     let fp = match slots.frame_pointer {
         0 => frame.fp,
         // SAFETY: checked: aligned, and inside the frame.
@@ -90,47 +90,48 @@ pub(super) fn step(frame: Caller, row: Row, end: usize) -> Option<Step> {
 
 /// A word that a walk has read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word {
-    pub(super) address: usize,
-    pub(super) value: usize,
+pub(in crate::engine) struct Word {
+    pub(in crate::engine) address: usize,
+    pub(in crate::engine) value: usize,
 }
 
 /// A step out of an aligned frame, out of a signal handler, or from one stack to another.
-pub(super) struct UnusualStep {
-    pub(super) caller: Caller,
+pub(in crate::engine) struct UnusualStep {
+    pub(in crate::engine) caller: Caller,
     /// What tells the caller's stack pointer, if a word does.
-    pub(super) link: Option<Word>,
-    pub(super) return_word: Word,
+    pub(in crate::engine) link: Option<Word>,
+    pub(in crate::engine) return_word: Word,
     /// What the caller's frame register was restored from, unless it still is in the register.
-    pub(super) fp_word: Option<Word>,
-    /// The caller has not called anything: its row is that of the address itself.
-    pub(super) interrupted: bool,
+    pub(in crate::engine) fp_word: Option<Word>,
+    /// The caller has not called anything: its rule is that of the address itself.
+    pub(in crate::engine) interrupted: bool,
 }
 
 /// Why [`step`] has none.
 #[cold]
 #[inline(never)]
-pub(super) fn no_step(frame: Caller, row: Row, end: usize) -> NoStep {
-    match Slots::of(frame, row, end) {
+pub(in crate::engine) fn no_step(frame: Caller, rule: UnwindRule, end: usize) -> NoStep {
+    match Slots::of(frame, rule, end) {
         // It is 0.
         Some(slots) => NoStep::Oldest(Some(slots.return_address)),
-        None if row.kind() == Kind::Oldest => NoStep::Oldest(None),
+        None if rule.kind() == Kind::Oldest => NoStep::Oldest(None),
         None => NoStep::Unknown,
     }
 }
 
 impl Caller {
-    /// True for the caller of `frame` if it is not further out on the same stack, which ends at `end`.
-    pub(super) fn is_beyond(self, frame: Self, end: usize) -> bool {
+    /// True for the caller of `frame` if it is not further out on the same stack, which ends at
+    /// `end`.
+    pub(in crate::engine) fn is_beyond(self, frame: Self, end: usize) -> bool {
         self.sp <= frame.sp || self.sp > end
     }
 }
 
 impl Unwinder {
     /// Return addresses of this thread's stack from `frame` on, those at and beyond `mark`; `None`
-    /// if there is a frame on the way that only the platform's unwinder can step over.
+    /// if there is a frame on the way that only the system unwinder can step over.
     #[inline(never)]
-    pub(super) fn walk(
+    pub(in crate::engine) fn walk(
         &self,
         arena: &Arena,
         mut frame: Caller,
@@ -139,8 +140,8 @@ impl Unwinder {
     ) -> Option<Captured> {
         let mut end = self.main_stack.end_of_running(frame.sp);
         let mut stacks = 1;
-        // An interrupted function has not called anything: its row is that of the address itself,
-        // and rows are asked for by the address after the one that counts.
+        // An interrupted function has not called anything: its rule is that of the address itself,
+        // and rules are asked for by the address after the one that counts.
         let mut interrupted = 0;
         let mut passed = false;
         let mut captured = Captured {
@@ -158,22 +159,22 @@ impl Unwinder {
                 *slot = frame.pc;
                 captured.frames += 1;
             }
-            let row = self.row(arena, frame.pc.wrapping_add(interrupted));
+            let rule = self.rule(arena, frame.pc.wrapping_add(interrupted));
             interrupted = 0;
-            if let Some(step) = step(frame, row, end) {
+            if let Some(step) = step(frame, rule, end) {
                 frame = step.caller;
                 continue;
             }
-            if let NoStep::Oldest(_) = no_step(frame, row, end) {
+            if let NoStep::Oldest(_) = no_step(frame, rule, end) {
                 return Some(captured);
             }
             let on_stack = |at| self.main_stack.end_of_any(at).is_some();
-            let over = unusual_step(frame, row, end, on_stack)?;
+            let over = unusual_step(frame, rule, end, on_stack)?;
             if over.caller.is_beyond(frame, end) {
                 stacks += 1;
                 end = self.main_stack.end_of_running(over.caller.sp);
             }
-            if stacks > MOST_STACKS {
+            if stacks > MAX_STACKS {
                 return None;
             }
             interrupted = usize::from(over.interrupted);
@@ -181,74 +182,75 @@ impl Unwinder {
         }
     }
 
-    /// The row for the code that `return_address` returns to.
+    /// The rule for the code that `return_address` returns to.
     #[inline]
-    pub(super) fn row(&self, arena: &Arena, return_address: usize) -> Row {
-        match self.rows.find(return_address) {
-            Some(row) => row,
-            None => self.row_anew(arena, return_address),
+    pub(in crate::engine) fn rule(&self, arena: &Arena, return_address: usize) -> UnwindRule {
+        match self.rules.find(return_address) {
+            Some(rule) => rule,
+            None => self.rule_slow(arena, return_address),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn row_anew(&self, arena: &Arena, return_address: usize) -> Row {
-        self.rows.get(arena, return_address, || {
+    fn rule_slow(&self, arena: &Arena, return_address: usize) -> UnwindRule {
+        self.rules.get(arena, return_address, || {
             self.compile(arena, return_address)
         })
     }
 
-    /// Works a row out on a stack with room for that. `None` if there is none to be had.
+    /// Works a rule out on a stack with room for that. `None` if there is none to be had.
     #[cold]
     #[inline(never)]
-    fn compile(&self, arena: &Arena, return_address: usize) -> Option<Row> {
+    fn compile(&self, arena: &Arena, return_address: usize) -> Option<UnwindRule> {
         self.scratch.run(arena, || {
             match self.modules.find(return_address.wrapping_sub(1)) {
-                Some(module) => Row::compile(&module, return_address),
-                None => Row::OTHER,
+                Some(module) => UnwindRule::compile(&module, return_address),
+                None => UnwindRule::OTHER,
             }
         })
     }
 }
 
-/// A step from `frame` that is not plain. `None` if only the platform's unwinder knows it. `on_stack`
-/// tells of an address outside of the frame's stack, which ends at `end`, whether it is on another one.
+/// A step from `frame` that is not plain. `None` if only the system unwinder knows it. `on_stack`
+/// tells of an address outside of the frame's stack, which ends at `end`, whether it is on another
+/// one.
 ///
-/// Where the frame's stack is not known, and where the call-frame information leads to the stack of a
-/// coroutine's caller, it is trusted, as any unwinder does.
+/// Where the frame's stack is not known, and where the call-frame information leads to the stack of
+/// a coroutine's caller, it is trusted, as any unwinder does.
 #[cold]
 #[inline(never)]
-pub(super) fn unusual_step(
+pub(in crate::engine) fn unusual_step(
     frame: Caller,
-    row: Row,
+    rule: UnwindRule,
     end: usize,
     on_stack: impl Fn(usize) -> bool,
 ) -> Option<UnusualStep> {
     let word = |address: usize| {
-        let trusted = address > LOWEST && (end == UNKNOWN || row.kind() == Kind::Linked);
+        let trusted = address > LOWEST && (end == UNKNOWN || rule.kind() == Kind::Linked);
         let mapped = trusted || (frame.sp..end).contains(&address) || on_stack(address);
         // SAFETY: aligned, and on a stack: `read` says what that rests on.
         let value = (mapped && address.is_multiple_of(8)).then(|| unsafe { read(address) })?;
         Some(Word { address, value })
     };
     let mut interrupted = false;
-    let (link, cfa, return_slot, fp_slot) = match row.kind() {
+    let (link, cfa, return_slot, fp_slot) = match rule.kind() {
         Kind::FromFramePointer => {
-            let cfa = frame.fp.wrapping_add_signed(row.cfa_offset());
+            let cfa = frame.fp.wrapping_add_signed(rule.cfa_offset());
             (
                 None,
                 cfa,
-                row.return_slot(cfa),
-                row.saved_frame_pointer(cfa),
+                rule.return_slot(cfa),
+                rule.saved_frame_pointer(cfa),
             )
         }
         Kind::FromFrame => {
-            let link = word(frame.fp.wrapping_add_signed(row.cfa_offset()))?;
-            let (cfa, fp_slot) = (link.value, row.saved_frame_pointer(frame.fp));
-            (Some(link), cfa, row.return_slot(cfa), fp_slot)
+            let link = word(frame.fp.wrapping_add_signed(rule.cfa_offset()))?;
+            let (cfa, fp_slot) = (link.value, rule.saved_frame_pointer(frame.fp));
+            (Some(link), cfa, rule.return_slot(cfa), fp_slot)
         }
         Kind::Linked => {
-            let how = row.link();
+            let how = rule.link();
             let base = if how.from_sp { frame.sp } else { frame.fp };
             let link = word(base.wrapping_add_signed(how.at))?;
             let cfa = link.value.wrapping_add_signed(how.added);
@@ -304,7 +306,7 @@ fn returned_from(frame: Caller, word: impl Fn(usize) -> Option<Word>) -> Option<
 /// the main stack and a thread's own all of that is mapped, whatever the information says. On a
 /// stack that the program mapped itself the information has to be right, as for any unwinder.
 #[inline(always)]
-pub(super) unsafe fn read(address: usize) -> usize {
+pub(in crate::engine) unsafe fn read(address: usize) -> usize {
     // SAFETY: the caller's promise; nobody else writes to frames of this thread meanwhile.
     unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }

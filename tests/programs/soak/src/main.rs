@@ -3,7 +3,7 @@
 //! to agree with what the threads know that they hold.
 //!
 //! Takes the seconds to run, the threads of each kind, and the seed: `soak 30 16 1`. With the word
-//! `planted` behind them one block is counted that the tracer cannot know: the audit has to fail.
+//! `injected` behind them one block is counted that the tracer cannot know: the audit has to fail.
 
 mod control;
 mod population;
@@ -63,7 +63,7 @@ fn main() {
         barrier: Barrier::new(2 * threads + 1),
         quiet: AtomicBool::new(false),
         done: AtomicBool::new(false),
-        population: Population::new(threads, arguments.next().as_deref() == Some("planted")),
+        population: Population::new(threads, arguments.next().as_deref() == Some("injected")),
         works: AtomicU64::new(0),
         calls: AtomicU64::new(0),
     };

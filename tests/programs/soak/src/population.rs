@@ -15,15 +15,15 @@ const MOST: usize = 300;
 pub(crate) struct Population {
     parts: Vec<Mutex<Vec<Vec<u8>>>>,
     /// A block from before any session, of which the audit does not know that.
-    planted: Option<Vec<u8>>,
+    injected: Option<Vec<u8>>,
 }
 
 impl Population {
-    pub(crate) fn new(threads: usize, planted: bool) -> Self {
+    pub(crate) fn new(threads: usize, injected: bool) -> Self {
         let part = |_| Mutex::new(Vec::with_capacity(MOST));
         Self {
             parts: (0..threads).map(part).collect(),
-            planted: planted.then(|| vec![1; 1000]),
+            injected: injected.then(|| vec![1; 1000]),
         }
     }
 
@@ -76,7 +76,7 @@ impl Population {
         for part in &self.parts {
             part.lock().expect("no panic").iter().for_each(&mut check);
         }
-        self.planted.iter().for_each(&mut check);
+        self.injected.iter().for_each(&mut check);
         told.retain(|_, more| *more != 0);
         // What this function itself has allocated so far came after the look at the counter, apart
         // from the map's first entries.

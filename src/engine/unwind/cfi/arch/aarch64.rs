@@ -1,5 +1,5 @@
-//! aarch64: a call leaves its return address in the link register, and every function saves it where
-//! it likes; it may carry an authentication code in its upper bits.
+//! aarch64: a call leaves its return address in the link register, and every function saves it
+//! where it likes; it may carry an authentication code in its upper bits.
 
 use std::arch::{asm, naked_asm};
 use std::ffi::c_void;

@@ -1,9 +1,9 @@
-//! Call-frame information that is wrong, and stacks that it leads astray: rows come of it or do not,
-//! and a walk stays on its stack and comes to an end.
+//! Call-frame information that is wrong, and stacks that it leads astray: rules come of it or do
+//! not, and a walk stays on its stack and comes to an end.
 
 use super::*;
 use crate::engine::unwind::cfi::modules::Module;
-use crate::engine::unwind::cfi::row::Row;
+use crate::engine::unwind::cfi::rule::UnwindRule;
 use crate::engine::unwind::cfi::walk::step;
 
 /// The function that the information is about begins so far behind it.
@@ -82,8 +82,8 @@ impl Numbers {
     }
 }
 
-/// Rows for some places in the function, of information that `damage` has changed.
-fn rows(fenced: &Fenced, len: usize, damage: impl FnOnce(&mut [u8])) -> Vec<Row> {
+/// UnwindRules for some places in the function, of information that `damage` has changed.
+fn rules(fenced: &Fenced, len: usize, damage: impl FnOnce(&mut [u8])) -> Vec<UnwindRule> {
     let bytes = fenced.at_end(
         |at| {
             let mut bytes = information(at);
@@ -95,12 +95,14 @@ fn rows(fenced: &Fenced, len: usize, damage: impl FnOnce(&mut [u8])) -> Vec<Row>
     let code = bytes.as_ptr().addr() + CODE;
     let module = Module::with_information(bytes, code..code + CODE_LEN);
     let places = [1, 2, 5, CODE_LEN / 2, CODE_LEN];
-    places.map(|at| Row::compile(&module, code + at)).to_vec()
+    places
+        .map(|at| UnwindRule::compile(&module, code + at))
+        .to_vec()
 }
 
-/// Walks by `row` alone over words that were made for it: they lead to themselves, to each other, to
-/// nowhere.
-fn walk_by(row: Row, stack: &Fenced, numbers: &mut Numbers) {
+/// Walks by `rule` alone over words that were made for it: they lead to themselves, to each other,
+/// to nowhere.
+fn walk_by(rule: UnwindRule, stack: &Fenced, numbers: &mut Numbers) {
     let end = stack.start.expose_provenance() + stack.len;
     let sp = stack.start.addr() + numbers.next() % stack.len;
     let fp = match numbers.next() % 4 {
@@ -111,7 +113,7 @@ fn walk_by(row: Row, stack: &Fenced, numbers: &mut Numbers) {
     };
     let mut frame = Caller { pc: CODE, sp, fp };
     let mut steps = 0;
-    while let Some(step) = step(frame, row, end) {
+    while let Some(step) = step(frame, rule, end) {
         assert!(step.caller.sp > frame.sp && step.caller.sp <= end);
         frame = step.caller;
         steps += 1;
@@ -122,11 +124,11 @@ fn walk_by(row: Row, stack: &Fenced, numbers: &mut Numbers) {
 #[test]
 fn whole_information_is_understood() {
     let fenced = Fenced::new(4096);
-    let rows = rows(&fenced, INFORMATION, |_| {});
-    let kinds: Vec<_> = rows.iter().map(|row| row.kind()).collect();
-    assert_eq!(kinds[..2], [Kind::FromStackPointer; 2], "{rows:?}");
-    assert_eq!(kinds[3], Kind::FromFramePointer, "{rows:?}");
-    assert_eq!((rows[0].cfa_offset(), rows[1].cfa_offset()), (8, 16));
+    let rules = rules(&fenced, INFORMATION, |_| {});
+    let kinds: Vec<_> = rules.iter().map(|rule| rule.kind()).collect();
+    assert_eq!(kinds[..2], [Kind::FromStackPointer; 2], "{rules:?}");
+    assert_eq!(kinds[3], Kind::FromFramePointer, "{rules:?}");
+    assert_eq!((rules[0].cfa_offset(), rules[1].cfa_offset()), (8, 16));
 }
 
 #[test]
@@ -143,22 +145,22 @@ fn damaged_information_leads_no_walk_off_its_stack() {
         // SAFETY: inside the mapping, aligned.
         unsafe { place.write(value) };
     }
-    let check = |rows: Vec<Row>, numbers: &mut Numbers| {
-        for row in rows {
+    let check = |rules: Vec<UnwindRule>, numbers: &mut Numbers| {
+        for rule in rules {
             for _ in 0..4 {
-                walk_by(row, &stack, numbers);
+                walk_by(rule, &stack, numbers);
             }
         }
     };
     // Cut off anywhere.
     for len in 1..INFORMATION {
-        check(rows(&fenced, len, |_| {}), &mut numbers);
+        check(rules(&fenced, len, |_| {}), &mut numbers);
     }
     // Every byte changed.
     for at in 0..INFORMATION {
         for change in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
-            let rows = rows(&fenced, INFORMATION, |bytes| bytes[at] ^= change);
-            check(rows, &mut numbers);
+            let rules = rules(&fenced, INFORMATION, |bytes| bytes[at] ^= change);
+            check(rules, &mut numbers);
         }
     }
     // Anything for instructions, of the common entry and of the function's.
@@ -171,14 +173,14 @@ fn damaged_information_leads_no_walk_off_its_stack() {
             61
         };
         let len = if at == 37 { 7 } else { 15 };
-        let rows = rows(&fenced, INFORMATION, |bytes| {
+        let rules = rules(&fenced, INFORMATION, |bytes| {
             bytes[at..at + len].copy_from_slice(&damage[..len]);
         });
-        check(rows, &mut numbers);
+        check(rules, &mut numbers);
     }
-    // Rows that no information says.
+    // UnwindRules that no information says.
     for _ in 0..20_000 {
         let bits = (numbers.next() as u64) << 33 | numbers.next() as u64;
-        walk_by(Row::from_bits(bits), &stack, &mut numbers);
+        walk_by(UnwindRule::from_bits(bits), &stack, &mut numbers);
     }
 }

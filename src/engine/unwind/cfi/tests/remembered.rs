@@ -13,12 +13,13 @@ const LIMIT: usize = 200;
 #[inline(never)]
 fn was_remembered(limit: usize) -> bool {
     let caller = caller();
-    let known = MEMO.with_borrow_mut(|memo| memo.recall(caller, limit).is_some());
+    let known =
+        STACK_CACHE.with_borrow_mut(|stack_cache| stack_cache.recall(caller, limit).is_some());
     compare_from(caller, limit, Some(true));
     known
 }
 
-/// Seen to fail with one trunk.
+/// Seen to fail with one base stack.
 #[test]
 fn two_ways_in_turn_are_both_remembered() {
     #[inline(never)]
@@ -67,7 +68,7 @@ fn below(depth: usize, yielder: &Yielder<(), bool>) {
     }
 }
 
-/// Two coroutines have their stacks read in turn. Seen to fail with one trunk.
+/// Two coroutines have their stacks read in turn. Seen to fail with one base stack.
 #[test]
 fn stacks_of_coroutines_are_remembered() {
     prepare();
@@ -100,9 +101,9 @@ fn the_callers_stack_is_remembered_beside_a_coroutines() {
 }
 
 /// A coroutine that is resumed from two others in turn. Of the frames that count nothing tells them
-/// apart but the word that leads from its own stack to the other's: what was read there the other time
-/// is still there, further down than where that one pauses. Seen to fail in an optimised build while
-/// that word was not compared; otherwise more of it is overwritten.
+/// apart but the word that leads from its own stack to the other's: what was read there the other
+/// time is still there, further down than where that one pauses. Seen to fail in an optimised build
+/// while that word was not compared; otherwise more of it is overwritten.
 #[test]
 fn the_way_to_another_stack_is_compared() {
     const DEPTH: usize = 60;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
 
-use crate::engine::arena::Arena;
+use crate::engine::memory::arena::Arena;
 use crate::engine::stacks::{StackId, Stacks};
 use crate::engine::{Settings, TraceAlloc, Tracker};
 use crate::heap::Heap;
@@ -15,7 +15,7 @@ use crate::owner::spawn;
 pub(crate) const ALL: &[(&str, fn())] = &[
     ("blocks", blocks),
     ("sessions", sessions),
-    ("places", places),
+    ("slots", slots),
     ("external", external),
     ("stacks", stacks),
 ];
@@ -111,7 +111,7 @@ impl World {
             }
             if traced && let Some(block) = mine.last() {
                 let session = self.tracker.session().expect("tracing");
-                let stack = self.tracker.stack_of(session, block.address);
+                let stack = self.tracker.block_at(session, block.address);
                 assert!(stack.is_some(), "a block has its record");
             }
         }
@@ -212,8 +212,8 @@ fn sessions() {
     world.audit(false);
 }
 
-/// Threads come and go, and later ones take the places of those that have ended.
-fn places() {
+/// Threads come and go, and later ones take the slots of those that have ended.
+fn slots() {
     let world = World::new(false);
     world.start();
     let task = |calls: usize| {

@@ -6,17 +6,17 @@
 use loom::thread::spawn;
 
 use crate::atomic::{AtomicU64, Ordering};
-use crate::engine::counters::Counter;
-use crate::engine::ledger::Ledger;
-use crate::engine::live::Record;
-use crate::engine::live::entry::{Entry, Tag, Word};
-use crate::engine::live::shadow::Class;
-use crate::engine::session::{Epoch, Session, Settings, Switch};
+use crate::engine::blocks::Record;
+use crate::engine::blocks::entry::{Entry, ShortNumber, Word};
+use crate::engine::blocks::shadow::Class;
+use crate::engine::session::counters::Counter;
+use crate::engine::session::{Session, SessionNumber, Settings, Switch};
 use crate::engine::stacks::StackId;
+use crate::engine::thread::counter::ThreadCounter;
 
 pub(crate) const ALL: &[(&str, fn())] = &[
     ("entry", entry),
-    ("ledger", ledger),
+    ("thread_counter", thread_counter),
     ("counter", counter),
     ("switch", switch),
 ];
@@ -42,7 +42,13 @@ fn empty_entry() -> Entry {
 /// Blocks at one address, each with a stack that tells its size.
 fn word(size: u64) -> Word {
     let stack = StackId::from_bits(size / 1000);
-    Word::new(Class::Large, 0, size, stack, Tag::of(Epoch(5)))
+    Word::new(
+        Class::Large,
+        0,
+        size,
+        stack,
+        ShortNumber::of(SessionNumber(5)),
+    )
 }
 
 /// Whoever reads a record while its block comes, moves and goes sees one that was there.
@@ -73,42 +79,42 @@ fn sessions() -> [Session; 2] {
 }
 
 /// What a thread has added in one session is never taken for another session's.
-fn ledger() {
+fn thread_counter() {
     let [one, two] = sessions();
     // SAFETY: zeroed memory is an empty one.
-    let ledger: &'static Ledger = leak(unsafe { std::mem::zeroed() });
+    let counter: &'static ThreadCounter = leak(unsafe { std::mem::zeroed() });
     let write = move || {
-        ledger.change(one, 0, 100, || 0);
-        assert!(ledger.change_within(one, 0, 20));
-        ledger.change(two, 0, 5, || 7);
+        counter.change(one, 0, 100, || 0);
+        assert!(counter.change_within(one, 0, 20));
+        counter.change(two, 0, 5, || 7);
     };
     let read = move || {
-        assert!([0, 100, 120].contains(&ledger.net(one)));
-        assert!([0, 5].contains(&ledger.net(two)));
-        assert!([0, 100, 120].contains(&ledger.peak(one)));
+        assert!([0, 100, 120].contains(&counter.net(one)));
+        assert!([0, 5].contains(&counter.net(two)));
+        assert!([0, 100, 120].contains(&counter.peak(one)));
         // Of this thread none or all, and what it has seen of the others.
-        assert!([0, 7, 12].contains(&ledger.peak(two)));
+        assert!([0, 7, 12].contains(&counter.peak(two)));
     };
-    ledger.net(one);
-    ledger.peak(one);
+    counter.net(one);
+    counter.peak(one);
     let writer = spawn(write);
     read();
     writer.join().unwrap();
-    assert_eq!((ledger.net(one), ledger.net(two)), (0, 5));
+    assert_eq!((counter.net(one), counter.net(two)), (0, 5));
 }
 
 /// Additions of several threads are all there, and none of an ended session.
 fn counter() {
     let counter = leak(Counter::new());
-    let add = |epoch: u64, amount: u64| move || counter.add(Epoch(epoch), amount);
-    counter.get(Epoch(1));
+    let add = |number: u64, amount: u64| move || counter.add(SessionNumber(number), amount);
+    counter.get(SessionNumber(1));
     let threads = [spawn(add(2, 3)), spawn(add(1, 100))];
     add(2, 4)();
     for thread in threads {
         thread.join().unwrap();
     }
-    assert_eq!(counter.get(Epoch(2)), 7);
-    assert_eq!(counter.get(Epoch(1)), 0);
+    assert_eq!(counter.get(SessionNumber(2)), 7);
+    assert_eq!(counter.get(SessionNumber(1)), 0);
 }
 
 /// No two transitions begin the same session, and whoever has heard of one does not see an older.
@@ -117,15 +123,15 @@ fn switch() {
     let told = atomic(0);
     let begin = move || {
         let begun = switch.start(Settings::default()).or_else(|| switch.clear());
-        let epoch = begun.map_or(0, |session| session.epoch().0);
-        told.fetch_max(epoch, Ordering::Release);
-        epoch
+        let number = begun.map_or(0, |session| session.number().0);
+        told.fetch_max(number, Ordering::Release);
+        number
     };
     switch.session();
     let other = spawn(begin);
     let mine = begin();
     let heard = told.load(Ordering::Acquire);
-    let seen = switch.session().expect("nobody stops it").epoch().0;
+    let seen = switch.session().expect("nobody stops it").number().0;
     assert!(seen >= heard, "{seen} {heard}");
     let others = other.join().unwrap();
     assert!(mine != others || mine == 0, "{mine}");

@@ -1,0 +1,392 @@
+//! Live blocks: for each the size, the stack and the session, found by address without a lock.
+//!
+//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes
+//! that it starts in with no other start of such a block, since blocks do not overlap: so each
+//! class of sizes has a table with one entry per window of its own width, and the thread that owns
+//! a block is the only one that writes the block's entry.
+//!
+//! | class  | sizes in bytes | window | entry |
+//! |--------|----------------|--------|-------|
+//! | dense  | 1..32          | 8      | 8     |
+//! | small  | 32..256        | 32     | 8     |
+//! | medium | 256..4096      | 256    | 8     |
+//! | large  | 4096..65536    | 4096   | 16    |
+//! | huge   | 65536..        | 65536  | 16    |
+//!
+//! Where the inner allocator is known to keep blocks 32 bytes apart, those under 32 bytes count as
+//! small and the dense table, eight times the size of the heap's tiny blocks, does not come into
+//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one
+//! window; the older is then replaced and counted as such, never mixed up.
+
+mod entry;
+mod shadow;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::engine::memory::arena::Arena;
+use crate::engine::session::SessionNumber;
+use crate::engine::stacks::StackId;
+
+use entry::{Entry, SHORT_NUMBERS, ShortNumber, Word};
+use shadow::{Class, Shadow};
+
+/// Sessions after which [`LiveTable::sweep`] must have run, well before a short number comes round
+/// again.
+pub(crate) const SWEEP_EVERY: u64 = 4096;
+
+/// How close the inner allocator may put the starts of two blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spacing {
+    /// As close as their sizes allow.
+    Close = 1,
+    /// At least 32 bytes apart, and never two in one aligned window of 32 bytes.
+    Wide = 2,
+}
+
+/// A block's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) size: u64,
+    pub(crate) stack: StackId,
+}
+
+/// A block whose `realloc` is under way: still live at its old size, but from now on another thread
+/// may be given its address, and then overwrites the entry.
+pub(crate) struct Moving {
+    entry: Entry,
+    word: Word,
+    pub(crate) record: Record,
+}
+
+/// Where the record of a block that this thread owns is to be written, in an entry of one word.
+pub(crate) struct FreeEntry {
+    entry: Entry,
+    word: Word,
+}
+
+impl FreeEntry {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn write(self) {
+        self.entry.store(self.word, self.word.size());
+    }
+}
+
+/// The record of a block that this thread owns, in an entry of one word.
+pub(crate) struct OwnEntry {
+    entry: Entry,
+    word: Word,
+}
+
+impl OwnEntry {
+    /// The size on record, in bytes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn size(&self) -> u64 {
+        self.word.size()
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn remove(self) {
+        self.entry.clear();
+    }
+}
+
+/// The record could not be made: no memory for the table, or an address beyond those that the
+/// tables cover, which are those of 48 bits at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// The table of live blocks.
+pub(crate) struct LiveTable {
+    shadow: Shadow,
+    /// A [`Spacing`], or 0 until the first block.
+    spacing: AtomicU8,
+}
+
+impl LiveTable {
+    pub(crate) const fn new() -> Self {
+        Self {
+            shadow: Shadow::new(),
+            spacing: AtomicU8::new(0),
+        }
+    }
+
+    /// Decides where tiny blocks are noted, once and for all. To be called before every [`insert`];
+    /// `find_out` runs at the first one only, or at each of several that come first together. Until
+    /// then [`free_entry`] has none for them.
+    ///
+    /// [`insert`]: Self::insert
+    /// [`free_entry`]: Self::free_entry
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
+        if self.spacing.load(Ordering::Relaxed) == 0 {
+            let spacing = find_out() as u8;
+            let _ = self
+                .spacing
+                .compare_exchange(0, spacing, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn class(&self, size: u64) -> Class {
+        Class::of(
+            size,
+            self.spacing.load(Ordering::Relaxed) == Spacing::Wide as u8,
+        )
+    }
+
+    /// Makes the table that every block needs, ahead of the first one.
+    pub(crate) fn prepare(&self, arena: &Arena) -> Option<()> {
+        self.shadow.prepare(arena)
+    }
+
+    /// Notes a block that this thread has just received. Returns the size of a block that was at
+    /// the same place and whose return the tracer did not see: it is to be taken off the counters.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn insert(
+        &self,
+        arena: &Arena,
+        address: usize,
+        record: Record,
+        number: SessionNumber,
+    ) -> Result<Option<u64>, NoRoom> {
+        if let Some(free) = self.free_entry(address, record, number) {
+            free.write();
+            return Ok(None);
+        }
+        self.insert_slow(arena, address as u64, record, number)
+    }
+
+    /// Where to write the `record` of a block that this thread has just received at `address`, if
+    /// it takes one word, as most do, and nothing is noted there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn free_entry(
+        &self,
+        address: usize,
+        record: Record,
+        number: SessionNumber,
+    ) -> Option<FreeEntry> {
+        let address = address as u64;
+        // So that the compiler knows the numbers of the class.
+        match self.class(record.size) {
+            Class::Small => self.free_entry_in(Class::Small, address, record, number),
+            Class::Medium => self.free_entry_in(Class::Medium, address, record, number),
+            _ => None,
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn free_entry_in(
+        &self,
+        class: Class,
+        address: u64,
+        record: Record,
+        number: SessionNumber,
+    ) -> Option<FreeEntry> {
+        let entry = self.shadow.entry(class, address)?;
+        if !entry.load().is_empty() {
+            return None;
+        }
+        let word = Word::new(
+            class,
+            address,
+            record.size,
+            record.stack,
+            ShortNumber::of(number),
+        );
+        Some(FreeEntry { entry, word })
+    }
+
+    #[inline(never)]
+    fn insert_slow(
+        &self,
+        arena: &Arena,
+        address: u64,
+        record: Record,
+        number: SessionNumber,
+    ) -> Result<Option<u64>, NoRoom> {
+        let class = self.class(record.size);
+        let entry = self
+            .shadow
+            .make_entry(arena, class, address)
+            .ok_or(NoRoom)?;
+        let short = ShortNumber::of(number);
+        let old = entry.load();
+        // A moving entry is settled by the thread that moves the block.
+        let stale = !old.is_empty() && old.short_number() == short && !old.is_moving();
+        let replaced = if stale { entry.size(old) } else { None };
+        entry.store(
+            Word::new(class, address, record.size, record.stack, short),
+            record.size,
+        );
+        Ok(replaced)
+    }
+
+    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
+    /// Returns the size on record, or `None` if the block is not of session `number`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn remove(&self, address: usize, size: usize, number: SessionNumber) -> Option<u64> {
+        match self.class(size as u64) {
+            Class::Small => self.remove_as(Class::Small, address as u64, number),
+            class => self.remove_slow(class, address as u64, number),
+        }
+    }
+
+    /// The record of the block at `address`, which this thread owns and was asked for with `size`
+    /// bytes, if it is of session `number` and takes one word.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn own_entry(
+        &self,
+        address: usize,
+        size: usize,
+        number: SessionNumber,
+    ) -> Option<OwnEntry> {
+        let address = address as u64;
+        match self.class(size as u64) {
+            Class::Small => self.own_entry_in(Class::Small, address, number),
+            Class::Medium => self.own_entry_in(Class::Medium, address, number),
+            _ => None,
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn own_entry_in(&self, class: Class, address: u64, number: SessionNumber) -> Option<OwnEntry> {
+        let entry = self.shadow.entry(class, address)?;
+        let word = entry.load();
+        if word.is_of(class, address, ShortNumber::of(number)) {
+            Some(OwnEntry { entry, word })
+        } else {
+            None
+        }
+    }
+
+    #[inline(never)]
+    fn remove_slow(&self, class: Class, address: u64, number: SessionNumber) -> Option<u64> {
+        self.remove_as(class, address, number)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn remove_as(&self, class: Class, address: u64, number: SessionNumber) -> Option<u64> {
+        let (entry, word) = self.shadow.find(class, address)?;
+        if !word.is_settled_in(ShortNumber::of(number)) {
+            // What is moving belongs to the thread that moves it: it has freed the address, and
+            // this thread was then given it without a record.
+            if !word.is_moving() {
+                entry.clear();
+            }
+            return None;
+        }
+        let size = entry.size(word);
+        entry.clear();
+        size
+    }
+
+    /// True if there is no entry for a block of `size` bytes at `address`, of any session, and the
+    /// block is of a class whose entries take one word. If not, [`LiveTable::has_entry`] has the
+    /// answer.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has_none(&self, address: usize, size: usize) -> bool {
+        let address = address as u64;
+        match self.class(size as u64) {
+            Class::Small => self.shadow.find(Class::Small, address).is_none(),
+            Class::Medium => self.shadow.find(Class::Medium, address).is_none(),
+            _ => false,
+        }
+    }
+
+    /// True if there is an entry for a block of `size` bytes at `address`, of any session.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has_entry(&self, address: usize, size: usize) -> bool {
+        !self.has_none(address, size)
+            && self.has_entry_slow(self.class(size as u64), address as u64)
+    }
+
+    #[inline(never)]
+    fn has_entry_slow(&self, class: Class, address: u64) -> bool {
+        self.shadow.find(class, address).is_some()
+    }
+
+    /// Marks the block at `address`, which this thread owns, as moving.
+    pub(crate) fn begin_move(
+        &self,
+        address: usize,
+        size: usize,
+        number: SessionNumber,
+    ) -> Option<Moving> {
+        let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
+        let record = entry.record(word);
+        if word.is_moving() {
+            return None;
+        }
+        if word.short_number() != ShortNumber::of(number) {
+            entry.clear();
+            return None;
+        }
+        let word = word.moving();
+        entry.relabel(word);
+        Some(Moving {
+            entry,
+            word,
+            record: record?,
+        })
+    }
+
+    /// The block was moved or resized: its old entry goes, unless the address has a new owner who
+    /// wrote it anew.
+    pub(crate) fn finish_move(&self, moving: &Moving) {
+        moving.entry.clear_if(moving.word);
+    }
+
+    /// The block stayed where it was: nothing has changed. Nobody else can have been given its
+    /// address.
+    pub(crate) fn cancel_move(&self, moving: &Moving) {
+        moving.entry.relabel(moving.word.settled());
+    }
+
+    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read
+    /// at that address.
+    pub(crate) fn get(&self, address: usize, number: SessionNumber) -> Option<Record> {
+        Class::ALL.into_iter().find_map(|class| {
+            let (entry, word) = self.shadow.find(class, address as u64)?;
+            if word.short_number() == ShortNumber::of(number) {
+                entry.record(word)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Calls `visit` with every block of session `number`. Blocks that come or go meanwhile may or
+    /// may not be seen; every other block is seen once.
+    pub(crate) fn for_each(&self, number: SessionNumber, mut visit: impl FnMut(Record)) {
+        let short = ShortNumber::of(number);
+        self.shadow.for_each_entry(|entry| {
+            let word = entry.load();
+            if !word.is_empty()
+                && word.short_number() == short
+                && let Some(record) = entry.record(word)
+            {
+                visit(record);
+            }
+        });
+    }
+
+    /// Clears the entries of sessions that ended before `number`, so that their short numbers can
+    /// be used again.
+    ///
+    /// Entries of the next `SWEEP_EVERY` sessions are left alone: other threads may be ahead of
+    /// this one.
+    pub(crate) fn sweep(&self, number: SessionNumber) {
+        let now = ShortNumber::of(number);
+        self.shadow.for_each_entry(|entry| {
+            let word = entry.load();
+            if !word.is_empty()
+                && (1..SHORT_NUMBERS - SWEEP_EVERY)
+                    .contains(&word.short_number().sessions_before(now))
+            {
+                entry.clear_if(word);
+            }
+        });
+    }
+}

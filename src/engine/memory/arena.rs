@@ -1,0 +1,469 @@
+//! The tracer's own memory: zeroed pages straight from the operating system, counted, bounded,
+//! never moved.
+//!
+//! Large tables are mapped each on their own; small ones are carved from a shared chunk. A page
+//! that nobody touches costs address space only, so tables may be generous. Memory is given back
+//! only by a thread that lost the race to publish a table: what was published stays for the life of
+//! the process, because a thread that is still inside an allocation of an ended session may touch
+//! it at any time.
+
+mod pages;
+
+use std::mem::{align_of, size_of};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use once_cell::race::OnceRef;
+
+use crate::engine::memory::errno::KeepErrno;
+#[cfg(any(test, tracemalloc_failpoints))]
+use crate::engine::memory::failpoints::Refusals;
+
+/// Types whose zeroed bytes are a valid, empty value, and that threads may share.
+///
+/// # Safety
+/// The type must be valid when all its bytes are zero, must be `Sync`, and must need no drop.
+pub(crate) unsafe trait Zeroed: Sync + 'static {
+    /// True for tables of which only few pages are ever touched, and so few that they do not count
+    /// for the limit: those that lead to other tables.
+    const IS_DIRECTORY: bool = false;
+}
+
+// SAFETY: plain integers behind atomics.
+unsafe impl Zeroed for std::sync::atomic::AtomicU64 {}
+// SAFETY: as above.
+unsafe impl Zeroed for std::sync::atomic::AtomicI64 {}
+// SAFETY: as above.
+unsafe impl Zeroed for std::sync::atomic::AtomicU32 {}
+// SAFETY: as above.
+unsafe impl Zeroed for std::sync::atomic::AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicUsize {}
+// SAFETY: an array of valid values.
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {
+    const IS_DIRECTORY: bool = T::IS_DIRECTORY;
+}
+// SAFETY: `OnceRef` is one atomic pointer and null is its empty state;
+// `once_ref_is_empty_when_zeroed` checks it.
+unsafe impl<T: Zeroed> Zeroed for OnceRef<'static, T> {
+    const IS_DIRECTORY: bool = true;
+}
+
+/// Declares that a struct whose named fields are all [`Zeroed`] is so itself; behind
+/// `#[directory]`, that it is one.
+macro_rules! zeroed_struct {
+    ($(#[$kind_of:ident])? $type:ident $(<$(const $parameter:ident: $kind:ty),*>)? { $($field:ident),* $(,)? }) => {
+        const _: () = {
+            // Fails to compile if a field is missing here or is not `Zeroed`.
+            #[expect(dead_code, reason = "there to be type-checked")]
+            fn fields_are_zeroed$(<$(const $parameter: $kind),*>)?(
+                $type { $($field),* }: &$type$(<$($parameter),*>)?,
+            ) {
+                fn check<T: $crate::engine::memory::arena::Zeroed>(_: &T) {}
+                $(check($field);)*
+            }
+            #[expect(unsafe_code, reason = "the marker is an unsafe trait")]
+            // SAFETY: every field is `Zeroed`, which the function above makes the compiler check.
+            unsafe impl$(<$(const $parameter: $kind),*>)? $crate::engine::memory::arena::Zeroed
+                for $type$(<$($parameter),*>)?
+            {
+                $(const IS_DIRECTORY: bool = { stringify!($kind_of); true };)?
+            }
+        };
+    };
+}
+pub(in crate::engine) use zeroed_struct;
+
+/// Allocations of at least this many bytes are mapped on their own.
+const OWN_MAPPING: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
+/// A chunk on large pages, aligned to its size.
+const LARGE_CHUNK: usize = 2 << 20;
+
+/// What a chunk is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Small,
+    Large,
+}
+
+/// One published mapping, listed so that its resident pages can be counted.
+struct Mapping {
+    start: AtomicUsize,
+    len: AtomicUsize,
+    next: AtomicPtr<Mapping>,
+}
+
+// SAFETY: atomics only; null and 0 are empty.
+unsafe impl Zeroed for Mapping {}
+
+/// A chunk that tables are carved from.
+struct Chunk {
+    start: AtomicPtr<u8>,
+    used: AtomicUsize,
+}
+
+// SAFETY: atomics only; null and 0 are empty.
+unsafe impl Zeroed for Chunk {}
+
+/// The tracer's memory. A value of its own in each tracker.
+pub(crate) struct Arena {
+    mapped: AtomicUsize,
+    limit: AtomicUsize,
+    chunk: AtomicPtr<Chunk>,
+    large_chunk: AtomicPtr<Chunk>,
+    mappings: AtomicPtr<Mapping>,
+    #[cfg(any(test, tracemalloc_failpoints))]
+    refusals: Refusals,
+}
+
+impl Chunk {
+    /// `len` bytes of the `size` that the chunk has. `None` if it is full.
+    fn claim(&self, size: usize, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let mut used = self.used.load(Ordering::Relaxed);
+        let at = loop {
+            let at = used.checked_next_multiple_of(align)?;
+            let end = at.checked_add(len).filter(|end| *end <= size)?;
+            match self
+                .used
+                .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => break at,
+                Err(now) => used = now,
+            }
+        };
+        let start = NonNull::new(self.start.load(Ordering::Relaxed))?;
+        // SAFETY: the range lies inside the chunk's mapping, as has just been checked.
+        Some(unsafe { start.add(at) })
+    }
+}
+
+impl Arena {
+    pub(crate) const fn new() -> Self {
+        Self {
+            mapped: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
+            chunk: AtomicPtr::new(ptr::null_mut()),
+            large_chunk: AtomicPtr::new(ptr::null_mut()),
+            mappings: AtomicPtr::new(ptr::null_mut()),
+            #[cfg(any(test, tracemalloc_failpoints))]
+            refusals: Refusals::new(),
+        }
+    }
+
+    #[cfg(any(test, tracemalloc_failpoints))]
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Refuses to map more than `bytes` in all from now on. What is mapped already stays.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The table in `cell`, made now if this is its first use. `None` when there is no memory for
+    /// it.
+    ///
+    /// No thread waits for another: two that meet here both make a table and the loser gives its
+    /// own back.
+    #[inline]
+    pub(crate) fn first_use<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
+        match cell.get() {
+            Some(table) => Some(table),
+            None => self.make(cell),
+        }
+    }
+
+    #[cold]
+    fn make<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
+        let table = self.zeroed::<T>()?;
+        let own = size_of::<T>() >= OWN_MAPPING;
+        match cell.set(table) {
+            Ok(()) if own => self.enlist(ptr::from_ref(table).addr(), size_of::<T>()),
+            // SAFETY: `set` failed, so this is the only reference to a mapping of exactly this
+            // size.
+            Err(()) if own => unsafe {
+                self.unmap(
+                    NonNull::from(table).cast(),
+                    size_of::<T>(),
+                    !T::IS_DIRECTORY,
+                )
+            },
+            // A carved table that lost stays unused in its chunk: such races are rare and small.
+            _ => {}
+        }
+        cell.get()
+    }
+
+    /// The same for one of so many tables, or parts of a table, that large pages are worth their
+    /// memory.
+    #[inline]
+    pub(crate) fn first_use_among_many<T: Zeroed>(
+        &self,
+        cell: &OnceRef<'static, T>,
+    ) -> Option<&'static T> {
+        match cell.get() {
+            Some(table) => Some(table),
+            None => self.make_among_many(cell),
+        }
+    }
+
+    #[cold]
+    fn make_among_many<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
+        const { assert!(size_of::<T>() * 8 <= LARGE_CHUNK) };
+        let start = self.carve(Kind::Large, size_of::<T>(), align_of::<T>())?;
+        // SAFETY: as in `zeroed`.
+        let table = unsafe { start.cast::<T>().as_ref() };
+        // One that lost a race stays unused.
+        let _ = cell.set(table);
+        cell.get()
+    }
+
+    /// A zeroed `T` that lives as long as the process. `None` when the limit is reached or the
+    /// system refuses.
+    fn zeroed<T: Zeroed>(&self) -> Option<&'static T> {
+        const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
+        let start = if size_of::<T>() >= OWN_MAPPING {
+            self.map(Kind::Small, size_of::<T>(), !T::IS_DIRECTORY)?
+        } else {
+            self.carve(Kind::Small, size_of::<T>(), align_of::<T>())?
+        };
+        // SAFETY: the bytes are zero (fresh pages, each handed out once), aligned, never unmapped
+        // once published, and `Zeroed` makes them a valid `T` that may be shared.
+        Some(unsafe { start.cast::<T>().as_ref() })
+    }
+
+    /// Puts a published mapping on the list that [`Arena::resident`] walks. Without memory for the
+    /// entry the mapping goes uncounted.
+    fn enlist(&self, start: usize, len: usize) {
+        let Some(entry) = self.zeroed::<Mapping>() else {
+            return;
+        };
+        entry.start.store(start, Ordering::Relaxed);
+        entry.len.store(len, Ordering::Relaxed);
+        let mut head = self.mappings.load(Ordering::Relaxed);
+        loop {
+            entry.next.store(head, Ordering::Relaxed);
+            let pushed = self.mappings.compare_exchange_weak(
+                head,
+                ptr::from_ref(entry).cast_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match pushed {
+                Ok(_) => return,
+                Err(other) => head = other,
+            }
+        }
+    }
+
+    /// Bytes of the tracer's tables that take physical memory, in whole pages; where the system
+    /// does not tell, the bytes mapped.
+    pub(crate) fn resident(&self) -> usize {
+        let mut sum = 0;
+        let mut next = self.mappings.load(Ordering::Acquire);
+        // SAFETY: entries are never unmapped and were filled before they were published.
+        while let Some(entry) = unsafe { next.as_ref() } {
+            sum += pages::resident(
+                entry.start.load(Ordering::Relaxed),
+                entry.len.load(Ordering::Relaxed),
+            );
+            next = entry.next.load(Ordering::Relaxed);
+        }
+        sum
+    }
+
+    /// Carves `len` zeroed bytes from the current chunk of a `kind`, starting a new one when it is
+    /// full.
+    fn carve(&self, kind: Kind, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let (place, size) = match kind {
+            Kind::Small => (&self.chunk, CHUNK),
+            Kind::Large => (&self.large_chunk, LARGE_CHUNK),
+        };
+        loop {
+            let current = place.load(Ordering::Acquire);
+            // SAFETY: a published chunk is never unmapped.
+            if let Some(chunk) = unsafe { current.as_ref() }
+                && let Some(start) = chunk.claim(size, len, align)
+            {
+                return Some(start);
+            }
+            self.start_chunk(kind, size, place, current)?;
+        }
+    }
+
+    /// Puts a fresh chunk in the place of `full`, unless another thread was first.
+    fn start_chunk(
+        &self,
+        kind: Kind,
+        size: usize,
+        place: &AtomicPtr<Chunk>,
+        full: *mut Chunk,
+    ) -> Option<()> {
+        let fresh = self.map(kind, size, true)?;
+        let head = match kind {
+            Kind::Small => Some(fresh.cast::<Chunk>()),
+            // Elsewhere, so that all of a large page is there to be carved.
+            Kind::Large => self.zeroed::<Chunk>().map(NonNull::from),
+        };
+        if let Some(head) = head {
+            // SAFETY: zeroed bytes are a valid `Chunk`, and nobody else has these.
+            let chunk = unsafe { head.as_ref() };
+            let used = match kind {
+                Kind::Small => size_of::<Chunk>(),
+                Kind::Large => 0,
+            };
+            chunk.start.store(fresh.as_ptr(), Ordering::Relaxed);
+            chunk.used.store(used, Ordering::Relaxed);
+            let published =
+                place.compare_exchange(full, head.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+            if published.is_ok() {
+                self.enlist(fresh.as_ptr().addr(), size);
+                return Some(());
+            }
+        }
+        // SAFETY: the mapping was never published.
+        unsafe { self.unmap(fresh, size, true) };
+        head.map(drop)
+    }
+
+    /// Has the system give memory to a part of a table now, rather than page by page when it is
+    /// written. Changes nothing else.
+    pub(crate) fn populate<T: Zeroed>(&self, part: &'static [T]) {
+        let _errno = KeepErrno::new();
+        pages::populate(part.as_ptr().addr(), size_of_val(part));
+    }
+
+    /// Maps `len` zeroed bytes and counts them if they are to be.
+    fn map(&self, kind: Kind, len: usize, counts: bool) -> Option<NonNull<u8>> {
+        let _errno = KeepErrno::new();
+        let counted = if counts { len } else { 0 };
+        let before = self.mapped.fetch_add(counted, Ordering::Relaxed);
+        let within = before
+            .checked_add(counted)
+            .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+        #[cfg(any(test, tracemalloc_failpoints))]
+        let within = !self.refusals.refuses_next() && within;
+        let start = match kind {
+            _ if !within => None,
+            Kind::Small => pages::map(len),
+            Kind::Large => pages::map_large(len),
+        };
+        if start.is_none() {
+            self.mapped.fetch_sub(counted, Ordering::Relaxed);
+        }
+        start
+    }
+
+    /// Gives the memory of `table` back as far as it has pages to itself; they read as zeros from
+    /// then on. ThreadSlots may still be reading or writing there.
+    pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
+        const PAGE: usize = 4096;
+        let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
+        let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;
+        if start < end {
+            let _errno = KeepErrno::new();
+            pages::empty(start, end - start);
+        }
+    }
+
+    /// # Safety
+    /// `start` and `len` are those of a mapping made by `map` that nobody will touch again.
+    unsafe fn unmap(&self, start: NonNull<u8>, len: usize, counted: bool) {
+        let _errno = KeepErrno::new();
+        // SAFETY: passed on from the caller.
+        unsafe { pages::unmap(start, len) };
+        if counted {
+            self.mapped.fetch_sub(len, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    type Big = [AtomicU64; 64 << 10];
+
+    #[test]
+    fn once_ref_is_empty_when_zeroed() {
+        // What `Zeroed for OnceRef` relies on.
+        assert_eq!(size_of::<OnceRef<'static, Big>>(), size_of::<usize>());
+        let mut zeroed = 0_usize;
+        // SAFETY: the assertion above shows that the sizes agree; the test is whether the meaning
+        // does. Nothing else uses the word meanwhile.
+        let cell = unsafe { &*(&raw mut zeroed).cast::<OnceRef<'static, Big>>() };
+        assert!(cell.get().is_none());
+    }
+
+    #[test]
+    fn small_tables_do_not_overlap_and_start_zeroed() {
+        let arena = Arena::new();
+        let tables: Vec<&'static [AtomicU64; 300]> =
+            (0..500).map(|_| arena.zeroed().expect("memory")).collect();
+        for (number, table) in tables.iter().enumerate() {
+            assert!(table.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+            table
+                .iter()
+                .for_each(|word| word.store(number as u64 + 1, Ordering::Relaxed));
+        }
+        for (number, table) in tables.iter().enumerate() {
+            assert!(
+                table
+                    .iter()
+                    .all(|word| word.load(Ordering::Relaxed) == number as u64 + 1)
+            );
+        }
+    }
+
+    #[test]
+    fn threads_that_meet_at_a_first_use_share_one_table() {
+        let arena = Arena::new();
+        let cell: OnceRef<'static, Big> = OnceRef::new();
+        let barrier = std::sync::Barrier::new(8);
+        let tables: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        ptr::from_ref(arena.first_use(&cell).expect("memory")).addr()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .collect()
+        });
+        assert!(tables.iter().all(|table| *table == tables[0]));
+        // The losers gave theirs back: one table and at most the chunk with the list entry remain.
+        assert!(arena.mapped.load(Ordering::Relaxed) <= size_of::<Big>() + CHUNK);
+    }
+
+    #[test]
+    fn the_limit_refuses_and_what_is_mapped_stays() {
+        let arena = Arena::new();
+        let first: OnceRef<'static, Big> = OnceRef::new();
+        assert!(arena.first_use(&first).is_some());
+        let mapped = arena.mapped.load(Ordering::Relaxed);
+        arena.set_limit(mapped);
+        assert!(arena.first_use(&OnceRef::<Big>::new()).is_none());
+        assert!(arena.first_use(&first).is_some());
+        assert_eq!(arena.mapped.load(Ordering::Relaxed), mapped);
+    }
+
+    #[test]
+    #[cfg(all(any(target_os = "linux", windows), not(miri)))]
+    fn resident_counts_touched_pages_only() {
+        let arena = Arena::new();
+        let cell: OnceRef<'static, Big> = OnceRef::new();
+        let table = arena.first_use(&cell).expect("memory");
+        let before = arena.resident();
+        table
+            .iter()
+            .take(1024)
+            .for_each(|word| word.store(1, Ordering::Relaxed));
+        assert_eq!(arena.resident() - before, 8192);
+    }
+}

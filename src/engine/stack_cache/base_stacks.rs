@@ -1,0 +1,106 @@
+//! Two base stacks: a thread that takes two very different ways in turn, or goes from one stack to
+//! another and back, walks neither of them anew.
+
+use super::Entry;
+use super::base_stack::{BaseStack, Version};
+
+/// Frames that two base stacks have in common are copied if there are no more than so many: this is
+/// done whenever a walk leaves a base stack far behind.
+const MAX_COPIED: usize = 128;
+
+/// The last stacks that were walked and have little in common.
+pub(super) struct BaseStacks {
+    both: [BaseStack; 2],
+    /// The one that was walked to last, or that an entry was found on which had been on the other
+    /// one.
+    recent: u8,
+}
+
+impl BaseStacks {
+    /// Forgets what both hold.
+    pub(super) fn clear(&mut self) {
+        for base_stack in &mut self.both {
+            base_stack.cut(0);
+        }
+    }
+
+    /// True if a walk that has come to the attachment point of `entry` would go on along the base
+    /// stack that was last found to have that frame, and which has not become another one since.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_valid_fast(&self, entry: &Entry, max_frames: usize) -> bool {
+        // There are two: with the remainder no bound is checked.
+        let base_stack = self.both.get(usize::from(entry.base_stack % 2));
+        base_stack.is_some_and(|base_stack| base_stack.is_valid_fast(entry, max_frames))
+    }
+
+    /// The same of either base stack, whatever has become of it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn is_valid(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
+        let [first, second] = &self.both;
+        let base_stack = if entry.base_stack == 0 { first } else { second };
+        base_stack.is_valid(entry, max_frames) || self.is_valid_on_other(entry, max_frames)
+    }
+
+    /// The same of the base stack that the entry was not last found on.
+    #[inline(never)]
+    fn is_valid_on_other(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
+        let [first, second] = &self.both;
+        let (other, base_stack) = if entry.base_stack == 0 {
+            (1, second)
+        } else {
+            (0, first)
+        };
+        // Its version may have the number of one of the first base stack's.
+        entry.attached = Version::NONE;
+        entry.base_stack = other;
+        let bears = base_stack.is_valid(entry, max_frames);
+        if bears {
+            self.recent = other;
+        }
+        bears
+    }
+
+    /// Which of them [`BaseStacks::recent`] is.
+    pub(super) fn which(&self) -> u8 {
+        self.recent
+    }
+
+    pub(super) fn recent(&mut self) -> &mut BaseStack {
+        let [first, second] = &mut self.both;
+        if self.recent == 0 { first } else { second }
+    }
+
+    /// The base stack that a walk from `sp` is to go to, from now on the recent one: another one
+    /// only if it has frames of the stack that `sp` is on, and the recent one has not.
+    pub(super) fn for_walk(&mut self, sp: usize) -> &mut BaseStack {
+        let [first, second] = &self.both;
+        let (recent, other) = if self.recent == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        if other.end_of_stack(sp) < recent.end_of_stack(sp) {
+            self.recent ^= 1;
+        }
+        self.recent()
+    }
+
+    /// A base stack with the `len` oldest frames of the recent one, from now on the recent one. If
+    /// that would lose others and `len` is not too large, it is the other base stack that makes
+    /// way.
+    pub(super) fn keep(&mut self, len: usize) -> &mut BaseStack {
+        let [first, second] = &mut self.both;
+        let (recent, other) = if self.recent == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        if recent.len == len || len > MAX_COPIED {
+            recent.cut(len);
+        } else {
+            other.copy(recent, len);
+            self.recent ^= 1;
+        }
+        self.recent()
+    }
+}

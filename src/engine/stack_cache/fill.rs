@@ -1,0 +1,271 @@
+//! The walk that remembers what it reads.
+
+use super::base_stack::{BaseStack, MAX_BASE_FRAMES, Version};
+use super::{BEYOND, MAX_ENTRY_FRAMES, MAX_FRAMES, StackCache, StepKind, Tables, WalkedFrame};
+use crate::engine::stacks::{Path, StackId, Stacks};
+use crate::engine::unwind::Caller;
+use crate::engine::unwind::cfi::rule::UnwindRule;
+use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
+
+/// Where a walk that was cut short goes on.
+#[derive(Clone, Copy)]
+enum End {
+    /// At this frame of the base stack.
+    BaseStack(usize),
+    /// Nowhere: all frames were walked, or more than needed.
+    Root(Path),
+}
+
+impl Tables<'_> {
+    /// Fills `walked` with a frame from which there is no plain step, and returns its caller, if it
+    /// has one. `None` if the step from there cannot be remembered.
+    #[cold]
+    #[inline(never)]
+    fn step_over(
+        self,
+        frame: Caller,
+        rule: UnwindRule,
+        end: usize,
+        walked: &mut WalkedFrame,
+    ) -> Option<Option<Caller>> {
+        let by_fp = rule.needs_frame_pointer();
+        if let NoStep::Oldest(slot) = no_step(frame, rule, end) {
+            *walked = WalkedFrame::oldest(frame, by_fp, slot);
+            return Some(None);
+        }
+        let stack = &self.unwinder.main_stack;
+        let over = unusual_step(frame, rule, end, |at| stack.end_of(at).is_some())?;
+        let rule = |pc| self.unwinder.rule(self.arena, pc);
+        // Frames are remembered by their addresses, so the step from there must be the same whether
+        // it is the address of a call or not.
+        let pc = over.caller.pc;
+        if over.interrupted && rule(pc) != rule(pc.wrapping_add(1)) {
+            return None;
+        }
+        *walked = WalkedFrame::over(frame, by_fp, &over, end);
+        Some(Some(over.caller))
+    }
+}
+
+impl StackCache {
+    /// Walks from `start` to the base stack, or all the way. `None` if `max_frames` frames are more
+    /// than can be remembered, a step cannot be, or there is no room for a new stack.
+    pub(in super::super) fn walk(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        max_frames: usize,
+    ) -> Option<StackId> {
+        if max_frames > MAX_FRAMES {
+            return None;
+        }
+        let (count, end) = self.follow(tables, start, max_frames)?;
+        let base = match end {
+            End::BaseStack(at) => at + 1,
+            End::Root(_) => 0,
+        };
+        if base + count > MAX_BASE_FRAMES {
+            self.base_stacks.recent().cut(0);
+            return self.walk(tables, start, max_frames);
+        }
+        if let End::BaseStack(at) = end
+            && count <= MAX_ENTRY_FRAMES
+            && let Some(stack) = self.insert_entry(tables, start, count, at)
+        {
+            return stack;
+        }
+        self.grow_base_stack(tables, start, count, end)
+    }
+
+    /// Walks from `start` until the base stack is met or `max_frames` frames and some more are
+    /// known. Fills `walked` and returns how many there are, and hashes the paths to them. `None`
+    /// if a step cannot be remembered.
+    #[inline(never)]
+    fn follow(&mut self, tables: Tables, start: Caller, max_frames: usize) -> Option<(usize, End)> {
+        let mut stack_end = tables.unwinder.main_stack.end_of_running(start.sp);
+        let enough = max_frames + BEYOND;
+        let stacks = tables.stacks;
+        // One by one, or they would not stay in registers.
+        let Caller {
+            mut pc,
+            mut sp,
+            mut fp,
+        } = start;
+        // Frames of the base stack that can still be met: those further out than the walk has got,
+        // and than the last one that has changed.
+        let base_stack = self.base_stacks.for_walk(sp);
+        let mut unchanged = base_stack.len;
+        let mut ahead = base_stack.ahead(sp, unchanged);
+        let mut count = 0;
+        let root = loop {
+            if count == enough {
+                break Path::TRUNCATED;
+            }
+            let frame = Caller { pc, sp, fp };
+            while let Some((next, older)) = ahead.frames.split_last()
+                && next.caller.sp <= frame.sp
+            {
+                ahead.frames = older;
+                if next.is_at(frame) {
+                    let at = ahead.start + older.len();
+                    let frames = self.addresses.get(..count)?;
+                    match hash_and_compare(
+                        base_stack,
+                        at,
+                        stacks,
+                        frames,
+                        &mut self.paths,
+                        max_frames,
+                    ) {
+                        None => return Some((count, End::BaseStack(at))),
+                        Some(changed) => {
+                            unchanged = changed;
+                            ahead.cut(changed);
+                        }
+                    }
+                }
+            }
+            let walked = self.walked.get_mut(count)?;
+            *self.addresses.get_mut(count)? = frame.pc;
+            count += 1;
+            let rule = tables.unwinder.rule(tables.arena, frame.pc);
+            let Some(step) = step(frame, rule, stack_end) else {
+                let Some(caller) = tables.step_over(frame, rule, stack_end, walked)? else {
+                    break Path::COMPLETE;
+                };
+                if walked.kind == StepKind::Beyond {
+                    stack_end = tables.unwinder.main_stack.end_of_running(caller.sp);
+                    ahead = base_stack.ahead(caller.sp, unchanged);
+                }
+                Caller { pc, sp, fp } = caller;
+                continue;
+            };
+            walked.caller = frame;
+            walked.by_fp = rule.is_by_frame_pointer();
+            walked.kind = StepKind::Plain;
+            walked.return_word = Word {
+                address: step.slots.return_address,
+                value: step.return_word,
+            };
+            walked.fp_word = Word {
+                address: step.slots.frame_pointer,
+                value: step.caller.fp,
+            };
+            Caller { pc, sp, fp } = step.caller;
+        };
+        let frames = self.addresses.get(..count)?;
+        stacks.hash_ahead(root, frames, &mut self.paths);
+        Some((count, End::Root(root)))
+    }
+
+    /// Remembers the frames just walked as an entry at frame `at` of the base stack. `None` if they
+    /// take too many words for that or are too large; `Some(None)` if there is no room for the
+    /// stack.
+    fn insert_entry(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        count: usize,
+        at: usize,
+    ) -> Option<Option<StackId>> {
+        let attachment = *self.base_stacks.recent().frames.get(at)?;
+        let attachment_fp = match count.checked_sub(1) {
+            Some(last) => self.walked.get(last)?.fp_beyond(),
+            None => start.fp,
+        };
+        let attachment_above = attachment
+            .caller
+            .sp
+            .checked_sub(start.sp)?
+            .try_into()
+            .ok()?;
+        let entry = self.entries.replace(start)?;
+        let mut needs_fp = attachment.needs_fp;
+        let mut len = 0;
+        for walked in self.walked.get(..count)?.iter().rev() {
+            len = walked.put_words(needs_fp, &mut entry.words, len)?;
+            needs_fp = walked.needs_fp(needs_fp);
+        }
+        let frames = self.addresses.get(..count)?;
+        let paths = &mut self.paths;
+        let Some(path) = tables
+            .stacks
+            .extend(tables.arena, attachment.path, frames, paths)
+        else {
+            return Some(None);
+        };
+        entry.stack = path.stack;
+        entry.needs_fp = needs_fp;
+        entry.frames = count as u8;
+        entry.len = len as u8;
+        entry.attachment_at = at as u16;
+        entry.attachment = attachment.path.stack;
+        entry.attachment_above = attachment_above;
+        entry.attachment_fp = attachment_fp;
+        entry.base_stack = self.base_stacks.which();
+        entry.attached = Version::NONE;
+        entry.start = start;
+        Some(Some(path.stack))
+    }
+
+    /// Puts the frames just walked on the base stack, in place of those that were there beyond the
+    /// frame where they meet it.
+    fn grow_base_stack(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        count: usize,
+        end: End,
+    ) -> Option<StackId> {
+        let (base, len) = match end {
+            End::BaseStack(at) => (self.base_stacks.recent().frames.get(at)?.path, at + 1),
+            End::Root(root) => (root, 0),
+        };
+        let base_stack = self.base_stacks.keep(len);
+        if let End::Root(root) = end {
+            base_stack.truncated = root == Path::TRUNCATED;
+        }
+        let frames = self.addresses.get(..count)?;
+        let paths = &mut self.paths;
+        let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
+        let grown = base_stack.grow(self.walked.get(..count)?, self.paths.get(..count)?);
+        if grown.is_none() {
+            base_stack.cut(0);
+            return None;
+        }
+        let needs_fp = base_stack.frames.get(..base_stack.len)?.last()?.needs_fp;
+        let entry = self.entries.replace(start)?;
+        entry.stack = path.stack;
+        entry.needs_fp = needs_fp;
+        entry.frames = 0;
+        entry.len = 0;
+        entry.attachment_at = base_stack.len.checked_sub(1)? as u16;
+        entry.attachment = path.stack;
+        entry.attachment_above = 0;
+        entry.attachment_fp = start.fp;
+        entry.base_stack = self.base_stacks.which();
+        entry.attached = Version::NONE;
+        entry.start = start;
+        Some(path.stack)
+    }
+}
+
+/// Hashes the paths to the `frames` that have been walked below frame `at` of the base stack, and
+/// compares the base stack from there on, while the stack's memory is fetched: see
+/// [`BaseStack::first_change`].
+#[inline(never)]
+fn hash_and_compare(
+    base_stack: &BaseStack,
+    at: usize,
+    stacks: &Stacks,
+    frames: &[usize],
+    paths: &mut [Path],
+    max_frames: usize,
+) -> Option<usize> {
+    let base = base_stack
+        .frames
+        .get(at)
+        .map_or(Path::TRUNCATED, |frame| frame.path);
+    stacks.hash_ahead(base, frames, paths);
+    base_stack.first_change(at, at + 1 + frames.len(), max_frames)
+}

@@ -1,0 +1,319 @@
+//! Distinct call stacks, as a calling-context tree: a node is a return address and the node of the
+//! caller, and a stack is the number of its most recent frame's node.
+//!
+//! Nodes are only ever added, so a stack's number stays good for the life of the process and is
+//! read without a lock. A node is found by the hash of the whole path to it, which is known for
+//! every frame of a stack before any node is: so the look-ups of several frames do not wait for
+//! each other's memory, and other work can be done while it is fetched. The hash only says where to
+//! look. Two nodes are the same if address and caller agree, and as the caller was found in the
+//! same way, two stacks are the same only if every address agrees. Two threads that add the same
+//! node at the same time may leave it there twice; the stacks then read the same, and whoever
+//! groups them does so by what they read.
+
+mod index;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use once_cell::race::OnceRef;
+
+use crate::engine::memory::arena::{Arena, zeroed_struct};
+use index::{Index, Key};
+
+/// The number of a stack: the node of its most recent frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub(crate) struct StackId(u32);
+
+impl StackId {
+    /// The root of stacks that were read to their oldest frame; on its own, a stack without frames.
+    pub(crate) const COMPLETE: Self = Self(0);
+    /// The root of stacks that go on beyond their oldest known frame.
+    pub(crate) const TRUNCATED: Self = Self(1);
+    /// A stack that could not be kept: the table was full, or there was no memory for it.
+    pub(crate) const OVERFLOW: Self = Self(2);
+
+    const FIRST: u32 = 3;
+    /// Numbers have 28 bits in a block's record.
+    const END: u32 = 1 << 28;
+
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits as u32)
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One frame: a return address and the caller's node, in three parts to take no more than 12 bytes.
+struct Node {
+    address: AtomicU32,
+    address_above: AtomicU32,
+    caller: AtomicU32,
+}
+
+zeroed_struct!(Node {
+    address,
+    address_above,
+    caller
+});
+
+impl Node {
+    #[inline]
+    fn address(&self) -> usize {
+        let above = u64::from(self.address_above.load(Ordering::Relaxed)) << 32;
+        (above | u64::from(self.address.load(Ordering::Relaxed))) as usize
+    }
+
+    #[inline]
+    fn caller(&self) -> StackId {
+        StackId(self.caller.load(Ordering::Relaxed))
+    }
+}
+
+const CHUNK: usize = 4096;
+/// From this many on, nodes are put on large pages.
+const MANY: usize = 16 * CHUNK;
+const CHUNKS: usize = (StackId::END as usize) / CHUNK;
+type Chunk = [Node; CHUNK];
+type Nodes = [OnceRef<'static, Chunk>; CHUNKS];
+
+#[inline]
+fn node_of(nodes: &Nodes, id: StackId) -> Option<&'static Node> {
+    nodes
+        .get(id.index() / CHUNK)?
+        .get()?
+        .get(id.index() % CHUNK)
+}
+
+/// A stack, with the hash of the path to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) stack: StackId,
+    pub(crate) hash: PathHash,
+}
+
+impl Path {
+    /// Where stacks that are known to their oldest frame begin.
+    pub(crate) const COMPLETE: Self = Self {
+        stack: StackId::COMPLETE,
+        hash: PathHash(0x2545_F491_4F6C_DD1D),
+    };
+    /// Where stacks begin whose oldest frames are not known.
+    pub(crate) const TRUNCATED: Self = Self {
+        stack: StackId::TRUNCATED,
+        hash: PathHash(0x9E37_79B9_7F4A_7C15),
+    };
+}
+
+/// The hash of a stack's addresses, from the oldest to the most recent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct PathHash(u64);
+
+impl PathHash {
+    /// With one frame more.
+    #[inline]
+    pub(crate) fn then(self, address: usize) -> Self {
+        let mixed = u128::from(self.0 ^ address as u64) * 0x9E37_79B9_7F4A_7C15;
+        Self(((mixed as u64) ^ (mixed >> 64) as u64).wrapping_add(0x5851_F42D_4C95_7F2D))
+    }
+}
+
+/// The table of stacks.
+pub(crate) struct Stacks {
+    nodes: OnceRef<'static, Nodes>,
+    index: Index,
+    /// The next node's number, counted from [`StackId::FIRST`].
+    added: AtomicU32,
+}
+
+impl Stacks {
+    pub(crate) const fn new() -> Self {
+        Self {
+            nodes: OnceRef::new(),
+            index: Index::new(),
+            added: AtomicU32::new(0),
+        }
+    }
+
+    /// Makes the tables that every stack needs, ahead of the first one.
+    pub(crate) fn prepare(&self, arena: &Arena) -> Option<()> {
+        self.index.prepare(arena)?;
+        arena.first_use(&self.nodes).map(drop)
+    }
+
+    /// The stack of `frames`, return addresses from the most recent to the oldest. `None` when it
+    /// is new and there is no room for it.
+    pub(crate) fn intern(
+        &self,
+        arena: &Arena,
+        frames: &[usize],
+        truncated: bool,
+    ) -> Option<StackId> {
+        let mut path = if truncated {
+            Path::TRUNCATED
+        } else {
+            Path::COMPLETE
+        };
+        // In pieces: this may run on a small stack.
+        const PIECE: usize = 16;
+        for piece in frames.rchunks(PIECE) {
+            let paths = &mut [Path::COMPLETE; PIECE];
+            self.hash_ahead(path, piece, paths);
+            path = self.extend(arena, path, piece, paths)?;
+        }
+        Some(path.stack)
+    }
+
+    /// Gives `paths`, of which there must be as many as `frames`, the hashes of those to each frame
+    /// on top of `base`, and has the memory fetched that [`Stacks::extend`] will read first.
+    #[inline]
+    pub(crate) fn hash_ahead(&self, base: Path, frames: &[usize], paths: &mut [Path]) {
+        let mut hash = base.hash;
+        for (address, path) in frames.iter().zip(&mut *paths).rev() {
+            hash = hash.then(*address);
+            path.hash = hash;
+        }
+        self.index.prefetch(Key::of_path(hash));
+    }
+
+    /// The stack of `frames`, the most recent first, on top of `base`; `paths`, which have their
+    /// hashes from [`Stacks::hash_ahead`], get the stacks of each. `None` when one is new and there
+    /// is no room for it.
+    ///
+    /// A stack that is known takes one look-up: the node of its most recent frame is found by the
+    /// hash of the path, and the others by their numbers. They were mostly added one after the
+    /// other and lie side by side. Of a new stack mostly the recent frames are new, so it is looked
+    /// for from there.
+    #[inline]
+    pub(crate) fn extend(
+        &self,
+        arena: &Arena,
+        base: Path,
+        frames: &[usize],
+        paths: &mut [Path],
+    ) -> Option<Path> {
+        let paths = paths.get_mut(..frames.len())?;
+        if frames.is_empty() {
+            return Some(base);
+        }
+        if !self.finds(base.stack, frames, paths) {
+            self.extend_slow(arena, base.stack, frames, paths)?;
+        }
+        paths.first().copied()
+    }
+
+    /// The same when the most recent frame is new: mostly not many others are, so the first that is
+    /// known is looked for from there.
+    #[cold]
+    #[inline(never)]
+    fn extend_slow(
+        &self,
+        arena: &Arena,
+        base: StackId,
+        frames: &[usize],
+        paths: &mut [Path],
+    ) -> Option<()> {
+        const AHEAD: usize = 4;
+        for path in paths.iter().skip(1).take(AHEAD) {
+            self.index.prefetch(Key::of_path(path.hash));
+        }
+        let mut new = 1;
+        while new < frames.len() && !self.finds(base, frames.get(new..)?, paths.get_mut(new..)?) {
+            new += 1;
+        }
+        let caller = paths.get(new).map_or(base, |known| known.stack);
+        self.add_all(arena, caller, frames.get(..new)?, paths.get_mut(..new)?)
+    }
+
+    /// True if `frames` on top of `base` are known; `paths` then have the stacks of each.
+    #[inline]
+    fn finds(&self, base: StackId, frames: &[usize], paths: &mut [Path]) -> bool {
+        let Some(path) = paths.first() else {
+            return false;
+        };
+        let key = Key::of_path(path.hash);
+        let is_right = |node| self.follow(node, frames, paths) == Some(base);
+        self.index.find(key, is_right).is_some()
+    }
+
+    /// Adds `frames`, the most recent first, none of which is there, on top of `caller`.
+    fn add_all(
+        &self,
+        arena: &Arena,
+        mut caller: StackId,
+        frames: &[usize],
+        paths: &mut [Path],
+    ) -> Option<()> {
+        for (address, path) in frames.iter().zip(paths).rev() {
+            caller = self.add(arena, Key::of_path(path.hash), caller, *address)?;
+            path.stack = caller;
+        }
+        Some(())
+    }
+
+    /// The stack that `frames`, the most recent first, are on top of if they are the most recent
+    /// ones of `stack`; `paths` get the stacks of each.
+    #[inline]
+    fn follow(&self, mut stack: StackId, frames: &[usize], paths: &mut [Path]) -> Option<StackId> {
+        let nodes = self.nodes.get()?;
+        for (address, path) in frames.iter().zip(paths) {
+            let node = node_of(nodes, stack)?;
+            if node.address() != *address {
+                return None;
+            }
+            path.stack = stack;
+            stack = node.caller();
+        }
+        Some(stack)
+    }
+
+    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest, and
+    /// returns the root.
+    pub(crate) fn read(&self, stack: StackId, mut visit: impl FnMut(usize)) -> StackId {
+        let mut at = stack;
+        while at.0 >= StackId::FIRST {
+            let Some(node) = self.nodes.get().and_then(|nodes| node_of(nodes, at)) else {
+                return StackId::TRUNCATED;
+            };
+            visit(node.address());
+            at = node.caller();
+        }
+        at
+    }
+
+    fn add(&self, arena: &Arena, key: Key, caller: StackId, address: usize) -> Option<StackId> {
+        self.index
+            .add(arena, key, || self.new_node(arena, caller, address))
+    }
+
+    fn new_node(&self, arena: &Arena, caller: StackId, address: usize) -> Option<StackId> {
+        // The sum cannot wrap: additions stop long before, at `END`.
+        if self.added.load(Ordering::Relaxed) >= StackId::END - StackId::FIRST {
+            return None;
+        }
+        let id = StackId(StackId::FIRST + self.added.fetch_add(1, Ordering::Relaxed));
+        let chunk = arena.first_use(&self.nodes)?.get(id.index() / CHUNK)?;
+        let chunk = if id.index() < MANY {
+            arena.first_use(chunk)?
+        } else {
+            arena.first_use_among_many(chunk)?
+        };
+        let node = chunk.get(id.index() % CHUNK)?;
+        node.address.store(address as u32, Ordering::Relaxed);
+        node.address_above
+            .store((address as u64 >> 32) as u32, Ordering::Relaxed);
+        node.caller.store(caller.0, Ordering::Relaxed);
+        Some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

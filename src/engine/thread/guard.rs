@@ -1,0 +1,219 @@
+//! Keeps the tracer out of its own way: what a thread allocates while it is inside the tracer is
+//! not recorded.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+
+use crate::engine::thread::sampler::Sampler;
+use crate::engine::thread::slots::ThreadSlot;
+
+/// What a thread is doing, as the tracer sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    /// Running the program: its allocations are recorded.
+    Program,
+    /// Inside the tracer, or inside the inner allocator on the tracer's behalf.
+    Tracer,
+    /// Waiting for its probe allocation to arrive.
+    Probe,
+}
+
+/// What the tracer knows of the running thread before it asks for anything.
+struct Local {
+    activity: Cell<Activity>,
+    /// The thread's slot, and the address of the list that it is in: tests have several.
+    slot: Cell<Option<&'static ThreadSlot>>,
+    home: Cell<usize>,
+    /// Which allocations are recorded in a session that samples, and which session that is.
+    sampler: Cell<Sampler>,
+    sampled: Cell<u64>,
+}
+
+thread_local! {
+    // Const-initialised and without a destructor: on the targets that matter this is plain
+    // thread-local memory, usable in signal handlers, before the thread is fully set up and after
+    // its destructors have run.
+    static LOCAL: Local = const {
+        Local {
+            activity: Cell::new(Activity::Program),
+            slot: Cell::new(None),
+            home: Cell::new(0),
+            sampler: Cell::new(Sampler::NONE),
+            sampled: Cell::new(0),
+        }
+    };
+}
+
+/// Calls `task` with what is known of this thread. `None` if that is gone.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
+    // Where the variable is a key of the system's, a look at it changes the thread's last error.
+    #[cfg(windows)]
+    let _errno = crate::engine::memory::errno::KeepErrno::new();
+    LOCAL.try_with(task).ok()
+}
+
+/// Proof that this thread is inside the tracer. Leaving is dropping it.
+pub(crate) struct Guard {
+    /// Bound to the thread whose state it holds.
+    thread: PhantomData<*mut ()>,
+}
+
+impl Guard {
+    /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it
+    /// is noticed, and not recorded.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn enter() -> Option<Self> {
+        local(|local| match local.activity.get() {
+            Activity::Program => {
+                local.activity.set(Activity::Tracer);
+                Some(Self {
+                    thread: PhantomData,
+                })
+            }
+            Activity::Tracer => None,
+            Activity::Probe => {
+                local.activity.set(Activity::Program);
+                None
+            }
+        })
+        .flatten()
+    }
+
+    /// The thread's slot in the list at `home`, if it was kept.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn slot(&self, home: usize) -> Option<&'static ThreadSlot> {
+        local(|local| {
+            // A program has one tracker.
+            let at_home = !cfg!(test) || local.home.get() == home;
+            at_home.then(|| local.slot.get()).flatten()
+        })
+        .flatten()
+    }
+
+    /// Remembers the thread's slot in the list at `home`.
+    pub(crate) fn keep_slot(&mut self, home: usize, slot: &'static ThreadSlot) {
+        local(|local| {
+            local.home.set(home);
+            local.slot.set(Some(slot));
+        });
+    }
+}
+
+impl Drop for Guard {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drop(&mut self) {
+        local(|local| local.activity.set(Activity::Program));
+    }
+}
+
+/// A number that no other running thread has, and that stays the thread's over a fork; never 0.
+pub(crate) fn this_thread() -> usize {
+    local(|local| std::ptr::from_ref(local).addr()).unwrap_or(1)
+}
+
+/// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread
+/// can tell by a subtraction. If not, [`is_unsampled`] has the answer.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn is_unsampled_fast(key: u64, size: usize) -> bool {
+    let passes = local(|local| {
+        if local.sampled.get() != key {
+            return false;
+        }
+        let mut sampler = local.sampler.get();
+        let passes = sampler.skip_within(size as u64);
+        // Not always: the compiler would make it a subtraction without a branch, which takes twice
+        // the instructions.
+        if passes {
+            local.sampler.set(sampler);
+        }
+        passes
+    });
+    passes.unwrap_or(false)
+}
+
+/// True if an allocation of `size` bytes is not to be recorded in the session `key`, which samples
+/// every `period` bytes.
+#[inline(never)]
+pub(crate) fn is_unsampled(
+    key: u64,
+    size: usize,
+    period: impl FnOnce() -> Option<NonZeroU64>,
+) -> bool {
+    let passes = local(|local| {
+        if local.sampled.get() != key && !begin_sampling(local, key, period()) {
+            return false;
+        }
+        let mut sampler = local.sampler.get();
+        let passes = sampler.skip(size as u64);
+        local.sampler.set(sampler);
+        passes
+    });
+    passes.unwrap_or(false)
+}
+
+/// Draws this thread's first point of a session. False if the allocation is a probe, which must
+/// arrive, or there is no period.
+#[cold]
+#[inline(never)]
+fn begin_sampling(local: &Local, key: u64, period: Option<NonZeroU64>) -> bool {
+    if local.activity.get() == Activity::Probe {
+        return false;
+    }
+    let Some(period) = period else {
+        return false;
+    };
+    // Different for every thread and session, and with randomised addresses for every run.
+    let seed = std::ptr::from_ref(local).addr() as u64 ^ key.rotate_left(32);
+    local.sampler.set(Sampler::new(period, seed));
+    local.sampled.set(key);
+    true
+}
+
+/// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
+/// tracer. A thread whose variables are gone already cannot tell, and is believed.
+pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
+    let armed = local(|local| {
+        // So that the probe is not passed by.
+        local.sampled.set(0);
+        local.activity.replace(Activity::Probe)
+    });
+    let Some(before) = armed else {
+        return true;
+    };
+    allocate();
+    let after = local(|local| local.activity.replace(before));
+    after == Some(Activity::Program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entering_twice_is_refused_until_the_first_is_dropped() {
+        let outer = Guard::enter();
+        assert!(outer.is_some());
+        assert!(Guard::enter().is_none());
+        drop(outer);
+        assert!(Guard::enter().is_some());
+    }
+
+    #[test]
+    fn a_panic_leaves_the_tracer() {
+        let caught = std::panic::catch_unwind(|| {
+            let _guard = Guard::enter();
+            panic!("planted");
+        });
+        assert!(caught.is_err());
+        assert!(Guard::enter().is_some());
+    }
+
+    #[test]
+    fn a_probe_is_noticed_once() {
+        assert!(probe(|| assert!(Guard::enter().is_none())));
+        assert!(!probe(|| ()));
+        assert!(Guard::enter().is_some());
+    }
+}

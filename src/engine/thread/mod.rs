@@ -1,0 +1,10 @@
+//! What the tracer knows of each thread.
+
+pub(super) mod counter;
+pub(super) mod guard;
+pub(super) mod sampler;
+#[expect(
+    unsafe_code,
+    reason = "lets a thread alone into its own memory, and asks for threads"
+)]
+pub(super) mod slots;

@@ -1,0 +1,98 @@
+//! The platform's own unwinder, through the `backtrace` crate: works wherever that does, takes
+//! microseconds.
+//!
+//! `backtrace::trace` would take a lock that every thread shares; the form without it is sound here
+//! because the platforms on which it is not are left to the no-op back-end.
+//!
+//! It starts from its own frame, so it does not need the caller's registers.
+
+use super::{Caller, Captured, Mark};
+use crate::engine::memory::arena::Arena;
+
+/// Has no state.
+pub(crate) struct Unwinder;
+
+impl Unwinder {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    /// Makes the system unwinder do what it does only once, such as loading a library, before an
+    /// allocation needs it.
+    pub(crate) fn prepare(&self, _arena: &Arena) {
+        capture(Mark(0), &mut [0; 4]);
+    }
+
+    /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
+    pub(crate) fn capture(
+        &self,
+        _arena: &Arena,
+        _caller: Caller,
+        mark: Mark,
+        buffer: &mut [usize],
+    ) -> Captured {
+        capture(mark, buffer)
+    }
+
+    /// The same, which needs nothing else.
+    #[cfg(tracemalloc_check)]
+    pub(crate) fn capture_beyond(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
+        capture(mark, buffer)
+    }
+}
+
+/// True unless it is known that a stack ends where `return_address` returns to for want of
+/// call-frame information. For whoever reads stacks, not for the allocation path.
+///
+/// Musl has no such information of its own, so that every stack would end so there.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+pub(crate) fn is_known_code(return_address: usize) -> bool {
+    use std::ffi::c_void;
+
+    // SAFETY: the unwinder's function of this name has this type.
+    unsafe extern "C" {
+        fn _Unwind_FindEnclosingFunction(return_address: *mut c_void) -> *mut c_void;
+    }
+    let address = std::ptr::without_provenance_mut(return_address);
+    // SAFETY: looks the address up and reads nothing there.
+    !unsafe { _Unwind_FindEnclosingFunction(address) }.is_null()
+}
+
+/// The same where it is not known.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn is_known_code(_return_address: usize) -> bool {
+    true
+}
+
+fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
+    let mut frames = 0;
+    let mut truncated = false;
+    let mut passed = false;
+    let visit = |frame: &backtrace::Frame| {
+        // The stack grows down: frames before the first whose stack pointer is beyond the mark
+        // belong to the tracer. Their callers may be on another stack, which may lie below it.
+        let stack_pointer = frame.sp().addr();
+        passed |= stack_pointer == 0 || stack_pointer >= mark.0;
+        if !passed {
+            return true;
+        }
+        let address = frame.ip().addr();
+        if address == 0 {
+            return false;
+        }
+        match buffer.get_mut(frames) {
+            Some(slot) => *slot = address,
+            None => truncated = true,
+        }
+        frames += 1;
+        !truncated
+    };
+    // SAFETY: the unsynchronised form asks that no thread does anything to the symbol machinery of
+    // dbghelp meanwhile, which is used by 32-bit Windows alone; elsewhere the system unwinder
+    // may run on any number of threads.
+    unsafe { backtrace::trace_unsynchronized(visit) };
+    Captured {
+        frames: frames.min(buffer.len()),
+        truncated,
+    }
+}
