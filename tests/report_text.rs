@@ -283,6 +283,40 @@ fn names_cannot_steer_the_terminal() {
     assert!(table(Text::new(), &snapshot).contains(r"\u{9b}31m\u{202e}"));
 }
 
+/// A wide terminal shows long names whole, a narrow one shows the method of each.
+#[test]
+fn a_text_takes_the_width_that_it_is_given() {
+    let snapshot = shop(1);
+    let text = |width| {
+        table(
+            Text::new().group_by(GroupBy::Function).width(width),
+            &snapshot,
+        )
+    };
+    assert!(
+        text(240).contains(
+            "core::option::Option<u64>> as core::iter::traits::collect::FromIterator<T>>"
+        )
+    );
+    for width in [60, 72, 120, 160] {
+        let shown = text(width);
+        assert!(
+            shown.lines().all(|line| line.chars().count() <= width),
+            "{shown}"
+        );
+        assert!(shown.contains("from_iter"), "{shown}");
+    }
+    assert_eq!(text(1), text(60));
+    let mut tree = Vec::new();
+    report::Tree::new()
+        .width(160)
+        .write(&snapshot, &mut tree)
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&tree).contains("a-crate-with-a-long-name-12.0.0/src/very/deep")
+    );
+}
+
 #[test]
 fn source_lines_can_be_left_out() {
     let shop = shop(1);

@@ -170,6 +170,9 @@ struct Growing<'a, S> {
 struct Call<S> {
     parent: usize,
     group: u32,
+    /// What the frames of this node share. Not those of the group: the same line may be in another
+    /// function below another caller.
+    frame: Option<Frame>,
     total: S,
     own: S,
 }
@@ -180,7 +183,7 @@ impl<'a, S: Sum> Growing<'a, S> {
             group_by,
             groups: FrameGroups::new(group_by),
             numbers: HashMap::new(),
-            calls: vec![Call::new(0, u32::MAX)],
+            calls: vec![Call::new(0, u32::MAX, None)],
         }
     }
 
@@ -192,33 +195,34 @@ impl<'a, S: Sum> Growing<'a, S> {
             if joins && at != 0 && self.calls[at].group == group {
                 continue;
             }
-            at = self.child(at, group);
+            at = self.child(at, group, frame);
             self.calls[at].total.add(blocks);
         }
         self.calls[at].own.add(blocks);
     }
 
-    fn child(&mut self, parent: usize, group: u32) -> usize {
+    fn child(&mut self, parent: usize, group: u32, frame: &Frame) -> usize {
         let next = self.calls.len();
         let number = *self.numbers.entry((parent, group)).or_insert(next);
-        if number == next {
-            self.calls.push(Call::new(parent, group));
+        match self.calls.get_mut(number) {
+            None => self
+                .calls
+                .push(Call::new(parent, group, Some(frame.clone()))),
+            Some(call) => call.share(frame),
         }
         number
     }
 
     fn finish(self, rounded: impl Fn(S) -> Total) -> CallTree {
-        let groups = self.groups.into_groups();
-        let whole = Frame::named("");
-        let label = |call: &Call<S>| {
-            let group = groups.get(call.group as usize);
-            group.map_or(&whole, |group| group.traceback.most_recent())
+        let label = |call: &Call<S>| match &call.frame {
+            Some(frame) => self.group_by.label(frame),
+            None => Frame::named(""),
         };
         let mut nodes: Vec<Node> = self
             .calls
             .iter()
             .map(|call| Node {
-                frame: label(call).clone(),
+                frame: label(call),
                 total: rounded(call.total),
                 own: rounded(call.own),
                 children: Vec::new(),
@@ -237,12 +241,21 @@ impl<'a, S: Sum> Growing<'a, S> {
 }
 
 impl<S: Sum> Call<S> {
-    fn new(parent: usize, group: u32) -> Self {
+    fn new(parent: usize, group: u32, frame: Option<Frame>) -> Self {
         Self {
             parent,
             group,
+            frame,
             total: S::default(),
             own: S::default(),
+        }
+    }
+
+    fn share(&mut self, frame: &Frame) {
+        if let Some(shared) = &mut self.frame
+            && !shared.same(frame)
+        {
+            *shared = shared.shared_with(frame);
         }
     }
 }
@@ -295,6 +308,29 @@ mod tests {
         (7, &["m/main", "m/run"]),
         (5, &["m/main", "m/run", "l/read"]),
     ];
+
+    /// One line in two functions, each below a caller of its own.
+    #[test]
+    fn a_line_bears_the_function_of_its_own_stack() {
+        let traces = [("a", "app::f"), ("b", "app::g")].map(|(caller, function)| {
+            let frames = [
+                Frame::new(caller, 1),
+                Frame::new("m", 7).with_function(function),
+            ];
+            let stack = Traceback::from_oldest_first(frames).unwrap();
+            Trace::new(Domain::HEAP, 10, stack)
+        });
+        let tree = Snapshot::from_traces(traces, 2).call_tree(GroupBy::Line, CallOrder::TopDown);
+        for root in tree.roots() {
+            let function = if root.frame().filename() == "a" {
+                "app::f"
+            } else {
+                "app::g"
+            };
+            let child = root.children().next().unwrap();
+            assert_eq!(child.frame().function(), Some(function));
+        }
+    }
 
     #[test]
     fn stacks_are_joined_at_either_end() {

@@ -111,6 +111,23 @@ impl Frame {
         self
     }
 
+    /// This frame as the place that it shares with `other`: with the function that holds the code of both,
+    /// or without one. A line may lie in a function and in a closure of it, or, where a macro wrote the
+    /// code, in several functions.
+    pub(crate) fn shared_with(&self, other: &Self) -> Self {
+        let shared = match (self.function(), other.function()) {
+            (Some(own), Some(other)) if own == other || is_within(other, own) => {
+                return self.clone();
+            }
+            (Some(own), Some(other)) if is_within(own, other) => Some(Arc::from(other)),
+            (None, None) => return self.clone(),
+            _ => None,
+        };
+        let mut frame = self.clone();
+        frame.place().function = shared;
+        frame
+    }
+
     /// This frame as code of the crate `name`.
     #[must_use]
     pub fn with_crate(mut self, name: impl Into<Arc<str>>) -> Self {
@@ -203,6 +220,13 @@ impl Frame {
     fn key(&self) -> (&str, u32) {
         (self.filename(), self.lineno())
     }
+}
+
+/// True for a closure or another unnamed part of the function `outer`.
+fn is_within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.starts_with("::{"))
 }
 
 impl PartialEq for Frame {

@@ -145,6 +145,8 @@ pub(super) struct FrameGroups<'a> {
     ids: HashMap<(&'a str, u32), u32>,
     /// The frame that each group was first met at.
     first: Vec<&'a Frame>,
+    /// What the frames of a group share, where that is less than the first one says.
+    shared: HashMap<u32, Frame>,
 }
 
 impl<'a> FrameGroups<'a> {
@@ -154,6 +156,7 @@ impl<'a> FrameGroups<'a> {
             seen: IdentityMap::default(),
             ids: HashMap::new(),
             first: Vec::new(),
+            shared: HashMap::new(),
         }
     }
 
@@ -165,9 +168,20 @@ impl<'a> FrameGroups<'a> {
         let group = *self.ids.entry(self.group_by.key(frame)).or_insert(next);
         if group == next {
             self.first.push(frame);
+        } else if self.group_by == GroupBy::Line {
+            self.share(group, frame);
         }
         self.seen.insert(frame.identity(), group);
         group
+    }
+
+    fn share(&mut self, group: u32, frame: &Frame) {
+        let first = self.first[group as usize];
+        let before = self.shared.get(&group).unwrap_or(first);
+        let shared = before.shared_with(frame);
+        if !shared.same(before) {
+            self.shared.insert(group, shared);
+        }
     }
 
     /// The place of each group in the order of frames, at the group's number.
@@ -182,8 +196,13 @@ impl<'a> FrameGroups<'a> {
     }
 
     pub(super) fn into_groups(self) -> Vec<Group> {
-        let label = |frame| Traceback::of(self.group_by.label(frame));
-        self.first.into_iter().map(label).map(Group::new).collect()
+        let groups = self.first.iter().enumerate();
+        groups
+            .map(|(group, first)| {
+                let frame = self.shared.get(&number(group)).unwrap_or(first);
+                Group::new(Traceback::of(self.group_by.label(frame)))
+            })
+            .collect()
     }
 }
 
@@ -272,6 +291,42 @@ mod tests {
         assert_eq!(snapshot.stacks().len(), 2);
         let totals = Grouping::new(GroupBy::Traceback, Counting::Own).totals(&snapshot);
         assert_eq!(totals, [Total { size: 20, count: 2 }]);
+    }
+
+    #[test]
+    fn a_line_bears_a_function_only_if_all_of_its_code_is_there() {
+        let function = |functions: &[Option<&str>]| {
+            let traces = functions.iter().zip(1..).map(|(function, caller)| {
+                let frame = Frame::new("a", 1);
+                let frame = match function {
+                    Some(function) => frame.with_function(*function),
+                    None => frame,
+                };
+                let stack = Traceback::from_oldest_first([Frame::new("b", caller), frame]).unwrap();
+                Trace::new(Domain::HEAP, 10, stack)
+            });
+            let snapshot = Snapshot::from_traces(traces, 2);
+            let statistics = snapshot.statistics(GroupBy::Line);
+            assert_eq!(statistics.len(), 1);
+            let frame = statistics[0].traceback.most_recent();
+            frame.function().map(str::to_owned)
+        };
+        assert_eq!(
+            function(&[Some("a::f"), Some("a::f")]).as_deref(),
+            Some("a::f")
+        );
+        let closure = "a::f::{{closure}}";
+        assert_eq!(
+            function(&[Some("a::f"), Some(closure)]).as_deref(),
+            Some("a::f")
+        );
+        assert_eq!(
+            function(&[Some(closure), Some("a::f")]).as_deref(),
+            Some("a::f")
+        );
+        assert_eq!(function(&[Some("a::f"), Some("a::f2")]), None);
+        assert_eq!(function(&[Some("a::f"), Some("a::g"), Some("a::f")]), None);
+        assert_eq!(function(&[Some("a::f"), None]), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::WIDTH;
-use super::style::{Paint, Style};
+use super::layout::Layout;
+use super::style::Paint;
 
 const GAP: &str = "  ";
 
@@ -28,13 +28,17 @@ impl Columns {
     }
 
     /// Characters that a text may have behind columns of these numbers.
-    pub(super) fn room(headings: &[&'static str], numbers: &[Vec<String>]) -> usize {
+    pub(super) fn room(
+        layout: Layout,
+        headings: &[&'static str],
+        numbers: &[Vec<String>],
+    ) -> usize {
         let taken: usize = widths(headings, numbers.iter()).iter().sum();
         let gaps = GAP.len() * headings.len();
-        WIDTH.saturating_sub(taken + gaps)
+        layout.width.saturating_sub(taken + gaps)
     }
 
-    pub(super) fn write(&self, style: Style, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, layout: Layout, out: &mut impl Write) -> io::Result<()> {
         let numbers = self.rows.iter().map(|(numbers, _)| numbers);
         let widths = widths(&self.headings, numbers);
         let (text, numbers) = match self.headings.split_last() {
@@ -42,7 +46,7 @@ impl Columns {
             None => return Ok(()),
         };
         let heading = line(numbers.iter().copied(), &widths, text);
-        writeln!(out, "{}", style.paint(Paint::Faint, &heading))?;
+        writeln!(out, "{}", layout.paint(Paint::Faint, &heading))?;
         for (numbers, text) in &self.rows {
             let line = line(numbers.iter().map(String::as_str), &widths, text);
             writeln!(out, "{line}")?;

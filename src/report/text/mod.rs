@@ -5,6 +5,7 @@
 //! can steer the terminal.
 
 mod columns;
+mod layout;
 mod rows;
 mod style;
 mod summary;
@@ -19,25 +20,23 @@ use crate::error::Error;
 use crate::snapshot::{
     Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff,
 };
-use style::{Paint, Style};
+use layout::Layout;
+use style::Paint;
 use table::Table;
 
 pub use style::terminal_color;
 pub use summary::Summary;
 pub use tree::Tree;
 
-/// Columns of every table. Characters are counted, each as one column: east Asian and combining
-/// ones can make a line look longer or shorter.
-const WIDTH: usize = 80;
-
-/// A table of the largest groups, as text of 80 columns.
+/// A table of the largest groups, as text of 80 columns or of a [width](Self::width) of your choice.
 ///
 /// One row per group, largest first: its rank, bytes, share of all bytes, blocks, average bytes per
 /// block and place; below it the function and the source line, where they are known. Below the
 /// table: the groups left out, the totals, whether they are estimates, the tracer's own memory, and
 /// what the snapshot does not hold.
 ///
-/// Long places are shortened with `…`. Control characters are shown as escapes. A character counts
+/// Long places are shortened with `…`: paths at their start, functions in their generic arguments and
+/// never in the name of the method while that fits. Control characters are shown as escapes. A character counts
 /// as one column, so lines with east Asian or combining characters may look longer or shorter.
 ///
 /// ```
@@ -56,7 +55,7 @@ pub struct Text {
     counting: Counting,
     sort_by: SortBy,
     limit: usize,
-    style: Style,
+    layout: Layout,
     source_lines: bool,
 }
 
@@ -67,7 +66,7 @@ impl Default for Text {
             counting: Counting::Own,
             sort_by: SortBy::Size,
             limit: 10,
-            style: Style::Plain,
+            layout: Layout::default(),
             source_lines: true,
         }
     }
@@ -109,11 +108,19 @@ impl Text {
         self
     }
 
+    /// How many columns a line may have; 60 at least, 80 unless this is called. Characters count, each as
+    /// one column.
+    #[must_use]
+    pub fn width(mut self, columns: usize) -> Self {
+        self.layout = self.layout.with_width(columns);
+        self
+    }
+
     /// Whether to set parts of the text off by color. See [`terminal_color`] for whether a writer
     /// shows it.
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
-        self.style = if color { Style::Ansi } else { Style::Plain };
+        self.layout = self.layout.with_color(color);
         self
     }
 
@@ -267,8 +274,8 @@ impl Text {
             };
             title += &format!(", {which}{shown} of {groups}");
         }
-        writeln!(out, "{}\n", self.style.paint(Paint::Strong, &title))?;
-        table::write(table, self.style, out)
+        writeln!(out, "{}\n", self.layout.paint(Paint::Strong, &title))?;
+        table::write(table, self.layout, out)
     }
 
     /// What the first groups have most of, if that is not bytes.

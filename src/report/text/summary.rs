@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::columns::Columns;
-use super::style::{Paint, Style};
+use super::layout::Layout;
+use super::style::Paint;
 use super::{Text, rows};
 use crate::report::notes::{self, Whose};
 use crate::snapshot::{Bytes, Domain, GroupBy, Size, SizeClass, Snapshot};
@@ -27,14 +28,14 @@ const BAR: usize = 24;
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
     limit: usize,
-    style: Style,
+    layout: Layout,
 }
 
 impl Default for Summary {
     fn default() -> Self {
         Self {
             limit: 10,
-            style: Style::Plain,
+            layout: Layout::default(),
         }
     }
 }
@@ -52,10 +53,17 @@ impl Summary {
         self
     }
 
+    /// How many columns a line may have, as [`Text::width`](super::Text::width).
+    #[must_use]
+    pub fn width(mut self, columns: usize) -> Self {
+        self.layout = self.layout.with_width(columns);
+        self
+    }
+
     /// Whether to set parts of the text off by color, as [`Text::color`].
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
-        self.style = if color { Style::Ansi } else { Style::Plain };
+        self.layout = self.layout.with_color(color);
         self
     }
 
@@ -76,7 +84,7 @@ impl Summary {
     }
 
     fn heading(&self, text: &str, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "\n{}\n", self.style.paint(Paint::Strong, text))
+        writeln!(out, "\n{}\n", self.layout.paint(Paint::Strong, text))
     }
 
     fn write_sizes(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
@@ -95,7 +103,7 @@ impl Summary {
             columns.push(numbers, bar(class.size, largest));
         }
         self.heading("By size of a block", out)?;
-        columns.write(self.style, out)
+        columns.write(self.layout, out)
     }
 
     /// Says nothing of a snapshot that has the allocator's blocks only.
@@ -119,7 +127,7 @@ impl Summary {
             columns.push(numbers, whose);
         }
         self.heading("By domain", out)?;
-        columns.write(self.style, out)
+        columns.write(self.layout, out)
     }
 
     fn write_crates(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
@@ -130,12 +138,12 @@ impl Summary {
         }
         let text = Text {
             group_by: GroupBy::Crate,
-            style: self.style,
+            layout: self.layout,
             ..Text::default()
         };
         self.heading("By crate", out)?;
         let table = rows::of_statistics(&text, shown, snapshot.total_size());
-        super::table::write_rows(&table, self.style, out)?;
+        super::table::write_rows(&table, self.layout, out)?;
         text.write_others(others, out)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::WIDTH;
-use super::style::{Paint, Style};
+use super::layout::Layout;
+use super::style::Paint;
 use super::visible;
 use crate::report::function_name;
 
@@ -53,12 +53,12 @@ pub(super) enum Line {
 }
 
 /// The rows and an empty line below them.
-pub(super) fn write(table: &Table, style: Style, out: &mut impl Write) -> io::Result<()> {
-    write_rows(table, style, out)?;
+pub(super) fn write(table: &Table, layout: Layout, out: &mut impl Write) -> io::Result<()> {
+    write_rows(table, layout, out)?;
     writeln!(out)
 }
 
-pub(super) fn write_rows(table: &Table, style: Style, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_rows(table: &Table, layout: Layout, out: &mut impl Write) -> io::Result<()> {
     let rank_width = table.rows.len().to_string().len().max(3);
     let widths = widths(table);
     let mut heading = format!("{:>rank_width$}", "#");
@@ -66,9 +66,9 @@ pub(super) fn write_rows(table: &Table, style: Style, out: &mut impl Write) -> i
         heading += &format!("{GAP}{text:>width$}");
     }
     heading += GAP;
-    let room = WIDTH.saturating_sub(heading.chars().count());
+    let room = layout.width.saturating_sub(heading.chars().count());
     heading += "place";
-    writeln!(out, "{}", style.paint(Paint::Faint, &heading))?;
+    writeln!(out, "{}", layout.paint(Paint::Faint, &heading))?;
     let spaced = table.rows.iter().any(|row| row.details.len() > CLOSE);
     for (index, row) in table.rows.iter().enumerate() {
         if spaced && index > 0 {
@@ -78,13 +78,13 @@ pub(super) fn write_rows(table: &Table, style: Style, out: &mut impl Write) -> i
         for (number, width) in row.numbers.iter().zip(&widths) {
             // Padded before it is painted: a width would count the escape sequences.
             let padded = format!("{:>width$}", number.text);
-            write!(out, "{GAP}{}", style.paint(number.paint, &padded))?;
+            write!(out, "{GAP}{}", layout.paint(number.paint, &padded))?;
         }
         let place = row.place.fitted(room);
-        writeln!(out, "{GAP}{}", style.paint(Paint::Strong, &place))?;
+        writeln!(out, "{GAP}{}", layout.paint(Paint::Strong, &place))?;
         for detail in &row.details {
-            let text = detail.fitted(WIDTH - INDENT);
-            writeln!(out, "{:INDENT$}{}", "", style.paint(Paint::Faint, &text))?;
+            let text = detail.fitted(layout.width - INDENT);
+            writeln!(out, "{:INDENT$}{}", "", layout.paint(Paint::Faint, &text))?;
         }
     }
     Ok(())

@@ -7,19 +7,17 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::columns::Columns;
+use super::layout::Layout;
 use super::rows;
-use super::style::{Paint, Style};
+use super::style::Paint;
 use super::table::Line;
 use crate::report::folded::Weight;
 use crate::report::notes::{self, Whose};
 use crate::snapshot::{CallNode, CallOrder, GroupBy, Size, Snapshot};
 
-/// Columns of indentation from which on deeper calls are indented no further.
-const MOST_INDENT: usize = 36;
-
 const HEADINGS: [&str; 4] = ["size", "share", "blocks", "call"];
 
-/// The calling-context tree as indented text of 80 columns: who called whom, and how much memory
+/// The calling-context tree as indented text: who called whom, and how much memory
 /// each of these calls holds.
 ///
 /// One row per call, largest first: bytes, share and blocks of all stacks that lead through it. A
@@ -47,7 +45,7 @@ pub struct Tree {
     weight: Weight,
     depth: usize,
     min_share: f64,
-    style: Style,
+    layout: Layout,
 }
 
 impl Default for Tree {
@@ -58,7 +56,7 @@ impl Default for Tree {
             weight: Weight::Bytes,
             depth: 25,
             min_share: 0.01,
-            style: Style::Plain,
+            layout: Layout::default(),
         }
     }
 }
@@ -106,10 +104,17 @@ impl Tree {
         self
     }
 
+    /// How many columns a line may have, as [`Text::width`](super::Text::width).
+    #[must_use]
+    pub fn width(mut self, columns: usize) -> Self {
+        self.layout = self.layout.with_width(columns);
+        self
+    }
+
     /// Whether to set parts of the text off by color, as [`Text::color`](super::Text::color).
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
-        self.style = if color { Style::Ansi } else { Style::Plain };
+        self.layout = self.layout.with_color(color);
         self
     }
 
@@ -125,9 +130,9 @@ impl Tree {
             self.group_by,
             self.direction()
         );
-        writeln!(out, "{}\n", self.style.paint(Paint::Strong, &title))?;
+        writeln!(out, "{}\n", self.layout.paint(Paint::Strong, &title))?;
         let rows = Walk::new(self, snapshot).rows(snapshot);
-        self.columns(rows).write(self.style, out)?;
+        self.columns(rows).write(self.layout, out)?;
         writeln!(out, "\n{}", notes::total(snapshot))?;
         notes::write_recording(snapshot, Whose::Only, out)?;
         notes::write_hint([snapshot], out)
@@ -142,7 +147,7 @@ impl Tree {
 
     fn columns(&self, rows: Vec<Row>) -> Columns {
         let numbers: Vec<Vec<String>> = rows.iter().map(|row| row.numbers.clone()).collect();
-        let room = Columns::room(&HEADINGS, &numbers);
+        let room = Columns::room(self.layout, &HEADINGS, &numbers);
         let mut columns = Columns::new(&HEADINGS);
         for row in rows {
             let left = room.saturating_sub(row.indent.chars().count());
@@ -280,7 +285,8 @@ impl<'t> Walk<'t> {
                 } else {
                     ("├ ", "│ ")
                 };
-                let deepest = indent.chars().count() >= MOST_INDENT;
+                // From here on deeper calls are indented no further.
+                let deepest = indent.chars().count() >= self.tree.layout.width * 9 / 20;
                 let beside = if deepest { "" } else { beside };
                 Placed {
                     entry,
