@@ -140,12 +140,10 @@ fn use_entry(used: &[AtomicU8], index: usize) {
 const STRETCH: usize = WORDS / STRETCHES as usize;
 /// As many as the bits of the marks.
 const STRETCHES: u32 = u64::BITS;
-/// Most stretches that are given memory at a time.
-const MAX_AHEAD: u32 = 16;
 /// A leaf with so many written stretches is dense.
 const DENSE: u32 = STRETCHES / 4 * 3;
-/// Dense leaves after which the next one is put on a large page: so it at most doubles the memory
-/// that the leaves take.
+/// Dense leaves after which the next one is a dense table. These are as much as a large page, which
+/// the next one may take as a whole: so it at most doubles the memory of the leaves.
 const MANY: u32 = 8;
 
 /// The entries of one class in one part of the address space.
@@ -154,9 +152,8 @@ const MANY: u32 = 8;
 /// entries is told by the marks which stretches hold any.
 struct Leaf {
     words: OnceRef<'static, Words>,
-    /// A bit per stretch: entries of it were written; it was given memory ahead of that.
+    /// A bit per stretch: entries of it were written.
     written: AtomicU64,
-    ready: AtomicU64,
 }
 
 #[repr(align(4096))]
@@ -164,11 +161,7 @@ struct Words {
     all: [AtomicU64; WORDS],
 }
 
-zeroed_struct!(Leaf {
-    words,
-    written,
-    ready
-});
+zeroed_struct!(Leaf { words, written });
 zeroed_struct!(Words { all });
 
 /// The tables of all classes.
@@ -236,12 +229,11 @@ impl Shadow {
         leaf.entry(class, index)
     }
 
-    /// Makes sure that `leaf` has memory for the entries of `stretch`, and notes that they will be
-    /// written. `before`: the leaf for lower addresses.
+    /// Makes sure that `leaf` has words, and marks `stretch` as written. `before`: the leaf for
+    /// lower addresses.
     ///
-    /// A heap mostly grows upwards, and a page at a time is dear: so a leaf that follows a dense
-    /// one is put on a large page, and a stretch that follows a run of written ones is given memory
-    /// together with as many of the next ones, up to a bound.
+    /// A heap mostly grows upwards: so a leaf that follows a dense one is made as a dense table.
+    /// Others get their pages one by one, as they are written.
     #[cold]
     #[inline(never)]
     fn touch(
@@ -257,14 +249,13 @@ impl Shadow {
                 .dense_leaves
                 .fetch_add(u32::from(dense), Ordering::Relaxed);
             if dense && dense_leaves >= MANY {
-                let words = arena.first_use_among_many(&leaf.words)?;
-                arena.populate(&words.all);
-                leaf.ready.store(u64::MAX, Ordering::Relaxed);
+                arena.first_use_dense(&leaf.words)?;
             } else {
                 arena.first_use(&leaf.words)?;
             }
         }
-        leaf.touch(arena, stretch)
+        leaf.written.fetch_or(1 << stretch, Ordering::Relaxed);
+        Some(())
     }
 
     /// Calls `visit` with every entry that may have been written.
@@ -329,30 +320,6 @@ impl Leaf {
             word: words.get(index)?,
             size,
         })
-    }
-
-    /// Notes that entries of `stretch` will be written, and has it and some of the next ones given
-    /// memory.
-    fn touch(&self, arena: &Arena, stretch: u32) -> Option<()> {
-        let bit = 1 << stretch;
-        let written = self.written.fetch_or(bit, Ordering::Relaxed);
-        let touched = written | self.ready.load(Ordering::Relaxed);
-        if touched & bit != 0 {
-            return Some(());
-        }
-        // The lowest stretch has none before it, the highest none behind it.
-        let run = written.unbounded_shl(STRETCHES - stretch).leading_ones();
-        let untouched = touched.unbounded_shr(stretch + 1).trailing_zeros();
-        let ahead = run
-            .min(MAX_AHEAD - 1)
-            .min(untouched)
-            .min(STRETCHES - 1 - stretch);
-        self.ready
-            .fetch_or(((1 << ahead) - 1) << stretch << 1, Ordering::Relaxed);
-        let start = stretch as usize * STRETCH;
-        let words = &self.words.get()?.all;
-        arena.populate(words.get(start..start + (1 + ahead as usize) * STRETCH)?);
-        Some(())
     }
 
     fn for_each_entry(&self, class: Class, visit: &mut impl FnMut(Entry)) {

@@ -8,6 +8,7 @@
 //! it at any time.
 
 mod pages;
+mod policy;
 
 use std::mem::{align_of, size_of};
 use std::ptr::{self, NonNull};
@@ -18,6 +19,7 @@ use once_cell::race::OnceRef;
 use crate::engine::memory::errno::KeepErrno;
 #[cfg(any(test, tracemalloc_failpoints))]
 use crate::engine::memory::failpoints::Refusals;
+use policy::PagePolicy;
 
 /// Types whose zeroed bytes are a valid, empty value, and that threads may share.
 ///
@@ -77,8 +79,9 @@ pub(in crate::engine) use zeroed_struct;
 /// Allocations of at least this many bytes are mapped on their own.
 const OWN_MAPPING: usize = 64 << 10;
 const CHUNK: usize = 256 << 10;
-/// A chunk on large pages, aligned to its size.
-const LARGE_CHUNK: usize = 2 << 20;
+const PAGE: usize = 4096;
+/// A chunk on a large page, aligned to its size.
+const LARGE_CHUNK: usize = policy::LARGE as usize * PAGE;
 
 /// What a chunk is for.
 #[derive(Clone, Copy)]
@@ -113,6 +116,7 @@ pub(crate) struct Arena {
     chunk: AtomicPtr<Chunk>,
     large_chunk: AtomicPtr<Chunk>,
     mappings: AtomicPtr<Mapping>,
+    policy: PagePolicy,
     #[cfg(any(test, tracemalloc_failpoints))]
     refusals: Refusals,
 }
@@ -146,6 +150,7 @@ impl Arena {
             chunk: AtomicPtr::new(ptr::null_mut()),
             large_chunk: AtomicPtr::new(ptr::null_mut()),
             mappings: AtomicPtr::new(ptr::null_mut()),
+            policy: PagePolicy::new(),
             #[cfg(any(test, tracemalloc_failpoints))]
             refusals: Refusals::new(),
         }
@@ -195,28 +200,51 @@ impl Arena {
         cell.get()
     }
 
-    /// The same for one of so many tables, or parts of a table, that large pages are worth their
-    /// memory.
+    /// The table in `cell`, made now if this is its first use. For tables that will soon be written
+    /// all over: their memory is there at once, on the pages that have proved cheaper.
     #[inline]
-    pub(crate) fn first_use_among_many<T: Zeroed>(
+    pub(crate) fn first_use_dense<T: Zeroed>(
         &self,
         cell: &OnceRef<'static, T>,
     ) -> Option<&'static T> {
         match cell.get() {
             Some(table) => Some(table),
-            None => self.make_among_many(cell),
+            None => self.make_dense(cell),
         }
     }
 
     #[cold]
-    fn make_among_many<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
+    fn make_dense<T: Zeroed>(&self, cell: &OnceRef<'static, T>) -> Option<&'static T> {
         const { assert!(size_of::<T>() * 8 <= LARGE_CHUNK) };
-        let start = self.carve(Kind::Large, size_of::<T>(), align_of::<T>())?;
-        // SAFETY: as in `zeroed`.
-        let table = unsafe { start.cast::<T>().as_ref() };
-        // One that lost a race stays unused.
-        let _ = cell.set(table);
-        cell.get()
+        if let Some(start) = self.carve_large(size_of::<T>(), align_of::<T>()) {
+            // SAFETY: as in `zeroed`.
+            let table = unsafe { start.cast::<T>().as_ref() };
+            // One that lost a race stays unused.
+            let _ = cell.set(table);
+            return cell.get();
+        }
+        let table = self.make(cell)?;
+        let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
+        let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;
+        if let Some(nanoseconds) = populate(start, end.saturating_sub(start)) {
+            self.policy
+                .record_small(((end - start) / PAGE) as u32, nanoseconds);
+        }
+        Some(table)
+    }
+
+    /// Carves from a chunk on a large page. `None` if large pages are not worth it now.
+    fn carve_large(&self, len: usize, align: usize) -> Option<NonNull<u8>> {
+        // SAFETY: a published chunk is never unmapped.
+        let current = unsafe { self.large_chunk.load(Ordering::Acquire).as_ref() };
+        if let Some(start) = current.and_then(|chunk| chunk.claim(LARGE_CHUNK, len, align)) {
+            return Some(start);
+        }
+        if self.policy.prefers_large() {
+            self.carve(Kind::Large, len, align)
+        } else {
+            None
+        }
     }
 
     /// A zeroed `T` that lives as long as the process. `None` when the limit is reached or the
@@ -301,6 +329,11 @@ impl Arena {
         full: *mut Chunk,
     ) -> Option<()> {
         let fresh = self.map(kind, size, true)?;
+        if let Kind::Large = kind
+            && let Some(nanoseconds) = populate(fresh.addr().get(), size)
+        {
+            self.policy.record_large(nanoseconds);
+        }
         let head = match kind {
             Kind::Small => Some(fresh.cast::<Chunk>()),
             // Elsewhere, so that all of a large page is there to be carved.
@@ -327,13 +360,6 @@ impl Arena {
         head.map(drop)
     }
 
-    /// Has the system give memory to a part of a table now, rather than page by page when it is
-    /// written. Changes nothing else.
-    pub(crate) fn populate<T: Zeroed>(&self, part: &'static [T]) {
-        let _errno = KeepErrno::new();
-        pages::populate(part.as_ptr().addr(), size_of_val(part));
-    }
-
     /// Maps `len` zeroed bytes and counts them if they are to be.
     fn map(&self, kind: Kind, len: usize, counts: bool) -> Option<NonNull<u8>> {
         let _errno = KeepErrno::new();
@@ -358,7 +384,6 @@ impl Arena {
     /// Gives the memory of `table` back as far as it has pages to itself; they read as zeros from
     /// then on. ThreadSlots may still be reading or writing there.
     pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
-        const PAGE: usize = 4096;
         let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
         let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;
         if start < end {
@@ -379,91 +404,12 @@ impl Arena {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicU64;
-
-    type Big = [AtomicU64; 64 << 10];
-
-    #[test]
-    fn once_ref_is_empty_when_zeroed() {
-        // What `Zeroed for OnceRef` relies on.
-        assert_eq!(size_of::<OnceRef<'static, Big>>(), size_of::<usize>());
-        let mut zeroed = 0_usize;
-        // SAFETY: the assertion above shows that the sizes agree; the test is whether the meaning
-        // does. Nothing else uses the word meanwhile.
-        let cell = unsafe { &*(&raw mut zeroed).cast::<OnceRef<'static, Big>>() };
-        assert!(cell.get().is_none());
-    }
-
-    #[test]
-    fn small_tables_do_not_overlap_and_start_zeroed() {
-        let arena = Arena::new();
-        let tables: Vec<&'static [AtomicU64; 300]> =
-            (0..500).map(|_| arena.zeroed().expect("memory")).collect();
-        for (number, table) in tables.iter().enumerate() {
-            assert!(table.iter().all(|word| word.load(Ordering::Relaxed) == 0));
-            table
-                .iter()
-                .for_each(|word| word.store(number as u64 + 1, Ordering::Relaxed));
-        }
-        for (number, table) in tables.iter().enumerate() {
-            assert!(
-                table
-                    .iter()
-                    .all(|word| word.load(Ordering::Relaxed) == number as u64 + 1)
-            );
-        }
-    }
-
-    #[test]
-    fn threads_that_meet_at_a_first_use_share_one_table() {
-        let arena = Arena::new();
-        let cell: OnceRef<'static, Big> = OnceRef::new();
-        let barrier = std::sync::Barrier::new(8);
-        let tables: Vec<usize> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        ptr::from_ref(arena.first_use(&cell).expect("memory")).addr()
-                    })
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .collect()
-        });
-        assert!(tables.iter().all(|table| *table == tables[0]));
-        // The losers gave theirs back: one table and at most the chunk with the list entry remain.
-        assert!(arena.mapped.load(Ordering::Relaxed) <= size_of::<Big>() + CHUNK);
-    }
-
-    #[test]
-    fn the_limit_refuses_and_what_is_mapped_stays() {
-        let arena = Arena::new();
-        let first: OnceRef<'static, Big> = OnceRef::new();
-        assert!(arena.first_use(&first).is_some());
-        let mapped = arena.mapped.load(Ordering::Relaxed);
-        arena.set_limit(mapped);
-        assert!(arena.first_use(&OnceRef::<Big>::new()).is_none());
-        assert!(arena.first_use(&first).is_some());
-        assert_eq!(arena.mapped.load(Ordering::Relaxed), mapped);
-    }
-
-    #[test]
-    #[cfg(all(any(target_os = "linux", windows), not(miri)))]
-    fn resident_counts_touched_pages_only() {
-        let arena = Arena::new();
-        let cell: OnceRef<'static, Big> = OnceRef::new();
-        let table = arena.first_use(&cell).expect("memory");
-        let before = arena.resident();
-        table
-            .iter()
-            .take(1024)
-            .for_each(|word| word.store(1, Ordering::Relaxed));
-        assert_eq!(arena.resident() - before, 8192);
-    }
+/// Has the system give memory to pages of a table now, rather than one by one when they are
+/// written. The nanoseconds that it took; `None` if the system did not do it.
+fn populate(start: usize, len: usize) -> Option<u64> {
+    let _errno = KeepErrno::new();
+    pages::populate(start, len)
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,8 +93,7 @@ const FULL_AT: u32 = ENTRIES as u32 / 16 * 15;
 const FIRST_BITS: u32 = 2;
 const GENERATIONS: u32 = 16;
 const _: () = assert!(PIECE_BITS + FIRST_BITS + GENERATIONS <= u64::BITS - NUMBER_BITS);
-/// From this generation on, pieces are put on large pages: a look-up anywhere in a table of several
-/// megabytes otherwise waits for the page tables too.
+/// From this generation on, pieces are dense tables: the hash spreads entries over all of them.
 const LARGE: u32 = 5;
 const PIECES: usize = (1 << (FIRST_BITS + GENERATIONS)) - (1 << FIRST_BITS);
 
@@ -261,7 +260,7 @@ impl Index {
         if generation < LARGE {
             arena.first_use(piece)
         } else {
-            arena.first_use_among_many(piece)
+            arena.first_use_dense(piece)
         }
     }
 

@@ -78,7 +78,7 @@ impl Node {
 }
 
 const CHUNK: usize = 4096;
-/// From this many on, nodes are put on large pages.
+/// From this many on, chunks are dense tables, which may be put on large pages.
 const MANY: usize = 16 * CHUNK;
 const CHUNKS: usize = (StackId::END as usize) / CHUNK;
 type Chunk = [Node; CHUNK];
@@ -304,7 +304,7 @@ impl Stacks {
         let chunk = if id.index() < MANY {
             arena.first_use(chunk)?
         } else {
-            arena.first_use_among_many(chunk)?
+            arena.first_use_dense(chunk)?
         };
         let node = chunk.get(id.index() % CHUNK)?;
         node.address.store(address as u32, Ordering::Relaxed);

@@ -65,21 +65,38 @@ mod mapped {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn prefer_large(_start: NonNull<u8>, _len: usize) {}
 
+    /// Nanoseconds that it took to give pages memory. `None` if the system cannot: Linux before
+    /// 5.14.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(in crate::engine::memory::arena) fn populate(start: usize, len: usize) {
-        // SAFETY: a mapping of our own, whose contents stay as they are. Older systems do not know
-        // the request and do nothing.
-        unsafe {
+    pub(in crate::engine::memory::arena) fn populate(start: usize, len: usize) -> Option<u64> {
+        let begin = now();
+        // SAFETY: a mapping of our own, whose contents stay as they are.
+        let result = unsafe {
             libc::madvise(
                 ptr::without_provenance_mut(start),
                 len,
                 libc::MADV_POPULATE_WRITE,
             )
         };
+        (result == 0 && len > 0).then(|| now().saturating_sub(begin))
+    }
+
+    /// The clock that is read without entering the system: a sandbox does not see it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn now() -> u64 {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the structure may be written. The clock exists on every Linux.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) {}
+    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) -> Option<u64> {
+        None
+    }
 
     /// Only Linux promises that the pages then read as zeros.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -200,7 +217,9 @@ mod committed {
     /// Memory that is given back may not be touched here until it is asked for again.
     pub(in crate::engine::memory::arena) fn empty(_start: usize, _len: usize) {}
 
-    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) {}
+    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) -> Option<u64> {
+        None
+    }
 
     pub(in crate::engine::memory::arena) fn resident(start: usize, len: usize) -> usize {
         const PAGE: usize = 4096;
@@ -260,7 +279,9 @@ mod stand_in {
 
     pub(in crate::engine::memory::arena) fn empty(_start: usize, _len: usize) {}
 
-    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) {}
+    pub(in crate::engine::memory::arena) fn populate(_start: usize, _len: usize) -> Option<u64> {
+        None
+    }
 
     pub(in crate::engine::memory::arena) fn resident(_start: usize, len: usize) -> usize {
         len
