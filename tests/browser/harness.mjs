@@ -38,7 +38,7 @@ export class Watched {
       await dialog.dismiss();
     });
     page.on("request", (request) => {
-      if (request.url() !== url && !request.url().startsWith("data:")) {
+      if (request.url().split("#")[0] !== url && !request.url().startsWith("data:")) {
         note(`request: ${request.url()}`);
       }
     });
@@ -85,11 +85,16 @@ export class Watched {
     return this.page.click(`#${group} button[value="${value}"]`);
   }
 
-  async search(text) {
-    await this.page.$eval("#search", (field) => {
+  search(text) {
+    return this.fill("query", text);
+  }
+
+  // Types into a field.
+  async fill(name, text) {
+    await this.page.$eval(`#${name}`, (field) => {
       field.value = "";
     });
-    await this.page.type("#search", text || " ");
+    await this.page.type(`#${name}`, text || " ");
     // The page waits for the end of typing.
     await new Promise((done) => setTimeout(done, 250));
   }

@@ -27,6 +27,8 @@ const SCRIPT: &str = concat!(
     include_str!("script/data.js"),
     include_str!("script/format.js"),
     include_str!("script/elements.js"),
+    include_str!("script/query.js"),
+    include_str!("script/address.js"),
     include_str!("script/selection.js"),
     include_str!("script/groups.js"),
     include_str!("script/tree.js"),

@@ -64,11 +64,11 @@ export const flame = [
       await page.keyboard.press("Home");
       assert.equal((await view.texts("#path button")).length, 1);
       await page.keyboard.press("/");
-      assert.equal(await page.evaluate(() => document.activeElement.id), "search");
+      assert.equal(await page.evaluate(() => document.activeElement.id), "query");
       await page.keyboard.type("parse/");
-      assert.equal(await page.$eval("#search", (field) => field.value), "parse/");
+      assert.equal(await page.$eval("#query", (field) => field.value), "parse/");
       await page.keyboard.press("Escape");
-      assert.equal(await page.$eval("#search", (field) => field.value), "");
+      assert.equal(await page.$eval("#query", (field) => field.value), "");
     },
   },
   {
@@ -76,11 +76,11 @@ export const flame = [
     page: "heap",
     async run(view) {
       const reached = [];
-      for (let press = 0; press < 20; press += 1) {
+      for (let press = 0; press < 24; press += 1) {
         await view.page.keyboard.press("Tab");
         reached.push(await view.page.evaluate(() => document.activeElement.id || document.activeElement.value));
       }
-      const wanted = ["theme", "flame", "bytes", "search", "crate", "domain", "standard", "callers"];
+      const wanted = ["theme", "flame", "bytes", "query", "pattern", "focus", "ignore", "crate", "domain", "standard", "callers"];
       const places = wanted.map((name) => reached.indexOf(name));
       assert.ok(!places.includes(-1), `${reached}`);
       assert.deepEqual(places, places.toSorted((a, b) => a - b));

@@ -69,11 +69,92 @@ export function tables(expected) {
         await view.page.keyboard.press("Enter");
         const frames = await view.texts("#table .stacks li");
         assert.deepEqual(frames.map((frame) => frame.replace(/:.*/, "")), [
-          "… older frames, not kept", "src/main.rs", "parser-1.2.0/src/lib.rs",
-          "parser-1.2.0/src/lib.rs", "parser-1.2.0/src/lib.rs",
+          "parser-1.2.0/src/lib.rs", "parser-1.2.0/src/lib.rs", "parser-1.2.0/src/lib.rs",
+          "src/main.rs", "… older frames, not kept",
         ]);
         await view.page.click("#table .stacks button");
         assert.equal(await view.page.$eval("#flame-view", (found) => found.hidden), false);
+      },
+    },
+    {
+      name: "an opened stack shows the allocation in view",
+      page: "many",
+      async run(view) {
+        await view.press("view", "table");
+        await view.page.click("#table .place");
+        const inView = await view.page.$eval("#table .stacks li", (line) => {
+          const { top, bottom } = line.getBoundingClientRect();
+          return top >= 0 && bottom <= innerHeight;
+        });
+        assert.ok(inView);
+        const first = (await view.texts("#table .stacks li"))[0];
+        assert.ok(first.startsWith((await view.rows())[0].at(-1)), first);
+      },
+    },
+    {
+      name: "a search may be a regular expression, and says if it is none",
+      page: "heap",
+      async run(view) {
+        await view.press("view", "table");
+        await view.search("orders\\.rs:[0-9]$");
+        assert.equal((await view.rows()).length, 0);
+        await view.page.click("#pattern");
+        assert.deepEqual((await view.rows()).map((row) => row.at(-1)), ["src/orders.rs:1"]);
+        assert.deepEqual(await view.texts("#table mark"), ["orders.rs:1"]);
+        await view.search("(orders");
+        assert.match(await view.text("#status"), /Invalid regular expression/);
+        assert.equal(await view.page.$eval("#query", (field) => field.ariaInvalid), "true");
+      },
+    },
+    {
+      name: "focus and ignore part the memory between them",
+      page: "heap",
+      async run(view) {
+        const shown = async () => Number((await view.text("#status")).match(/Filtered: ([\d,]+) blocks? of/)[1].replaceAll(",", ""));
+        await view.press("metric", "blocks");
+        await view.fill("focus", "parser");
+        const focused = await shown();
+        await view.fill("focus", "");
+        await view.fill("ignore", "parser");
+        const ignored = await shown();
+        const blocks = await view.text(".figures");
+        assert.equal(focused + ignored, Number(blocks.match(/Blocks([\d,]+)/)[1].replaceAll(",", "")));
+        assert.ok(focused > 0 && ignored > 0);
+        await view.press("view", "table");
+        assert.ok((await view.rows()).every((row) => !row.at(-1).startsWith("parser")));
+      },
+    },
+    {
+      name: "a selected call can be focused on",
+      page: "heap",
+      async run(view) {
+        await view.clickFlame(1, 0.1);
+        const name = await view.text("#details h2");
+        await view.page.click("#details .actions button");
+        assert.equal(await view.page.$eval("#focus", (field) => field.value), name);
+        assert.match(await view.text("#status"), /^Filtered: /);
+      },
+    },
+    {
+      name: "the address has what is chosen, and a page that is opened with it shows the same",
+      page: "heap",
+      async run(view) {
+        const { page } = view;
+        assert.equal(await page.evaluate(() => location.hash), "");
+        await view.press("view", "table");
+        await view.press("by", "crate");
+        await view.page.click("#standard");
+        await view.search("pars");
+        const before = [await view.rows(), await page.evaluate(() => location.hash)];
+        assert.equal(before[1], "#view=table&by=crate&query=pars&hideStandard=false");
+        await page.reload();
+        assert.deepEqual([await view.rows(), await page.evaluate(() => location.hash)], before);
+        await page.evaluate(() => {
+          location.hash = "#view=nonsense&by=line&domain=77&crate=x&metric=blocks&unknown=1";
+        });
+        await new Promise((done) => setTimeout(done, 100));
+        assert.equal(await page.$eval("#flame-view", (found) => found.hidden), false);
+        assert.equal(await page.evaluate(() => location.hash), "#metric=blocks");
       },
     },
     {

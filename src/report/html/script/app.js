@@ -7,14 +7,24 @@ const state = {
   direction: "callers",
   by: "line",
   query: "",
+  // Whether queries are regular expressions.
+  pattern: false,
+  focus: "",
+  ignore: "",
   crate: "",
   domain: "",
   hideStandard: true,
 };
+const address = new Address(state);
+Object.assign(state, address.read());
+
+const queryOf = (name) => new Query(state[name], state.pattern);
+let query = queryOf("query");
 
 const metricOf = () => (state.metric === "bytes" ? BYTES : BLOCKS);
 
-const whole = new Selection({ hideStandard: false, crate: null, domain: null });
+const nothing = new Query("", false);
+const whole = new Selection({ hideStandard: false, crate: null, domain: null, focus: nothing, ignore: nothing });
 const cratesBySize = groupsBy("crate", whole)
   .sort((a, b) => b.all[NEW][BYTES] - a.all[NEW][BYTES])
   .filter((group) => !isStandard(group.frame))
@@ -42,7 +52,7 @@ function showSelected() {
   const call = flame.selected;
   byId("spoken").textContent =
     call === null ? "" : `${nameOf(flame.tree, call)}: ${summary(flame.tree, call)}`;
-  showDetails(flame.tree, call);
+  showDetails(flame.tree, call, filterBy);
 }
 
 // A long path without its middle.
@@ -65,8 +75,15 @@ function showStatus() {
     const before = isDiff ? `, before ${spoken(metric, selection.total[which][metric])}` : "";
     parts.push(`Filtered: ${spoken(metric, shown)} of ${spoken(metric, all)}${before}.`);
   }
-  if (state.query !== "") {
-    const hit = selection.leaves.filter((leaf) => selection.stack(leaf).some((frame) => matches(frame, state.query)));
+  for (const name of ["query", "focus", "ignore"]) {
+    const { error } = queryOf(name);
+    byId(name).setAttribute("aria-invalid", String(error !== ""));
+    if (error !== "") {
+      parts.push(`${error}.`);
+    }
+  }
+  if (!query.isEmpty && query.error === "") {
+    const hit = selection.leaves.filter((leaf) => selection.stack(leaf).some((frame) => query.findsFrame(frame)));
     const size = (of) => hit.reduce((sum, leaf) => sum + selection.own[of][metric][leaf], 0);
     const change = isDiff ? `, ${signed(metric, size(NEW) - size(OLD))}` : "";
     parts.push(`Found in stacks that hold ${spoken(metric, size(NEW))}, ${percent(size(NEW), shown)}${change}.`);
@@ -79,13 +96,15 @@ function showView() {
     byId(`${view}-view`).hidden = state.view !== view;
   }
   const metric = metricOf();
-  flame.query = state.query;
+  address.write(state);
+  query = queryOf("query");
+  flame.query = query;
   if (state.view === "flame") {
     flame.show(new Tree(selection, metric, state.direction === "inverted"));
     showSelected();
     byId("legend").replaceChildren(...colors.legend());
   } else if (state.view === "table") {
-    table.show(selection, metric, state.by, state.query);
+    table.show(selection, metric, state.by, query);
   } else {
     showSizes(selection, metric);
   }
@@ -97,93 +116,151 @@ function select() {
     hideStandard: state.hideStandard,
     crate: state.crate === "" ? null : Number(state.crate),
     domain: state.domain === "" ? null : Number(state.domain),
+    focus: queryOf("focus"),
+    ignore: queryOf("ignore"),
   });
   showView();
+}
+
+// Each makes a control show what is chosen; after the address has changed all of them do.
+const controls = [];
+function syncControls() {
+  controls.forEach((sync) => sync());
 }
 
 // Buttons of which one is chosen, the value of `state[name]`.
 function segments(name, changed) {
   const buttons = [...byId(name).querySelectorAll("button")];
-  const press = () =>
+  controls.push(() => {
+    if (!buttons.some((button) => button.value === state[name])) {
+      state[name] = address.first[name];
+    }
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === state[name])));
+  });
   buttons.forEach((button) =>
     button.addEventListener("click", () => {
       state[name] = button.value;
-      press();
+      syncControls();
       changed();
     }),
   );
-  press();
-  return press;
 }
-
-const pressView = segments("view", showView);
-segments("metric", showView);
-segments("direction", showView);
-segments("by", showView);
 
 function choices(name, all, options) {
   const list = byId(name);
   list.append(element("option", { value: "" }, all));
   list.append(...options.map(([value, text]) => element("option", { value }, text)));
+  controls.push(() => {
+    list.value = state[name];
+    if (list.selectedIndex < 0) {
+      state[name] = list.value = "";
+    }
+  });
   list.addEventListener("change", () => {
     state[name] = list.value;
     select();
   });
 }
 
+// A field whose text is `state[name]`; `changed` is called when typing has paused.
+function field(name, changed) {
+  const input = byId(name);
+  let typing = 0;
+  const set = (text) => {
+    if (text !== state[name]) {
+      state[name] = text;
+      changed();
+    }
+  };
+  controls.push(() => {
+    input.value = state[name];
+  });
+  input.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => set(input.value.trim()), 120);
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      clearTimeout(typing);
+      input.value = "";
+      set("");
+      input.blur();
+    }
+  });
+}
+
+segments("view", showView);
+segments("metric", showView);
+segments("direction", showView);
+segments("by", showView);
+
 choices("crate", "all crates", groupsBy("crate", whole)
   .filter((group) => group.own.some((own) => own[BLOCKS] !== 0))
   .sort((a, b) => b.own[NEW][BYTES] - a.own[NEW][BYTES])
-  .map((group) => [frames.crate[group.frame], crateOf(group.frame)]));
-choices("domain", "all", domains.map((domain) => [domain, domainName(domain)]));
+  .map((group) => [String(frames.crate[group.frame]), crateOf(group.frame)]));
+choices("domain", "all", domains.map((domain) => [String(domain), domainName(domain)]));
 byId("domain").parentElement.hidden = domains.length < 2;
 
-byId("standard").checked = state.hideStandard;
+controls.push(() => {
+  byId("standard").checked = state.hideStandard;
+  byId("pattern").setAttribute("aria-pressed", String(state.pattern));
+});
 byId("standard").addEventListener("change", (event) => {
   state.hideStandard = event.target.checked;
   select();
 });
+byId("pattern").addEventListener("click", () => {
+  state.pattern = !state.pattern;
+  syncControls();
+  select();
+});
 
-function search(text) {
-  state.query = text.trim().toLowerCase();
-  flame.query = state.query;
-  if (state.view === "flame") {
-    flame.draw();
-    showStatus();
-  } else {
+field("query", search);
+field("focus", select);
+field("ignore", select);
+
+// The zoom stays where it is.
+function search() {
+  if (state.view !== "flame") {
     showView();
+    return;
   }
+  address.write(state);
+  query = queryOf("query");
+  flame.query = query;
+  flame.draw();
+  showStatus();
 }
 
-let typing = 0;
-byId("search").addEventListener("input", (event) => {
-  clearTimeout(typing);
-  typing = setTimeout(() => search(event.target.value), 120);
-});
-byId("search").addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    event.target.value = "";
-    search("");
-    event.target.blur();
-  }
-});
+// A text that finds a name and no other, as far as the kind of query allows.
+const named = (name) => (state.pattern ? Query.escaped(name) : name);
+
+function filterBy(name, text) {
+  state[name] = named(text);
+  syncControls();
+  select();
+}
 
 function findInFlame(name) {
-  byId("search").value = name;
-  state.query = name.toLowerCase();
+  state.query = named(name);
   state.view = "flame";
-  pressView();
+  syncControls();
   showView();
   byId("flame").focus();
 }
+
+addEventListener("hashchange", () => {
+  Object.assign(state, address.read());
+  syncControls();
+  select();
+});
 
 document.addEventListener("keydown", (event) => {
   const typingText = event.target instanceof Element && event.target.matches("input[type=search], select");
   if (event.key === "/" && !typingText && !event.ctrlKey && !event.metaKey && !event.altKey) {
     event.preventDefault();
-    byId("search").focus();
-    byId("search").select();
+    byId("query").focus();
+    byId("query").select();
   }
 });
 
@@ -204,4 +281,5 @@ byId("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme);
 
 byId("report").hidden = false;
+syncControls();
 select();

@@ -9,23 +9,6 @@ function rootName(tree) {
 
 const nameOf = (tree, call) => (call.isRoot ? rootName(tree) : functionOf(call.frame));
 
-// True if the query, in lower case, occurs in the names of a frame.
-const found = new Map();
-let foundFor = "";
-function matches(frame, query) {
-  if (query !== foundFor) {
-    found.clear();
-    foundFor = query;
-  }
-  let hit = found.get(frame);
-  if (hit === undefined) {
-    const names = [functionOf(frame), placeOf(frame), frame === CUT ? "" : crateOf(frame)];
-    hit = names.some((name) => name.toLowerCase().includes(query));
-    found.set(frame, hit);
-  }
-  return hit;
-}
-
 // What `call` holds, as a sentence; in a diff how it changed.
 function summary(tree, call) {
   const { metric } = tree;
@@ -101,7 +84,17 @@ function lineRow(tree, { frame, sums }) {
   );
 }
 
-function showDetails(tree, call) {
+function filterButtons(call, filter) {
+  const button = (name, text) => {
+    const made = element("button", { type: "button" }, text);
+    made.addEventListener("click", () => filter(name, functionOf(call.frame)));
+    return made;
+  };
+  return element("p", { className: "actions" }, button("focus", "Focus on it"), button("ignore", "Ignore it"));
+}
+
+// `filter` is called with the name of a filter and of the function that it is to look for.
+function showDetails(tree, call, filter) {
   const box = byId("details");
   if (call === null || call.isRoot) {
     box.replaceChildren();
@@ -116,5 +109,6 @@ function showDetails(tree, call) {
     element("dl", { className: "amounts" }, ...amounts(tree, call)),
     element("table", { className: "lines" }, element("tbody", {}, ...rows)),
     left > 0 ? element("p", { className: "faint" }, `${left} more lines`) : "",
+    call.frame === CUT ? "" : filterButtons(call, filter),
   );
 }

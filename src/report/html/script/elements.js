@@ -28,30 +28,12 @@ function element(tag, properties, ...children) {
   return made;
 }
 
-// Text in which every occurrence of `query`, in lower case, is marked.
-function marked(text, query) {
-  const pieces = [];
-  const lower = query === "" ? "" : text.toLowerCase();
-  let start = 0;
-  // Lower case may have another length, and places would not fit.
-  while (query !== "" && lower.length === text.length) {
-    const at = lower.indexOf(query, start);
-    if (at < 0) {
-      break;
-    }
-    pieces.push(text.slice(start, at), element("mark", {}, text.slice(at, at + query.length)));
-    start = at + query.length;
-  }
-  pieces.push(text.slice(start));
-  return pieces;
-}
-
 const span = (className, text) => element("span", { className }, text);
 
-// The stack whose most recent node is `node`, oldest frame first.
+// The stack whose most recent node is `node`. The allocation stands on top, where it is seen at once.
 function stackList(selection, node) {
   const list = element("ol");
-  for (const frame of selection.stack(node)) {
+  for (const frame of selection.stack(node).reverse()) {
     const name = functionOf(frame);
     const place = placeOf(frame);
     const source = sourceOf(frame);

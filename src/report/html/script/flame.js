@@ -18,7 +18,7 @@ class Flame {
   constructor(colors, changed) {
     this.colors = colors;
     this.changed = changed;
-    this.query = "";
+    this.query = new Query("", false);
     const canvas = this.#canvas;
     canvas.addEventListener("pointermove", (event) => this.#hover(event));
     canvas.addEventListener("pointerleave", () => this.#hover(null));
@@ -131,7 +131,7 @@ class Flame {
     if (call === null) {
       return this.colors.rgb("--same");
     }
-    if (this.query !== "" && !call.isRoot && matches(call.frame, this.query)) {
+    if (!call.isRoot && this.query.findsFrame(call.frame)) {
       return this.colors.rgb("--mark");
     }
     if (isDiff) {

@@ -1,17 +1,33 @@
 
 // What the filters keep, as sums at the nodes of the tree of calls.
 
+// Marks with 1 the nodes whose stack has a frame that `query` finds; null if there is nothing to find.
+function nodesBelow(query) {
+  if (query.isEmpty || query.error !== "") {
+    return null;
+  }
+  const found = new Uint8Array(parents.length);
+  for (let node = 1; node < parents.length; node += 1) {
+    found[node] = found[parents[node]] || Number(query.findsFrame(calls[node]));
+  }
+  return found;
+}
+
 class Selection {
-  // `crate` is an index into the strings or null, `domain` a number or null.
-  constructor({ hideStandard, crate, domain }) {
+  // `crate` is an index into the strings or null, `domain` a number or null. `focus` and `ignore` are
+  // queries: stacks with a frame that one finds are the only ones kept, or left out.
+  constructor({ hideStandard, crate, domain, focus, ignore }) {
     this.#hide(hideStandard);
+    const focused = nodesBelow(focus);
+    const ignored = nodesBelow(ignore);
+    const keeps = (node) => (focused === null || focused[node] === 1) && (ignored === null || ignored[node] === 0);
     const nodes = parents.length;
     // By snapshot and metric: at each node what was allocated right there.
     this.own = snapshots.map(() => [new Float64Array(nodes), new Float64Array(nodes)]);
     this.total = snapshots.map(() => [0, 0]);
     // By snapshot and metric: by class of size.
     this.sizes = snapshots.map(() => [new Float64Array(65), new Float64Array(65)]);
-    snapshots.forEach((sites, which) => this.#add(which, sites, crate, domain));
+    snapshots.forEach((sites, which) => this.#add(which, sites, crate, domain, keeps));
     const used = (node) => this.own.some((own) => own[BLOCKS][node] !== 0);
     this.leaves = Array.from(parents.keys()).filter(used);
     this.all = this.own.map((own) => own.map((sums) => this.inclusive(sums)));
@@ -33,9 +49,12 @@ class Selection {
     }
   }
 
-  #add(which, sites, crate, domain) {
+  #add(which, sites, crate, domain, keeps) {
     for (let site = 0; site < sites.nodes.length; site += 1) {
       const node = this.at[sites.nodes[site]];
+      if (!keeps(sites.nodes[site])) {
+        continue;
+      }
       if (domain !== null && sites.domains[site] !== domain) {
         continue;
       }

@@ -98,14 +98,14 @@ class Table {
     if (isDiff && !group.hasChanged) {
       return false;
     }
-    if (this.query === "") {
+    if (this.query.isEmpty) {
       return true;
     }
     if (this.by === "traceback") {
-      return this.selection.stack(group.node).some((frame) => matches(frame, this.query));
+      return this.selection.stack(group.node).some((frame) => this.query.findsFrame(frame));
     }
     const { name, about } = GROUPINGS[this.by];
-    return `${name(group.frame)}\n${about(group.frame)}`.toLowerCase().includes(this.query);
+    return this.query.finds(name(group.frame)) || this.query.finds(about(group.frame));
   }
 
   #sort() {
@@ -155,7 +155,7 @@ class Table {
     this.#body.replaceChildren(...shown.map((group) => this.#row(group)));
     if (shown.length === 0) {
       const nothing = isDiff ? "No change." : "No live blocks.";
-      const text = this.query === "" ? nothing : "Nothing matches the search.";
+      const text = this.query.isEmpty ? nothing : "Nothing matches the search.";
       const cell = element("td", { className: "none", colSpan: this.columns.length + 1 }, text);
       this.#body.append(element("tr", {}, cell));
     }
@@ -168,7 +168,7 @@ class Table {
     const button = element(
       "button",
       { type: "button", className: "place", "aria-expanded": "false" },
-      element("span", {}, ...marked(this.#name(group), this.query)),
+      element("span", {}, ...this.query.marked(this.#name(group))),
     );
     const about = GROUPINGS[this.by].about(group.frame);
     const source = this.by === "line" || this.by === "traceback" ? sourceOf(group.frame) : "";
@@ -176,7 +176,7 @@ class Table {
       "th",
       { scope: "row", className: "wide" },
       button,
-      about ? element("div", { className: "sub" }, ...marked(about, this.query)) : "",
+      about ? element("div", { className: "sub" }, ...this.query.marked(about)) : "",
       source ? element("div", { className: "source" }, source) : "",
     );
     const row = element("tr", { className: "row" }, ...cells, place);
