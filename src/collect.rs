@@ -49,7 +49,7 @@ impl Collector<'_> {
             }
         });
         let snapshot = Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
-        Ok(match self.tracker.sample_every(session) {
+        Ok(match self.tracker.samples.every(session) {
             Some(bytes) => snapshot.with_sample_every(bytes),
             None => snapshot,
         })

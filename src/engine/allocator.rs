@@ -226,7 +226,7 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
     sp: usize,
     fp: usize,
 ) -> *mut u8 {
-    let guard = if wrapper.tracker.is_unsampled(session, layout.size()) {
+    let guard = if wrapper.tracker.samples.is_unsampled(session, layout.size()) {
         None
     } else {
         Guard::enter()
@@ -278,7 +278,7 @@ unsafe fn record_resize<A: GlobalAlloc>(
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
     let Resize { layout, new_size } = unsafe { resize.read() };
-    let passes = wrapper.tracker.is_unsampled(session, new_size);
+    let passes = wrapper.tracker.samples.is_unsampled(session, new_size);
     let mut guard = Guard::enter();
     let context = match &mut guard {
         Some(guard) if !passes => Some(wrapper.tracker.call_context(session, guard, caller)),
@@ -334,49 +334,19 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         self.tracker.record(session, &context, block.addr(), size);
     }
 
-    /// True if neither the old nor the new size of a block is a matter for the tracer.
+    /// True if a new block is to have no record, and this thread can tell so fast.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn is_resize_unsampled(
-        &self,
-        session: Session,
-        block: *mut u8,
-        layout: Layout,
-        new_size: usize,
-    ) -> bool {
-        session.is_sampled()
-            && self.tracker.has_no_record(block.addr(), layout.size())
-            && self.tracker.is_unsampled_fast(session, new_size)
+    fn is_unsampled(&self, session: Session, layout: Layout) -> bool {
+        self.tracker
+            .samples
+            .is_unsampled_fast(session, layout.size())
     }
 
-    /// In a session that samples most blocks have no record, and for those of usual sizes no call
-    /// is needed to tell.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::dealloc`].
-    #[inline(never)]
-    unsafe fn sampled_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
-        if self.tracker.has_no_record_fast(block.addr(), layout.size()) {
-            // SAFETY: passed on from the caller.
-            unsafe { self.inner.dealloc(block, layout) }
-        } else {
-            // SAFETY: passed on from the caller.
-            unsafe { self.sampled_dealloc_slow(session, block, layout) }
-        }
-    }
-
-    /// The same where it takes more to tell, or there is a record.
-    ///
-    /// # Safety
-    /// Those of [`GlobalAlloc::dealloc`].
-    #[inline(never)]
-    unsafe fn sampled_dealloc_slow(&self, session: Session, block: *mut u8, layout: Layout) {
-        if self.tracker.has_no_record(block.addr(), layout.size()) {
-            // SAFETY: passed on from the caller.
-            unsafe { self.inner.dealloc(block, layout) }
-        } else {
-            // SAFETY: passed on from the caller.
-            unsafe { self.traced_dealloc(session, block, layout) }
-        }
+    /// True if the block has no record and is to have none at its new size.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn is_resize_unsampled(&self, session: Session, block: *mut u8, new_size: usize) -> bool {
+        let samples = &self.tracker.samples;
+        samples.has_no_record(session, block.addr()) && samples.is_unsampled_fast(session, new_size)
     }
 
     /// # Safety
@@ -427,7 +397,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.is_unsampled_fast(session, layout.size()) => unsafe {
+            Some(session) if self.is_unsampled(session, layout) => unsafe {
                 self.inner.alloc(layout)
             },
             // SAFETY: passed on from the caller.
@@ -441,7 +411,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.tracker.is_unsampled_fast(session, layout.size()) => unsafe {
+            Some(session) if self.is_unsampled(session, layout) => unsafe {
                 self.inner.alloc_zeroed(layout)
             },
             // SAFETY: passed on from the caller.
@@ -457,7 +427,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.is_resize_unsampled(session, block, layout, new_size) => unsafe {
+            Some(session) if self.is_resize_unsampled(session, block, new_size) => unsafe {
                 self.inner.realloc(block, layout, new_size)
             },
             Some(session) => {
@@ -475,11 +445,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if session.is_sampled() => unsafe {
-                self.sampled_dealloc(session, block, layout)
+            Some(session) if self.tracker.samples.has_no_record(session, block.addr()) => unsafe {
+                self.inner.dealloc(block, layout)
             },
             // SAFETY: passed on from the caller.
-            Some(session) if self.is_system => unsafe {
+            Some(session) if self.is_system && !session.is_sampled() => unsafe {
                 self.traced_system_dealloc(session, block, layout)
             },
             // SAFETY: passed on from the caller.

@@ -5,27 +5,21 @@
 //! is marked first and settled afterwards, and stays as it was when `realloc` fails. Done the other
 //! way round, another thread may be given the address in between and lose its record.
 
-use std::num::NonZeroU64;
-use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::call_context::{CallContext, frames_of};
 use crate::engine::memory::{arena::Arena, buffers::Buffers};
 use crate::engine::session::counters::{Counter, Shared};
 use crate::engine::session::{NotStarted, Session, Settings, Switch};
 use crate::engine::stacks::{StackId, Stacks};
-use crate::engine::thread::guard::{self, Guard};
+use crate::engine::thread::guard::Guard;
+use crate::engine::thread::samples::Samples;
 use crate::engine::thread::slots::{OwnSlot, ThreadSlot, ThreadSlots};
 use crate::engine::unwind::{DEEPEST, Unwinder};
-use crate::sampling::Sampling;
 
 /// The tracer's state.
 pub(crate) struct Tracker {
     switch: Switch,
-    /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
-    /// switch: of two starts at the same moment the one that loses may still set it.
-    sample_every: AtomicU64,
+    pub(crate) samples: Samples,
     pub(super) arena: Arena,
     pub(super) stacks: Stacks,
     live: LiveTable,
@@ -58,7 +52,7 @@ impl Tracker {
     pub(crate) const fn new() -> Self {
         Self {
             switch: Switch::new(),
-            sample_every: AtomicU64::new(0),
+            samples: Samples::new(),
             arena: Arena::new(),
             stacks: Stacks::new(),
             live: LiveTable::new(),
@@ -102,7 +96,9 @@ impl Tracker {
         #[cfg(all(unix, not(miri)))]
         crate::engine::fork::prepare();
         if let Some(bytes) = settings.sample_every {
-            self.sample_every.store(bytes.get(), Ordering::Relaxed);
+            self.samples
+                .prepare(&self.arena, bytes)
+                .ok_or(NotStarted::NoMemory)?;
         }
         #[cfg(tracemalloc_check)]
         crate::engine::capture::check::prepare();
@@ -157,75 +153,12 @@ impl Tracker {
             && number.0.is_multiple_of(SWEEP_EVERY)
         {
             self.live.sweep(number);
+            self.samples.sweep(number);
             self.shared.refresh(number);
             for counter in [&self.lost.blocks, &self.lost.stacks, &self.lost.replaced] {
                 counter.refresh(number);
             }
         }
-    }
-
-    /// Bytes per record of a session that samples.
-    pub(crate) fn sample_every(&self, session: Session) -> Option<NonZeroU64> {
-        let bytes = NonZeroU64::new(self.sample_every.load(Ordering::Relaxed));
-        bytes.filter(|_| session.is_sampled())
-    }
-
-    /// True if an allocation of `size` bytes is not to be recorded. Always false in a session that
-    /// does not sample.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn is_unsampled(&self, session: Session, size: usize) -> bool {
-        session.is_sampled()
-            && guard::is_unsampled(self.sampling_key(session), size, || {
-                self.sample_every(session)
-            })
-    }
-
-    /// True if that is so and costs no more than a subtraction to tell.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn is_unsampled_fast(&self, session: Session, size: usize) -> bool {
-        session.is_sampled() && guard::is_unsampled_fast(self.sampling_key(session), size)
-    }
-
-    /// Which session a thread's points belong to. Never 0.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn sampling_key(&self, session: Session) -> u64 {
-        // Tests have several trackers, whose sessions have the same numbers.
-        let tracker = if cfg!(test) {
-            ptr::from_ref(self).addr() as u64
-        } else {
-            0
-        };
-        session.number().0 ^ tracker.rotate_left(16)
-    }
-
-    /// True if there is no record of the block at `address`.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn has_no_record(&self, address: usize, size: usize) -> bool {
-        !self.live.has_entry(address, size)
-    }
-
-    /// True if that is so and the block is of the size that most have.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn has_no_record_fast(&self, address: usize, size: usize) -> bool {
-        self.live.has_none(address, size)
-    }
-
-    /// What `size` bytes of a recorded block stand for.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn bytes_for(&self, session: Session, size: u64) -> u64 {
-        if session.is_sampled() {
-            self.estimate(session, size)
-        } else {
-            size
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn estimate(&self, session: Session, size: u64) -> u64 {
-        self.sample_every(session).map_or(size, |every| {
-            Sampling { every }.weight(size).times(size).rounded()
-        })
     }
 
     /// Asks, before the first block is noted, how close the inner allocator puts blocks.
@@ -288,14 +221,19 @@ impl Tracker {
             size,
             stack: context.stack,
         };
+        self.samples.add(session, address);
         let (old, new) = match self.live.insert(&self.arena, address, record, number) {
-            Ok(None) => (old, self.bytes_for(session, size)),
+            Ok(None) => (old, self.samples.bytes_for(session, size)),
             Ok(Some(stale)) => {
                 self.lost.replaced.add(number, 1);
-                let stale = self.bytes_for(session, stale);
-                (old.saturating_add(stale), self.bytes_for(session, size))
+                let stale = self.samples.bytes_for(session, stale);
+                (
+                    old.saturating_add(stale),
+                    self.samples.bytes_for(session, size),
+                )
             }
             Err(_) => {
+                self.samples.remove(session, address);
                 self.lost.blocks.add(number, 1);
                 (old, 0)
             }
@@ -343,8 +281,9 @@ impl Tracker {
         size: usize,
     ) {
         if let Some(size) = self.live.remove(address, size, session.number()) {
+            self.samples.remove(session, address);
             let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
-            let bytes = self.bytes_for(session, size);
+            let bytes = self.samples.bytes_for(session, size);
             self.change(session, slot.as_ref(), bytes, 0);
         }
     }
@@ -424,7 +363,8 @@ impl Tracker {
     fn settle(&self, session: Session, moving: Option<Moving>) -> u64 {
         moving.map_or(0, |moving| {
             self.live.finish_move(&moving);
-            self.bytes_for(session, moving.record.size)
+            self.samples.remove(session, moving.address);
+            self.samples.bytes_for(session, moving.record.size)
         })
     }
 

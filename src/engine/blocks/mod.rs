@@ -19,6 +19,7 @@
 //! window; the older is then replaced and counted as such, never mixed up.
 
 mod entry;
+mod filter;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::engine::session::SessionNumber;
 use crate::engine::stacks::StackId;
 
 use entry::{Entry, SHORT_NUMBERS, ShortNumber, Word};
+pub(crate) use filter::Filter;
 use shadow::{Class, Shadow};
 
 /// Sessions after which [`LiveTable::sweep`] must have run, well before a short number comes round
@@ -57,6 +59,7 @@ pub(crate) struct Record {
 pub(crate) struct Moving {
     entry: Entry,
     word: Word,
+    pub(crate) address: usize,
     pub(crate) record: Record,
 }
 
@@ -282,31 +285,6 @@ impl LiveTable {
         size
     }
 
-    /// True if there is no entry for a block of `size` bytes at `address`, of any session, and the
-    /// block is of a class whose entries take one word. If not, [`LiveTable::has_entry`] has the
-    /// answer.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn has_none(&self, address: usize, size: usize) -> bool {
-        let address = address as u64;
-        match self.class(size as u64) {
-            Class::Small => self.shadow.find(Class::Small, address).is_none(),
-            Class::Medium => self.shadow.find(Class::Medium, address).is_none(),
-            _ => false,
-        }
-    }
-
-    /// True if there is an entry for a block of `size` bytes at `address`, of any session.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn has_entry(&self, address: usize, size: usize) -> bool {
-        !self.has_none(address, size)
-            && self.has_entry_slow(self.class(size as u64), address as u64)
-    }
-
-    #[inline(never)]
-    fn has_entry_slow(&self, class: Class, address: u64) -> bool {
-        self.shadow.find(class, address).is_some()
-    }
-
     /// Marks the block at `address`, which this thread owns, as moving.
     pub(crate) fn begin_move(
         &self,
@@ -328,6 +306,7 @@ impl LiveTable {
         Some(Moving {
             entry,
             word,
+            address,
             record: record?,
         })
     }

@@ -5,6 +5,7 @@ mod heap;
 mod model;
 mod order;
 mod refused;
+mod sampled;
 mod sessions;
 mod threads;
 
