@@ -48,7 +48,7 @@ impl External {
         let mut table = self.table(session);
         if let Some(regions) = table.of(session) {
             let old = regions.insert(key, region).map_or(0, |old| old.size);
-            tracker.change_external(session, old, region.size);
+            tracker.change_shared(session, old, region.size);
         }
         Ok(())
     }
@@ -64,7 +64,7 @@ impl External {
         let _section = REGIONS.enter(&guard)?;
         let mut table = self.table(session);
         if let Some(old) = table.of(session).and_then(|regions| regions.remove(&key)) {
-            tracker.change_external(session, old.size, 0);
+            tracker.change_shared(session, old.size, 0);
         }
         Ok(())
     }

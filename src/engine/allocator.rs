@@ -6,12 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
 use std::num::NonZeroU16;
 
-use crate::engine::TRACKER;
 use crate::engine::blocks::Spacing;
-use crate::engine::capture::call_context::CallContext;
+use crate::engine::capture::CallContext;
 use crate::engine::session::{Session, Settings};
 use crate::engine::thread::guard::Guard;
-use crate::engine::tracker::Tracker;
+use crate::engine::tracker::{TRACKER, Tracker};
 use crate::engine::unwind::{Caller, entry};
 
 /// A global allocator that records what the program allocates while tracing is on.

@@ -23,6 +23,8 @@
 mod allocator;
 mod blocks;
 mod capture;
+#[cfg(tracemalloc_failpoints)]
+mod failpoints;
 #[cfg(all(unix, not(miri)))]
 #[expect(unsafe_code, reason = "registers functions with the C library")]
 mod fork;
@@ -48,16 +50,14 @@ mod unwind;
 
 pub use allocator::TraceAlloc;
 #[cfg(tracemalloc_failpoints)]
-pub use memory::failpoints::{mappings, refuse_mappings, refused};
+pub use failpoints::{mappings, refuse_mappings, refused};
+pub(crate) use memory::this_thread::this_thread;
 pub(crate) use session::{NotStarted, Session, SessionNumber, Settings};
 pub(crate) use stacks::StackId;
-pub(crate) use thread::guard::{Guard, probe, this_thread};
+pub(crate) use thread::guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use thread::sampler::Sampler;
-pub(crate) use tracker::Tracker;
+pub(crate) use tracker::{TRACKER, Tracker};
 #[cfg(fuzzing)]
 pub(crate) use unwind::fuzzing;
 pub(crate) use unwind::{Mark, is_known_code};
-
-/// The state of the one global allocator of a program.
-pub(crate) static TRACKER: Tracker = Tracker::new();

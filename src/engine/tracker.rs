@@ -6,46 +6,27 @@
 //! way round, another thread may be given the address in between and lose its record.
 
 use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
-use crate::engine::capture::call_context::{CallContext, frames_of};
-use crate::engine::memory::{arena::Arena, buffers::Buffers};
-use crate::engine::session::counters::{Counter, Shared};
-use crate::engine::session::{NotStarted, Session, Settings, Switch};
-use crate::engine::stacks::{StackId, Stacks};
+use crate::engine::capture::{CallContext, Capture};
+use crate::engine::memory::arena::Arena;
+use crate::engine::session::{Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch};
+use crate::engine::stacks::StackId;
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::samples::Samples;
-use crate::engine::thread::slots::{OwnSlot, ThreadSlot, ThreadSlots};
-use crate::engine::unwind::{DEEPEST, Unwinder};
+use crate::engine::thread::slot::ThreadSlot;
+use crate::engine::thread::slots::{OwnSlot, ThreadSlots};
+use crate::engine::unwind::{Caller, Mark};
 
 /// The tracer's state.
 pub(crate) struct Tracker {
     switch: Switch,
     pub(crate) samples: Samples,
-    pub(super) arena: Arena,
-    pub(super) stacks: Stacks,
+    arena: Arena,
+    capture: Capture,
     live: LiveTable,
-    pub(super) buffers: Buffers<DEEPEST>,
-    pub(super) unwinder: Unwinder,
-    pub(super) threads: ThreadSlots,
+    threads: ThreadSlots,
     /// What no thread's counter counts.
     shared: Shared,
-    pub(super) lost: LostCounters,
-}
-
-pub(super) struct LostCounters {
-    blocks: Counter,
-    pub(super) stacks: Counter,
-    replaced: Counter,
-}
-
-/// What a session could not record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// Blocks without a record.
-    pub(crate) blocks: u64,
-    /// Records without their stack.
-    pub(crate) stacks: u64,
-    /// Records found at the place of a new block.
-    pub(crate) replaced: u64,
+    lost: LostBlocks,
 }
 
 impl Tracker {
@@ -54,17 +35,11 @@ impl Tracker {
             switch: Switch::new(),
             samples: Samples::new(),
             arena: Arena::new(),
-            stacks: Stacks::new(),
+            capture: Capture::new(),
             live: LiveTable::new(),
-            buffers: Buffers::new(),
-            unwinder: Unwinder::new(),
             threads: ThreadSlots::new(),
             shared: Shared::new(),
-            lost: LostCounters {
-                blocks: Counter::new(),
-                stacks: Counter::new(),
-                replaced: Counter::new(),
-            },
+            lost: LostBlocks::new(),
         }
     }
 
@@ -88,13 +63,12 @@ impl Tracker {
             return Ok(None);
         }
         self.arena.set_limit(memory_limit);
-        self.stacks
+        self.capture
             .prepare(&self.arena)
             .and_then(|()| self.live.prepare(&self.arena))
             .ok_or(NotStarted::NoMemory)?;
-        self.unwinder.prepare(&self.arena);
         #[cfg(all(unix, not(miri)))]
-        crate::engine::fork::prepare();
+        crate::engine::fork::prepare(&(in_child as crate::engine::fork::InChild));
         if let Some(bytes) = settings.sample_every {
             self.samples
                 .prepare(&self.arena, bytes)
@@ -155,9 +129,8 @@ impl Tracker {
             self.live.sweep(number);
             self.samples.sweep(number);
             self.shared.refresh(number);
-            for counter in [&self.lost.blocks, &self.lost.stacks, &self.lost.replaced] {
-                counter.refresh(number);
-            }
+            self.capture.refresh(number);
+            self.lost.refresh(number);
         }
     }
 
@@ -165,6 +138,36 @@ impl Tracker {
     #[inline]
     pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
         self.live.settle_spacing(find_out);
+    }
+
+    /// The call context of an allocation that the function at `caller` makes.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn call_context<'g>(
+        &self,
+        session: Session,
+        guard: &'g mut Guard,
+        caller: Caller,
+    ) -> CallContext<'g> {
+        let slot = self.threads.own_slot(&self.arena, guard);
+        self.capture
+            .call_context(&self.arena, slot, session, caller)
+    }
+
+    /// Fast path of [`Tracker::call_context`]: makes no call. `None` if that takes more.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn call_context_fast<'g>(
+        &self,
+        session: Session,
+        guard: &'g mut Guard,
+        caller: Caller,
+    ) -> Option<CallContext<'g>> {
+        let slot = self.threads.known_slot(guard)?;
+        self.capture.call_context_fast(slot, session, caller)
+    }
+
+    /// The number of the running thread's stack, from the first frame above `mark` on.
+    pub(crate) fn stack_here(&self, session: Session, _inside: &mut Guard, mark: Mark) -> StackId {
+        self.capture.stack_here(&self.arena, session, mark)
     }
 
     /// Notes the block of `size` bytes that this thread has just received at `address`.
@@ -263,8 +266,10 @@ impl Tracker {
         });
     }
 
+    /// Counts that `old` bytes became `new` that belong to no thread's slot: those of a thread without
+    /// one, and memory that is not the allocator's.
     #[inline(never)]
-    fn change_shared(&self, session: Session, old: u64, new: u64) {
+    pub(crate) fn change_shared(&self, session: Session, old: u64, new: u64) {
         self.shared.change(session.number(), old, new, || {
             self.threads.net(session, None)
         });
@@ -324,9 +329,9 @@ impl Tracker {
 
     /// `realloc` failed: the block is as it was.
     pub(crate) fn cancel_move(&self, moving: Option<Moving>) {
-        if let Some(moving) = moving {
-            self.live.cancel_move(&moving);
-        }
+        moving
+            .iter()
+            .for_each(|moving| self.live.cancel_move(moving));
     }
 
     /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
@@ -368,11 +373,6 @@ impl Tracker {
         })
     }
 
-    /// Counts memory that is not the allocator's: `old` bytes of it became `new`.
-    pub(crate) fn change_external(&self, session: Session, old: u64, new: u64) {
-        self.change_shared(session, old, new);
-    }
-
     /// The size and the stack of the live block that starts at `address`. Any number may be asked
     /// for.
     pub(crate) fn block_at(&self, session: Session, address: usize) -> Option<(u64, StackId)> {
@@ -386,27 +386,14 @@ impl Tracker {
             .for_each(session.number(), |record| visit(record.size, record.stack));
     }
 
-    /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest;
-    /// returns its root. Frames beyond those that a session captures are not part of the stack:
-    /// they may be of another one.
+    /// See [`Capture::frames`].
     pub(crate) fn read_stack(
         &self,
         session: Session,
         stack: StackId,
-        mut visit: impl FnMut(usize),
+        visit: impl FnMut(usize),
     ) -> StackId {
-        let mut left = frames_of(session);
-        let mut cut = false;
-        let root = self
-            .stacks
-            .read(stack, |address| match left.checked_sub(1) {
-                Some(less) => {
-                    left = less;
-                    visit(address);
-                }
-                None => cut = true,
-            });
-        if cut { StackId::TRUNCATED } else { root }
+        self.capture.frames(session, stack, visit)
     }
 
     /// Bytes live now and at most since the session began or the peak was reset.
@@ -426,15 +413,28 @@ impl Tracker {
 
     pub(crate) fn lost(&self, session: Session) -> Lost {
         let number = session.number();
-        Lost {
-            blocks: self.lost.blocks.get(number),
-            stacks: self.lost.stacks.get(number),
-            replaced: self.lost.replaced.get(number),
-        }
+        self.lost.with_stacks(number, self.capture.lost(number))
     }
 
     /// Bytes of physical memory that the tables take.
     pub(crate) fn own_memory(&self) -> usize {
         self.arena.resident()
     }
+
+    /// Which mappings the arena is refused.
+    #[cfg(any(test, tracemalloc_failpoints))]
+    pub(crate) fn refusals(&self) -> &crate::engine::memory::refusals::Refusals {
+        self.arena.refusals()
+    }
+}
+
+/// The state of the one global allocator of a program.
+pub(crate) static TRACKER: Tracker = Tracker::new();
+
+/// In the child of a fork: takes back what belonged to threads that are not there. `before`: who this
+/// thread was in the parent.
+#[cfg(all(unix, not(miri)))]
+fn in_child(before: Option<crate::engine::thread::slots::Owner>) {
+    TRACKER.threads.forked(before);
+    TRACKER.capture.forked();
 }

@@ -38,8 +38,57 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 const ROOT: &str = "the root";
 
+/// The layers of the engine, lowest first. A file imports from its own layer and from those below.
+const ENGINE: [&str; 12] = [
+    "memory",
+    "session",
+    "stacks",
+    "blocks",
+    "unwind",
+    "stack_cache",
+    "thread",
+    "capture",
+    "fork",
+    "tracker",
+    "failpoints",
+    "allocator",
+];
+
+/// Imports of a layer above that are still to go.
+const UPWARDS: [(&str, &str); 2] = [("unwind", "stack_cache"), ("unwind", "capture")];
+
 /// What a file imports although it must not, or that it stands on no layer.
 fn violations(source: &Source) -> Vec<String> {
+    let mut violations = violations_of_crate(source);
+    violations.extend(violations_of_engine(source));
+    violations
+}
+
+fn violations_of_engine(source: &Source) -> Vec<String> {
+    let modules = modules(&source.path);
+    let ["engine", own, ..] = modules[..] else {
+        return Vec::new();
+    };
+    if own == "tests" {
+        return Vec::new();
+    }
+    let position = |layer: &str| ENGINE.iter().position(|known| *known == layer);
+    let Some(own_position) = position(own) else {
+        return vec![format!("{}: in no layer of the engine", source.path)];
+    };
+    let climb = "super::".repeat(modules.len() - 1);
+    let imports = imports_from(source, "crate::engine::", &climb, |name| {
+        position(name).map(|at| ENGINE[at])
+    });
+    imports
+        .into_iter()
+        .filter(|(_, layer)| position(layer).is_none_or(|at| at > own_position))
+        .filter(|(_, layer)| !UPWARDS.contains(&(own, layer.as_str())))
+        .map(|(line, layer)| format!("{}:{line}: {own} imports {layer}", source.path))
+        .collect()
+}
+
+fn violations_of_crate(source: &Source) -> Vec<String> {
     let modules = modules(&source.path);
     let Some(own) = modules.first() else {
         // `lib.rs` is the roof.
@@ -69,18 +118,34 @@ fn modules(path: &str) -> Vec<&str> {
 
 /// What is taken from the root of the crate, with the number of the line.
 fn imports(source: &Source, depth: usize) -> Vec<(usize, String)> {
+    let known = |name: &str| {
+        let mut layers = LAYERS.iter().map(|(layer, _)| *layer);
+        layers.find(|layer| *layer == name)
+    };
+    imports_from(source, "crate::", &"super::".repeat(depth), known)
+}
+
+/// What is taken from the module that is called `root`, or from a file by `climb`, with the number of
+/// the line. `known`: the layer of a name. Other names are the root's, where `root` was written:
+/// modules inside of a file climb with `super` too and need not arrive there.
+fn imports_from(
+    source: &Source,
+    root: &str,
+    climb: &str,
+    known: impl Fn(&str) -> Option<&'static str>,
+) -> Vec<(usize, String)> {
     let code = source.code.join("\n");
-    let climb = "super::".repeat(depth);
     let mut imports = Vec::new();
-    for root in ["crate::", &climb] {
-        for (at, _) in code.match_indices(root) {
+    for path in [root, climb] {
+        for (at, _) in code.match_indices(path) {
             if code[..at].ends_with("super::") {
                 continue;
             }
             let line = code[..at].matches('\n').count() + 1;
-            let names = first_names(&code[at + root.len()..]).into_iter();
-            let layers = names.filter_map(|name| layer_of(name, root));
-            imports.extend(layers.map(|layer| (line, layer.to_owned())));
+            for name in first_names(&code[at + path.len()..]) {
+                let layer = known(name).or((path == root).then_some(ROOT));
+                imports.extend(layer.map(|layer| (line, layer.to_owned())));
+            }
         }
     }
     imports
@@ -117,16 +182,6 @@ fn name(path: &str) -> &str {
     let path = path.trim_start();
     let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_'));
     &path[..end.unwrap_or(path.len())]
-}
-
-/// The layer called `name`. Other names are the root's, where `crate` was written; modules inside
-/// of a file climb with `super` too and need not arrive there.
-fn layer_of(name: &str, root: &str) -> Option<&'static str> {
-    let layer = LAYERS.iter().map(|(layer, _)| *layer);
-    layer
-        .into_iter()
-        .find(|layer| *layer == name)
-        .or((root == "crate::").then_some(ROOT))
 }
 
 #[test]
@@ -183,6 +238,50 @@ fn a_way_back_up_is_found() {
     );
     check("src/lib.rs", "use crate::control::start;", &[]);
     check("src/bin/tool/main.rs", "use crate::report::run;", &[]);
+}
+
+#[test]
+fn a_way_back_up_inside_of_the_engine_is_found() {
+    #[track_caller]
+    fn check(path: &str, text: &str, found: &[&str]) {
+        assert_eq!(violations(&Source::new(path, text)), found, "{text}");
+    }
+    let slot = "src/engine/thread/slot.rs";
+    check(slot, "use crate::engine::memory::arena::Arena;", &[]);
+    check(slot, "use crate::engine::thread::counter::A;", &[]);
+    check(slot, "use super::counter::A;", &[]);
+    check(
+        slot,
+        "\nuse crate::engine::capture::Capture;",
+        &["src/engine/thread/slot.rs:2: thread imports capture"],
+    );
+    check(
+        slot,
+        "fn a() { super::super::tracker::b() }",
+        &["src/engine/thread/slot.rs:1: thread imports tracker"],
+    );
+    check(
+        "src/engine/fork.rs",
+        "use super::{memory::errno::KeepErrno, tracker::Tracker};",
+        &["src/engine/fork.rs:1: fork imports tracker"],
+    );
+    check(
+        "src/engine/tracker.rs",
+        "use crate::engine::{TRACKER, stacks::StackId};",
+        &["src/engine/tracker.rs:1: tracker imports the root"],
+    );
+    check(
+        "src/engine/memory/arena/pages.rs",
+        "pub(in crate::engine::memory::arena) fn map() {}\n$crate::engine::blocks::a!();",
+        &["src/engine/memory/arena/pages.rs:2: memory imports blocks"],
+    );
+    check(
+        "src/engine/misc.rs",
+        "",
+        &["src/engine/misc.rs: in no layer of the engine"],
+    );
+    check("src/engine/mod.rs", "use tracker::Tracker;", &[]);
+    check("src/engine/tests/a.rs", "use super::super::Tracker;", &[]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use once_cell::race::OnceRef;
 
 use crate::engine::memory::errno::KeepErrno;
 #[cfg(any(test, tracemalloc_failpoints))]
-use crate::engine::memory::failpoints::Refusals;
+use crate::engine::memory::refusals::Refusals;
 use policy::PagePolicy;
 
 /// Types whose zeroed bytes are a valid, empty value, and that threads may share.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::{Arena, Zeroed};
-use crate::engine::thread::guard;
+use crate::engine::memory::this_thread::this_thread;
 
 /// What can be lent at one time; one more finds no buffer.
 const BUFFERS: usize = 256;
@@ -39,7 +39,7 @@ impl<const WORDS: usize> Buffers<WORDS> {
     /// In the child of a fork: takes back what threads have that are not there.
     #[cfg(all(unix, not(miri)))]
     pub(crate) fn forked(&self) {
-        let me = guard::this_thread();
+        let me = this_thread();
         for buffer in self.0.iter().filter_map(OnceRef::get) {
             if buffer.lent.load(Ordering::Relaxed) != me {
                 buffer.lent.store(0, Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl<const WORDS: usize> Buffers<WORDS> {
         len: usize,
         task: impl FnOnce(&mut [usize]) -> R,
     ) -> Option<R> {
-        let me = guard::this_thread();
+        let me = this_thread();
         // Where there is no memory for one, there is none for the next.
         self.0
             .iter()

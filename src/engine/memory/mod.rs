@@ -8,10 +8,11 @@ pub(super) mod arena;
 )]
 pub(super) mod buffers;
 pub(super) mod errno;
-#[cfg(any(test, tracemalloc_failpoints))]
-pub(super) mod failpoints;
 #[cfg_attr(
     any(target_arch = "x86_64", target_arch = "aarch64"),
     expect(unsafe_code, reason = "the instruction takes a pointer")
 )]
 pub(super) mod prefetch;
+#[cfg(any(test, tracemalloc_failpoints))]
+pub(super) mod refusals;
+pub(super) mod this_thread;

@@ -1,6 +1,9 @@
 //! Whether tracing is on, with which settings, and sums that belong to one session.
 
 pub(super) mod counters;
+mod lost;
 mod switch;
 
+pub(crate) use counters::Shared;
+pub(crate) use lost::{Lost, LostBlocks};
 pub(crate) use switch::{NotStarted, Session, SessionNumber, Settings, Switch};

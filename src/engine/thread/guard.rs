@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 
 use crate::engine::thread::sampler::Sampler;
-use crate::engine::thread::slots::ThreadSlot;
+use crate::engine::thread::slot::ThreadSlot;
 
 /// What a thread is doing, as the tracer sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,11 +106,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         local(|local| local.activity.set(Activity::Program));
     }
-}
-
-/// A number that no other running thread has, and that stays the thread's over a fork; never 0.
-pub(crate) fn this_thread() -> usize {
-    local(|local| std::ptr::from_ref(local).addr()).unwrap_or(1)
 }
 
 /// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread

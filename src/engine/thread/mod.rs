@@ -4,6 +4,8 @@ pub(super) mod counter;
 pub(super) mod guard;
 pub(super) mod sampler;
 pub(super) mod samples;
+#[expect(unsafe_code, reason = "promises what may be shared, and zeroed")]
+pub(super) mod slot;
 #[expect(
     unsafe_code,
     reason = "lets a thread alone into its own memory, and asks for threads"

@@ -5,35 +5,17 @@
 //! owners of the existing ones are still there. So there are never more slots than threads ran at
 //! one time, and no destructor that could run too early or too late.
 
-use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use once_cell::race::OnceRef;
 
-use crate::engine::memory::arena::{Arena, Zeroed};
+use crate::engine::memory::arena::Arena;
 use crate::engine::session::Session;
-use crate::engine::thread::counter::ThreadCounter;
 use crate::engine::thread::guard::Guard;
+use crate::engine::thread::slot::ThreadSlot;
 use crate::engine::unwind::StackCache;
-
-/// One thread's slot.
-pub(crate) struct ThreadSlot {
-    /// An [`Owner`]; 0 for none.
-    owner: AtomicU64,
-    /// The last owner vanished in a fork: the stack cache may be half changed.
-    torn: AtomicBool,
-    next: OnceRef<'static, ThreadSlot>,
-    pub(crate) counter: ThreadCounter,
-    stack_cache: UnsafeCell<StackCache>,
-}
-
-// SAFETY: the stack cache is reached by the owning thread alone, see `OwnSlot::stack cache`; the
-// rest are atomics.
-unsafe impl Sync for ThreadSlot {}
-// SAFETY: all fields are valid when zero, the stack cache by its own promise; 0 is no owner.
-unsafe impl Zeroed for ThreadSlot {}
 
 /// The slots that exist, as a list that only grows.
 pub(crate) struct ThreadSlots {

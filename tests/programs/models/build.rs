@@ -92,7 +92,7 @@ fn with_model(path: &Path, text: &str) -> String {
             "use std::alloc::{GlobalAlloc, Layout, System};",
             "use crate::pages::{Layout, System};",
         );
-    } else if path.ends_with("thread/guard.rs") {
+    } else if path.ends_with("thread/guard.rs") || path.ends_with("memory/this_thread.rs") {
         return one("thread_local! {", "crate::atomic::thread_local! {");
     } else if path.ends_with("engine/allocator.rs") {
         // What is there for tests is for models too.

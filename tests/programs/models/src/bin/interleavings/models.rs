@@ -242,7 +242,7 @@ fn external() {
         Box::new(move || {
             let session = world.tracker.session().expect("tracing");
             for (old, new) in [(0, 100), (100, 30), (0, 7)] {
-                world.tracker.change_external(session, old, new);
+                world.tracker.change_shared(session, old, new);
             }
         }) as Box<dyn FnOnce() + Send>
     };

@@ -1,11 +1,8 @@
-//! Refuses the tracer memory on request: in tests, and in builds made for that alone,
-//! `RUSTFLAGS="--cfg tracemalloc_failpoints"`.
+//! Refuses mappings to an arena on request: in tests, and in builds with failpoints.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::tracker::Tracker;
-
-/// Which of an arena's mappings the system is said to refuse.
+/// Which mappings of an arena are refused, as if the system had no memory.
 pub(crate) struct Refusals {
     /// Mappings that were asked for.
     mappings: AtomicU64,
@@ -49,31 +46,3 @@ impl Refusals {
         refuses
     }
 }
-
-impl Tracker {
-    pub(crate) fn refusals(&self) -> &Refusals {
-        self.arena.refusals()
-    }
-}
-
-#[cfg(tracemalloc_failpoints)]
-mod installed {
-    use crate::engine::TRACKER;
-
-    /// Has the system refuse the tracer `count` mappings, from the one with number `from` on.
-    pub fn refuse_mappings(from: u64, count: u64) {
-        TRACKER.refusals().set(from, count);
-    }
-
-    /// Mappings that the tracer has asked for.
-    pub fn mappings() -> u64 {
-        TRACKER.refusals().mappings()
-    }
-
-    /// How many of them were refused.
-    pub fn refused() -> u64 {
-        TRACKER.refusals().refused()
-    }
-}
-#[cfg(tracemalloc_failpoints)]
-pub use installed::{mappings, refuse_mappings, refused};

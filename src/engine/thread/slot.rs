@@ -1,0 +1,27 @@
+//! What is kept for one thread.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use once_cell::race::OnceRef;
+
+use crate::engine::memory::arena::Zeroed;
+use crate::engine::thread::counter::ThreadCounter;
+use crate::engine::unwind::StackCache;
+
+/// One slot. It belongs to one thread at a time.
+pub(crate) struct ThreadSlot {
+    /// The bits of an `Owner`; 0 for none.
+    pub(super) owner: AtomicU64,
+    /// The last owner vanished in a fork: the stack cache may be half changed.
+    pub(super) torn: AtomicBool,
+    pub(super) next: OnceRef<'static, ThreadSlot>,
+    pub(crate) counter: ThreadCounter,
+    pub(super) stack_cache: UnsafeCell<StackCache>,
+}
+
+// SAFETY: the stack cache is reached by the owning thread alone, see `OwnSlot::stack_cache`; the
+// rest are atomics.
+unsafe impl Sync for ThreadSlot {}
+// SAFETY: all fields are valid when zero, the stack cache by its own promise; 0 is no owner.
+unsafe impl Zeroed for ThreadSlot {}
