@@ -51,8 +51,10 @@ fn what_a_manifest_lacks_is_found() {
 
 #[test]
 fn the_manifest_lacks_nothing() {
-    let manifest = fs::read_to_string(repository::root().join("Cargo.toml"));
-    let manifest = manifest.expect("the manifest is there");
-    assert!(section(&manifest, "features").any(|(_, line)| line.contains('=')));
-    assert_none(violations(&manifest));
+    for path in ["Cargo.toml", "cli/Cargo.toml"] {
+        let manifest = fs::read_to_string(repository::root().join(path));
+        let manifest = manifest.expect("the manifest is there");
+        assert!(section(&manifest, "package").any(|(_, line)| line.contains('=')));
+        assert_none(violations(&manifest));
+    }
 }

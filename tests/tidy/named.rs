@@ -141,7 +141,7 @@ fn a_name_of_nothing_is_found() {
 
 #[test]
 fn what_documents_name_is_there() {
-    let folders = ["benches", "examples", "fuzz", "src", "tests"];
+    let folders = ["benches", "cli", "examples", "fuzz", "src", "tests"];
     let files: Vec<_> = folders
         .iter()
         .flat_map(|folder| repository::texts(&repository::root().join(folder)))

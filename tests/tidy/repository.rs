@@ -9,14 +9,22 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The crate's own files of Rust, without those that are tests as a whole.
+/// The library's and the tool's files of Rust, without those that are tests as a whole.
 pub(crate) fn sources() -> Vec<Source> {
-    let files = texts(&root().join("src")).into_iter();
+    let folders = ["src", "cli/src"];
+    let files = folders
+        .iter()
+        .flat_map(|folder| texts(&root().join(folder)));
     let sources: Vec<Source> = files
         .filter(|(path, _)| path.ends_with(".rs") && !is_test(path))
         .map(|(path, text)| Source::new(&path, &text))
         .collect();
-    assert!(sources.len() > 20, "the sources were not found");
+    for folder in folders {
+        let found = sources
+            .iter()
+            .filter(|source| source.path.starts_with(folder));
+        assert!(found.count() > 10, "the sources in {folder} were not found");
+    }
     sources
 }
 

@@ -64,7 +64,7 @@ const RUNS: [(&str, i32, &str); 25] = [
 ];
 
 fn golden(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cli");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let name = if name.contains('.') {
         name.to_owned()
     } else {

@@ -12,7 +12,7 @@ use tracemalloc::{Domain, Frame, Module, Snapshot, Trace, Traceback};
 /// `empty`; `hostile`, whose names hold what steers a terminal.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
     for (golden, name) in [("v1-all-fields", "all"), ("v1-sampled", "sampled")] {
         let golden = data.join(format!("{golden}.tmsnap.json.gz"));
         fs::copy(golden, folder.path().join(file(name))).unwrap();

@@ -72,9 +72,26 @@ fn the_page_is_the_librarys() {
             .write(&new, out))
     );
     assert_eq!(
-        exported("report @new --diff @old"),
-        written(|out| Html::new().write_diff(&new, &old, out))
+        exported("report @new --diff @old --no-source"),
+        written(|out| Html::new().source_lines(false).write_diff(&new, &old, out))
     );
+}
+
+/// Sources are read from the folder that the tool runs in.
+#[test]
+fn the_page_has_source_lines_unless_they_are_unwanted() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("src")).unwrap();
+    let text = "    // The line that allocates.\n".repeat(100);
+    fs::write(folder.path().join("src/main.rs"), text).unwrap();
+    for (flag, expected) in [("", true), ("--no-source", false)] {
+        let page = succeed(folder.path(), &line(&format!("report @new {flag}"))).text();
+        assert_eq!(
+            page.contains("The line that allocates."),
+            expected,
+            "{flag}"
+        );
+    }
 }
 
 /// Boxes of the picture, by what stands in their titles.

@@ -51,7 +51,7 @@ fn help_fits_and_has_examples() {
 
 #[test]
 fn every_command_is_documented() {
-    let page = include_str!("../../docs/CLI.md");
+    let page = include_str!("../../../docs/CLI.md");
     for name in COMMANDS {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }

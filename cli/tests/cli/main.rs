@@ -1,0 +1,13 @@
+//! The command-line tool, run as a user runs it. Whole outputs are in `cli/tests/data/`; after a
+//! change that is meant, `TRACEMALLOC_BLESS=1 cargo test -p tracemalloc-cli` writes them anew.
+
+mod color;
+mod errors;
+mod exports;
+mod folder;
+mod golden;
+mod help;
+mod json;
+mod names;
+mod outputs;
+mod tool;
