@@ -1,4 +1,5 @@
-//! The wrapper that a program installs: note and forward, one to one.
+//! `TraceAlloc`, the wrapper that a program installs: it records each call and forwards it to the
+//! inner allocator, one to one.
 
 mod system;
 
@@ -15,9 +16,9 @@ use crate::engine::unwind::{Caller, entry};
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
-/// It forwards every call to the inner allocator, the operating system's unless another one is
-/// given: the same operation with the same layout, nothing added to the block. Off, it costs one
-/// load and a branch.
+/// It forwards every call unchanged to the inner allocator, which is the operating system's unless
+/// another one is given, and adds nothing to the block. While tracing is off, a call costs one load
+/// and a branch more.
 ///
 /// A program must install it, once, to be traced:
 ///
@@ -165,7 +166,8 @@ entry! {
 }
 
 entry! {
-    /// The same, zeroed.
+    /// Calls the inner allocator for a zeroed block of the given size and alignment, and records the
+    /// block.
     enter_alloc_zeroed => record_block::<_, true>
 }
 
@@ -211,10 +213,11 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     block
 }
 
-/// The same in a session that samples.
+/// Allocates a block, and records it if the sampler chooses it: [`record_block`] in a session that
+/// samples.
 ///
 /// # Safety
-/// As above.
+/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
 // The parts of a `Caller`, which would be put into memory for the other way too.
 #[inline(never)]
 unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
@@ -240,10 +243,10 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
     }
 }
 
-/// The same where nothing that this thread remembers tells at once where the allocation comes from.
+/// Slow path of [`record_block`]: the stack is not in this thread's cache.
 ///
 /// # Safety
-/// As above.
+/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
 #[inline(never)]
 unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     wrapper: &TraceAlloc<A>,
@@ -326,7 +329,7 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         }
     }
 
-    /// The same for a block that takes more than to write a word and to add.
+    /// Slow path of [`TraceAlloc::record`]: the record needs a second word, a new table, or a peak update.
     #[inline(never)]
     fn record_slow(&self, session: Session, context: CallContext, block: *mut u8, size: usize) {
         self.tracker.settle_spacing(|| self.spacing());
@@ -362,9 +365,9 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
         unsafe { self.inner.dealloc(block, layout) }
     }
 
-    /// The same for the system's allocator, which never comes back to this one: so the thread need
-    /// not be inside the tracer while it works. There is no call on the way of most blocks, and the
-    /// allocator is jumped to.
+    /// Removes a block's record and frees the block: [`TraceAlloc::traced_dealloc`] for the system's
+    /// allocator. That one never allocates through this wrapper, so the guard is released before it
+    /// works. The fast path makes no call and jumps to the allocator.
     ///
     /// # Safety
     /// Those of [`GlobalAlloc::dealloc`].

@@ -1,13 +1,25 @@
-//! Records blocks. Everything here may run inside an allocation of the traced program.
+//! The engine records blocks. Everything here may run inside an allocation of the traced program.
 //!
-//! Walk it as an allocation: `allocator` asks `tracker` (off? one load) and enters `guard`;
-//! `unwind` reads the call stack; `stacks` gives it a number; `blocks` and `counters` note the
-//! block; the pointer is returned.
+//! Its layers, each of which imports only from those below it:
 //!
-//! What that forbids: allocating through the program's allocator, panicking, printing, naming a
-//! symbol, taking a lock, waiting for another thread. There is no lock in this folder: tables grow
-//! by compare-and-swap, a block's record is written only by the thread that owns the block, and a
-//! session that has ended is told apart by its number.
+//! ```text
+//! allocator     TraceAlloc: records each call and forwards it
+//! tracker       what an event does, and in which order
+//! fork          what the child of a fork takes back
+//! capture       call context of an allocation: its stack and its thread's slot
+//! thread        re-entrancy guard, sampler, thread slots, per-thread counters
+//! stack_cache   a thread's last stacks: exact by construction
+//! unwind        from registers to return addresses
+//! blocks        live table: from an address to a block's record
+//! stacks        calling-context tree: from return addresses to one number
+//! session       the switch, and sums that belong to one session
+//! memory        arena, pages, buffers, errno
+//! ```
+//!
+//! What runs inside an allocation may not allocate through the program's allocator, panic, print, name
+//! a symbol, take a lock, or wait for another thread. There is no lock in this folder: tables grow by
+//! compare-and-swap, a block's record is written only by the thread that owns the block, and records
+//! of an ended session are told by its number.
 
 #![cfg_attr(
     not(test),

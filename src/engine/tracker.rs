@@ -1,9 +1,51 @@
-//! What an event does: the state of the tracer as one value.
+//! The tracker: what an allocation, a free and a reallocation do to the tables, and in which order.
+//! Its state is one value, so tests have trackers of their own.
 //!
-//! The order of steps is a law. A block is learned after it was received and before anybody else
-//! can know its address; it is removed before it is given back; a block that `realloc` may move
-//! is marked first and settled afterwards, and stays as it was when `realloc` fails. Done the other
-//! way round, another thread may be given the address in between and lose its record.
+//! # The tables
+//!
+//! | table | holds | found by | who writes it |
+//! | --- | --- | --- | --- |
+//! | `switch` | the session: on or off, number, settings | one word | any thread, by compare-and-swap |
+//! | `capture`, rules | how to unwind from a return address | return address | any thread, once: a rule never changes |
+//! | `capture`, stacks | distinct call stacks, as a tree of (return address, caller) | hash of the path | any thread, by compare-and-swap: a node never changes |
+//! | `threads`, stack cache | the thread's last stacks, and the words that they were read from | registers of the caller | the slot's thread |
+//! | `threads`, counter | what the thread has added to current bytes, and the peak that it has seen | the slot | the slot's thread |
+//! | `live` | a live block's size, stack and session | address | the block's owner |
+//! | `samples` | the sampling period, and which addresses may have a record | address | any thread, by compare-and-swap |
+//! | `shared`, `lost` | bytes that belong to no slot, and losses | the session | any thread, by compare-and-swap |
+//!
+//! A block's owner is the thread that has received it and not yet given it back. It alone may pass
+//! the block to `dealloc` or `realloc`, so no two threads write one entry of the live table at a
+//! time. A thread that hands a block to another one synchronises with it, and thereby hands over the
+//! entry.
+//!
+//! # The order of steps
+//!
+//! 1. `alloc`: find the call context; allocate; write the record; count it; return the address.
+//! 2. `dealloc`: remove the record; count that; free the block.
+//! 3. `realloc`: find the call context; mark the record as moving; reallocate. On failure, take the
+//!    mark back. On success, clear the old entry if it still has the mark, write a new record, and
+//!    count the difference as one step.
+//!
+//! Between the free and the next step another thread may receive the address. So a record is gone
+//! before its block is freed, and a record that `realloc` has left behind is cleared only if nobody
+//! has written over it.
+//!
+//! # What the atomic orderings are for
+//!
+//! No step waits for another thread, and no table relies on what another one says. A thread that sees
+//! a session may not see the tables that were made before it began; it then makes them itself or
+//! finds them in the slow path. So the switch is loaded relaxed.
+//!
+//! - A pointer to a table is published with release and loaded with acquire (`OnceRef`): whoever sees
+//!   the table sees it zeroed.
+//! - A word that stands for other memory is stored with release and loaded with acquire: the index of
+//!   stacks for the nodes, a live entry's first word for its second and for its stack's nodes, a
+//!   slot's owner for all that its last owner did there.
+//! - A counter that other threads read is stored with release, its session last. Whoever sees the
+//!   session sees nothing of the one before.
+//! - Sums that carry their session in their own word are relaxed: nothing else is read on the
+//!   strength of them.
 
 use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::{CallContext, Capture};
@@ -24,7 +66,7 @@ pub(crate) struct Tracker {
     capture: Capture,
     live: LiveTable,
     threads: ThreadSlots,
-    /// What no thread's counter counts.
+    /// Bytes that belong to no thread's slot.
     shared: Shared,
     lost: LostBlocks,
 }
@@ -53,7 +95,7 @@ impl Tracker {
         self.switch.never_started()
     }
 
-    /// Turns tracing on. `Ok(None)` if it was on; the session then goes on as it was.
+    /// Turns tracing on. `Ok(None)` if it is on already: the session then continues unchanged.
     pub(crate) fn start(
         &self,
         settings: Settings,
@@ -81,10 +123,11 @@ impl Tracker {
         Ok(session)
     }
 
-    /// Turns tracing on, and off again if `is_installed` does not see an allocation arrive.
+    /// Turns tracing on, and off again if `is_installed` finds that no allocation arrives.
     ///
-    /// One that another thread's stop lets pass proves nothing, so it counts only if the session
-    /// was on from before it until after it. Otherwise all begins again.
+    /// `is_installed` makes an allocation. Another thread may stop the session meanwhile, and then
+    /// nothing arrives although the tracer is installed. So its answer counts only if the session was
+    /// on throughout; otherwise the start is repeated.
     pub(crate) fn start_if_installed(
         &self,
         settings: Settings,
@@ -103,7 +146,7 @@ impl Tracker {
         }
     }
 
-    /// Turns tracing off; what was recorded is removed.
+    /// Turns tracing off. Every record is dead from then on.
     pub(crate) fn stop(&self) {
         self.sweep_if_due(self.switch.stop());
     }
@@ -115,13 +158,13 @@ impl Tracker {
         ended.is_some()
     }
 
-    /// Forgets what was recorded and goes on.
+    /// Begins a new session with unchanged settings. Every record of the old one is dead.
     pub(crate) fn clear(&self) {
         self.sweep_if_due(self.switch.clear());
     }
 
-    /// Session numbers wrap in the tables, so now and then those of long ended sessions are wiped
-    /// out.
+    /// Clears what old sessions have left in the tables, every [`SWEEP_EVERY`] sessions: a table keeps
+    /// only the low bits of a session's number.
     fn sweep_if_due(&self, begun: Option<Session>) {
         if let Some(number) = begun.map(Session::number)
             && number.0.is_multiple_of(SWEEP_EVERY)
@@ -134,7 +177,7 @@ impl Tracker {
         }
     }
 
-    /// Asks, before the first block is noted, how close the inner allocator puts blocks.
+    /// Must come before the first record: see [`LiveTable::settle_spacing`].
     #[inline]
     pub(crate) fn settle_spacing(&self, find_out: impl FnOnce() -> Spacing) {
         self.live.settle_spacing(find_out);
@@ -170,7 +213,7 @@ impl Tracker {
         self.capture.stack_here(&self.arena, session, mark)
     }
 
-    /// Notes the block of `size` bytes that this thread has just received at `address`.
+    /// Records the block of `size` bytes that this thread has just received at `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn record(
         &self,
@@ -182,8 +225,9 @@ impl Tracker {
         self.record_change(session, context, address, 0, size);
     }
 
-    /// The same for a block of the size that most have, in a session that does not sample. False if
-    /// nothing was done, because it takes more than to write a word and to add.
+    /// Fast path of [`Tracker::record`]: writes one word and adds. False if nothing was done: the record
+    /// needs a second word or a new table, the entry is in use, the counter has to look at others, or
+    /// the session samples.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn record_fast(
         &self,
@@ -208,7 +252,7 @@ impl Tracker {
         counted
     }
 
-    /// Writes the record and counts it: `old` bytes are replaced by its own.
+    /// Writes a block's record, and counts its bytes in place of `old` bytes, as one step.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn record_change(
         &self,
@@ -275,8 +319,8 @@ impl Tracker {
         });
     }
 
-    /// Forgets the block at `address`, which this thread owns and is about to give back. `guard`:
-    /// `None` if it was inside the tracer already.
+    /// Removes the record of the block at `address`, which this thread owns and is about to free.
+    /// `guard`: `None` if the thread was inside the tracer already.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove(
         &self,
@@ -293,8 +337,9 @@ impl Tracker {
         }
     }
 
-    /// The same for a block of the size that most have, in a session that does not sample. False if
-    /// nothing was done, because it takes more than to clear a word and to subtract.
+    /// Fast path of [`Tracker::remove`]: clears one word and subtracts. False if nothing was done: the
+    /// thread has no slot, the record has a second word or does not exist, the counter has to look at
+    /// others, or the session samples.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove_fast(
         &self,
@@ -327,15 +372,15 @@ impl Tracker {
         self.live.begin_move(address, size, session.number())
     }
 
-    /// `realloc` failed: the block is as it was.
+    /// Takes the mark of [`Tracker::begin_move`] back: `realloc` failed, and the block is as it was.
     pub(crate) fn cancel_move(&self, moving: Option<Moving>) {
         moving
             .iter()
             .for_each(|moving| self.live.cancel_move(moving));
     }
 
-    /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
-    /// call.
+    /// Records that `realloc` has put the block at `address` with `size` bytes. The new record has the
+    /// call context of the `realloc`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_move(
         &self,
@@ -349,7 +394,7 @@ impl Tracker {
         self.record_change(session, context, address, old, size);
     }
 
-    /// `realloc` has moved the block but the new one is not to be recorded.
+    /// Removes the record of a block that `realloc` has moved, without a record for the new place.
     pub(crate) fn drop_move(
         &self,
         session: Session,
@@ -363,7 +408,7 @@ impl Tracker {
         }
     }
 
-    /// Clears the old place of a moved block and returns its bytes.
+    /// Clears the old entry of a moved block and returns the bytes that it counted for.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn settle(&self, session: Session, moving: Option<Moving>) -> u64 {
         moving.map_or(0, |moving| {
@@ -373,8 +418,8 @@ impl Tracker {
         })
     }
 
-    /// The size and the stack of the live block that starts at `address`. Any number may be asked
-    /// for.
+    /// The size and the stack of the live block that starts at `address`. Nothing is read there, so any
+    /// number will do.
     pub(crate) fn block_at(&self, session: Session, address: usize) -> Option<(u64, StackId)> {
         let record = self.live.get(address, session.number())?;
         Some((record.size, record.stack))
@@ -386,7 +431,7 @@ impl Tracker {
             .for_each(session.number(), |record| visit(record.size, record.stack));
     }
 
-    /// See [`Capture::frames`].
+    /// The return addresses of a stack: see [`Capture::frames`].
     pub(crate) fn read_stack(
         &self,
         session: Session,
@@ -396,7 +441,7 @@ impl Tracker {
         self.capture.frames(session, stack, visit)
     }
 
-    /// Bytes live now and at most since the session began or the peak was reset.
+    /// Bytes that are live now, and the peak since the session began or the peak was reset.
     pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
         let number = session.number();
         let current = self.shared.current(number) + self.threads.net(session, None);
@@ -416,22 +461,22 @@ impl Tracker {
         self.lost.with_stacks(number, self.capture.lost(number))
     }
 
-    /// Bytes of physical memory that the tables take.
+    /// Bytes of physical memory that the tracer's tables take.
     pub(crate) fn own_memory(&self) -> usize {
         self.arena.resident()
     }
 
-    /// Which mappings the arena is refused.
+    /// Chooses which mappings the arena is refused.
     #[cfg(any(test, tracemalloc_failpoints))]
     pub(crate) fn refusals(&self) -> &crate::engine::memory::refusals::Refusals {
         self.arena.refusals()
     }
 }
 
-/// The state of the one global allocator of a program.
+/// The tracker of the program's global allocator.
 pub(crate) static TRACKER: Tracker = Tracker::new();
 
-/// In the child of a fork: takes back what belonged to threads that are not there. `before`: who this
+/// Takes back, in the child of a fork, what belonged to threads that are not there. `before`: who this
 /// thread was in the parent.
 #[cfg(all(unix, not(miri)))]
 fn in_child(before: Option<crate::engine::thread::slots::Owner>) {

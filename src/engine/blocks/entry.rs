@@ -1,14 +1,14 @@
-//! How a block's record is written down: one entry, by its owner alone, read by anybody.
+//! An entry of the live table: written by the block's owner alone, read by any thread.
 //!
-//! Entries are words:
+//! An entry is one word, or two:
 //!
 //! ```text
 //!  63        44  43     42       28 27            0
 //! | place      | mov | session no.  | stack          |   place: offset in window, and for one-word entries the size
 //! ```
 //!
-//! A two-word entry has the size in its second word. The order of writes and reads that keeps the
-//! two together is in `Entry`.
+//! An entry of two words has the size in its second one. `Entry` says in which order they are written
+//! and read, so that a reader never pairs words of two records.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -89,12 +89,12 @@ impl Word {
         self.0 & MOVING != 0
     }
 
-    /// The same word for a block whose `realloc` is under way.
+    /// This word with the mark of a `realloc` that is under way.
     pub(super) fn moving(self) -> Self {
         Self(self.0 | MOVING)
     }
 
-    /// The same word for a block that stays where it is.
+    /// This word without the mark of [`Word::moving`].
     pub(super) fn settled(self) -> Self {
         Self(self.0 & !MOVING)
     }
@@ -131,11 +131,11 @@ impl Word {
     }
 }
 
-/// One entry: where a block of one class that starts in one window is noted.
+/// The entry for blocks of one class that start in one window.
 ///
-/// The writer of a two-word entry clears the first word, writes the size and then the first word
-/// again; a reader that sees the same first word before and after reading the size has a pair that
-/// belongs together.
+/// The writer of an entry of two words clears the first word, writes the size, and then writes the
+/// first word. A reader that finds one first word before and after it has read the size has words
+/// of one record.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) word: &'static AtomicU64,

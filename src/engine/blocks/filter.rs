@@ -6,8 +6,8 @@
 //!
 //! # Why a record is never missed
 //!
-//! *While a block has a record of the session that is on, its cell bears the number of that session
-//! and counts the block.*
+//! *While a block has a record of the session that is on, its cell has the number of that session and
+//! counts the block.*
 //!
 //! - A block is [added](Filter::add) before its record is written, by the thread that has received
 //!   it, and so before any other thread can free it. It is [removed](Filter::remove) after its
@@ -30,8 +30,8 @@ use crate::engine::session::SessionNumber;
 /// log2 of the bytes whose blocks share a cell. Blocks that are used together lie together, so a
 /// program that is busy with a megabyte reads 4 KiB of cells.
 const RANGE_BITS: u32 = 10;
-/// Cells; addresses that are so many ranges apart share one. A heap of 2 GiB sampled every 512 KiB
-/// fills a quarter of them.
+/// Number of cells. Addresses that are this many ranges apart share one. A heap of 2 GiB sampled every
+/// 512 KiB fills a quarter of them.
 const CELLS: usize = 1 << 14;
 const COUNT_BITS: u32 = 4;
 const MAX_COUNT: u32 = (1 << COUNT_BITS) - 1;
@@ -48,8 +48,7 @@ pub(crate) struct Filter {
     cells: OnceRef<'static, Cells>,
 }
 
-/// A session's number as a cell bears it, above whatever is below it in the switch. 28 bits of the
-/// number are kept.
+/// A session's number as it is in a cell: its low 28 bits, above the count.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn owner_of(number: SessionNumber) -> u32 {
     (number.0 << COUNT_BITS) as u32

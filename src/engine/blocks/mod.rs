@@ -1,9 +1,10 @@
-//! Live blocks: for each the size, the stack and the session, found by address without a lock.
+//! The live table: each live block's size, stack and session, found by the block's address without a
+//! lock.
 //!
-//! A shadow of the address space. A block of at least W bytes shares the aligned window of W bytes
-//! that it starts in with no other start of such a block, since blocks do not overlap: so each
-//! class of sizes has a table with one entry per window of its own width, and the thread that owns
-//! a block is the only one that writes the block's entry.
+//! It is a shadow of the address space. Memory is divided into aligned windows of W bytes. Blocks do
+//! not overlap, so no two blocks of at least W bytes start in one window. Each class of sizes has a
+//! window width of its own, and a table with one entry per window. So an entry belongs to one block,
+//! and the thread that owns the block is the only one that writes it.
 //!
 //! | class  | sizes in bytes | window | entry |
 //! |--------|----------------|--------|-------|
@@ -13,10 +14,9 @@
 //! | large  | 4096..65536    | 4096   | 16    |
 //! | huge   | 65536..        | 65536  | 16    |
 //!
-//! Where the inner allocator is known to keep blocks 32 bytes apart, those under 32 bytes count as
-//! small and the dense table, eight times the size of the heap's tiny blocks, does not come into
-//! being. An allocator that packs blocks closer than 8 bytes may let two records meet in one
-//! window; the older is then replaced and counted as such, never mixed up.
+//! Where the inner allocator is known to keep blocks 32 bytes apart, blocks under 32 bytes count as
+//! small. The dense table is then never created. An allocator that packs blocks closer than 8 bytes
+//! may let two records meet in one window. The older one is then replaced and counted as replaced.
 
 mod entry;
 mod filter;
@@ -54,8 +54,8 @@ pub(crate) struct Record {
     pub(crate) stack: StackId,
 }
 
-/// A block whose `realloc` is under way: still live at its old size, but from now on another thread
-/// may be given its address, and then overwrites the entry.
+/// A block whose `realloc` is under way. It is live with its old size, but another thread may receive
+/// its address at any moment and then overwrites the entry.
 pub(crate) struct Moving {
     entry: Entry,
     word: Word,
@@ -63,7 +63,7 @@ pub(crate) struct Moving {
     pub(crate) record: Record,
 }
 
-/// Where the record of a block that this thread owns is to be written, in an entry of one word.
+/// An empty entry of one word, and the record to write there.
 pub(crate) struct FreeEntry {
     entry: Entry,
     word: Word,
@@ -76,14 +76,14 @@ impl FreeEntry {
     }
 }
 
-/// The record of a block that this thread owns, in an entry of one word.
+/// An entry of one word with the record of a block that this thread owns.
 pub(crate) struct OwnEntry {
     entry: Entry,
     word: Word,
 }
 
 impl OwnEntry {
-    /// The size on record, in bytes.
+    /// The recorded size in bytes.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn size(&self) -> u64 {
         self.word.size()
@@ -95,8 +95,8 @@ impl OwnEntry {
     }
 }
 
-/// The record could not be made: no memory for the table, or an address beyond those that the
-/// tables cover, which are those of 48 bits at least.
+/// The record could not be written: there is no memory for the table, or the address is beyond
+/// those that the tables cover (at least 48 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
@@ -115,9 +115,9 @@ impl LiveTable {
         }
     }
 
-    /// Decides where tiny blocks are noted, once and for all. To be called before every [`insert`];
-    /// `find_out` runs at the first one only, or at each of several that come first together. Until
-    /// then [`free_entry`] has none for them.
+    /// Decides, once and for all, which table has the records of tiny blocks. Must be called before
+    /// every [`insert`]. `find_out` runs at the first call, or at several that come first together.
+    /// Until then [`free_entry`] finds none for tiny blocks.
     ///
     /// [`insert`]: Self::insert
     /// [`free_entry`]: Self::free_entry
@@ -139,13 +139,14 @@ impl LiveTable {
         )
     }
 
-    /// Makes the table that every block needs, ahead of the first one.
+    /// Creates the table that every block needs. `None` without memory for it.
     pub(crate) fn prepare(&self, arena: &Arena) -> Option<()> {
         self.shadow.prepare(arena)
     }
 
-    /// Notes a block that this thread has just received. Returns the size of a block that was at
-    /// the same place and whose return the tracer did not see: it is to be taken off the counters.
+    /// Writes the record of a block that this thread has just received. Returns the size of a
+    /// record that was in the entry: the tracer has missed the free of that block, and its size
+    /// must be taken off the counters.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn insert(
         &self,
@@ -161,8 +162,8 @@ impl LiveTable {
         self.insert_slow(arena, address as u64, record, number)
     }
 
-    /// Where to write the `record` of a block that this thread has just received at `address`, if
-    /// it takes one word, as most do, and nothing is noted there.
+    /// The entry for the `record` of a block that this thread has just received at `address`, if it
+    /// is an entry of one word and is empty.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn free_entry(
         &self,
@@ -226,8 +227,8 @@ impl LiveTable {
         Ok(replaced)
     }
 
-    /// Forgets the block at `address`, which this thread owns and was asked for with `size` bytes.
-    /// Returns the size on record, or `None` if the block is not of session `number`.
+    /// Removes the record of the block at `address`, which this thread owns and has allocated with
+    /// `size` bytes. Returns the recorded size, or `None` if there is no record of session `number`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove(&self, address: usize, size: usize, number: SessionNumber) -> Option<u64> {
         match self.class(size as u64) {
@@ -236,8 +237,8 @@ impl LiveTable {
         }
     }
 
-    /// The record of the block at `address`, which this thread owns and was asked for with `size`
-    /// bytes, if it is of session `number` and takes one word.
+    /// The entry of the block at `address`, which this thread owns and has allocated with `size`
+    /// bytes, if it is an entry of one word and its record is of session `number`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn own_entry(
         &self,
@@ -273,8 +274,8 @@ impl LiveTable {
     fn remove_as(&self, class: Class, address: u64, number: SessionNumber) -> Option<u64> {
         let (entry, word) = self.shadow.find(class, address)?;
         if !word.is_settled_in(ShortNumber::of(number)) {
-            // What is moving belongs to the thread that moves it: it has freed the address, and
-            // this thread was then given it without a record.
+            // A moving entry belongs to the thread that reallocates. It has freed the address, and
+            // this thread has then received it without a record.
             if !word.is_moving() {
                 entry.clear();
             }
@@ -311,20 +312,20 @@ impl LiveTable {
         })
     }
 
-    /// The block was moved or resized: its old entry goes, unless the address has a new owner who
-    /// wrote it anew.
+    /// Clears the entry of a block that was moved or resized, unless the address has a new owner who
+    /// has written over it.
     pub(crate) fn finish_move(&self, moving: &Moving) {
         moving.entry.clear_if(moving.word);
     }
 
-    /// The block stayed where it was: nothing has changed. Nobody else can have been given its
-    /// address.
+    /// Takes the mark of [`LiveTable::begin_move`] back. The block stayed where it was, so nobody else
+    /// can have received its address.
     pub(crate) fn cancel_move(&self, moving: &Moving) {
         moving.entry.relabel(moving.word.settled());
     }
 
-    /// The block that starts at `address`, whoever owns it. Any number is allowed; nothing is read
-    /// at that address.
+    /// The record of the block that starts at `address`, whoever owns it. Nothing is read at that
+    /// address, so any number will do.
     pub(crate) fn get(&self, address: usize, number: SessionNumber) -> Option<Record> {
         Class::ALL.into_iter().find_map(|class| {
             let (entry, word) = self.shadow.find(class, address as u64)?;
@@ -336,8 +337,8 @@ impl LiveTable {
         })
     }
 
-    /// Calls `visit` with every block of session `number`. Blocks that come or go meanwhile may or
-    /// may not be seen; every other block is seen once.
+    /// Calls `visit` with every record of session `number`. A record that is written or removed
+    /// meanwhile may or may not be seen; every other one is seen once.
     pub(crate) fn for_each(&self, number: SessionNumber, mut visit: impl FnMut(Record)) {
         let short = ShortNumber::of(number);
         self.shadow.for_each_entry(|entry| {

@@ -1,5 +1,5 @@
-//! Where a block's entry is: for each class leaves over the whole address space, and directories
-//! that lead to them, made when they are first needed.
+//! The shadow table: from a block's address to its entry. Each class has leaves over the whole address
+//! space, and directories that lead to them. Both are created when they are first needed.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -140,7 +140,7 @@ fn use_entry(used: &[AtomicU8], index: usize) {
 const STRETCH: usize = WORDS / STRETCHES as usize;
 /// As many as the bits of the marks.
 const STRETCHES: u32 = u64::BITS;
-/// A leaf with so many written stretches is dense.
+/// A leaf with at least this many written stretches is dense.
 const DENSE: u32 = STRETCHES / 4 * 3;
 /// Dense leaves after which the next one is a dense table. These are as much as a large page, which
 /// the next one may take as a whole: so it at most doubles the memory of the leaves.
@@ -148,8 +148,8 @@ const MANY: u32 = 8;
 
 /// The entries of one class in one part of the address space.
 ///
-/// Reading a page that was never written costs a page of memory all the same, so whoever reads
-/// entries is told by the marks which stretches hold any.
+/// Reading a page that was never written costs a page of memory too. So a reader of all entries visits
+/// only stretches that the marks say were written.
 struct Leaf {
     words: OnceRef<'static, Words>,
     /// A bit per stretch: entries of it were written.

@@ -1,11 +1,12 @@
 //! The tracer's own memory: zeroed pages straight from the operating system, counted, bounded,
 //! never moved.
 //!
-//! Large tables are mapped each on their own; small ones are carved from a shared chunk. A page
-//! that nobody touches costs address space only, so tables may be generous. Memory is given back
-//! only by a thread that lost the race to publish a table: what was published stays for the life of
-//! the process, because a thread that is still inside an allocation of an ended session may touch
-//! it at any time.
+//! Large tables are mapped each on their own. Small ones are carved from a shared chunk. A page
+//! that nobody touches costs address space only, so tables may be generous.
+//!
+//! Memory is given back only by a thread that has lost the race to publish a table. A published table
+//! stays for the life of the process: a thread that is still inside an allocation of an ended session
+//! may touch it at any time.
 
 mod pages;
 mod policy;
@@ -382,7 +383,7 @@ impl Arena {
     }
 
     /// Gives the memory of `table` back as far as it has pages to itself; they read as zeros from
-    /// then on. ThreadSlots may still be reading or writing there.
+    /// then on. Threads may still be reading or writing there.
     pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
         let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
         let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;

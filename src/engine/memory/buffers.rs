@@ -1,10 +1,9 @@
-//! Room that a thread's own stack may not have, lent to one piece of work at a time: for the return
-//! addresses of a deep stack, and for stacks of the tracer's own.
+//! Buffers for what may not fit on a thread's own stack: the return addresses of a deep stack, and
+//! stacks on which the tracer itself runs. A buffer is lent to one piece of work at a time.
 //!
-//! A few frames fit on the machine stack of the thread that allocates; a thread may have a small
-//! stack, so more than a few do not. Buffers belong to no thread: there is nothing to clean up when
-//! one ends, and no more of them come into being than were ever lent at the same time. Only who
-//! has one just now is known, for the child of a fork.
+//! Buffers belong to no thread. So there is nothing to clean up when a thread ends, and there are never
+//! more buffers than were ever lent at one time. A buffer that is lent has the number of its thread, so
+//! that the child of a fork can take back those of threads that are not there.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +17,7 @@ use crate::engine::memory::this_thread::this_thread;
 const BUFFERS: usize = 256;
 
 struct Buffer<const WORDS: usize> {
-    /// 0: free, else the [thread](guard::this_thread) that has it.
+    /// 0 if the buffer is free, else the number of the [thread](this_thread) that has it.
     lent: AtomicUsize,
     words: UnsafeCell<[usize; WORDS]>,
 }
@@ -28,7 +27,7 @@ unsafe impl<const WORDS: usize> Sync for Buffer<WORDS> {}
 // SAFETY: integers; 0 means free.
 unsafe impl<const WORDS: usize> Zeroed for Buffer<WORDS> {}
 
-/// The buffers of so many words that exist.
+/// Buffers of `WORDS` words each.
 pub(crate) struct Buffers<const WORDS: usize>([OnceRef<'static, Buffer<WORDS>>; BUFFERS]);
 
 impl<const WORDS: usize> Buffers<WORDS> {
@@ -47,8 +46,8 @@ impl<const WORDS: usize> Buffers<WORDS> {
         }
     }
 
-    /// Runs `task` with `len` words of a buffer, or all if it has no more. `None` if there is none
-    /// to be had.
+    /// Runs `task` with the first `len` words of a buffer, or all if it has fewer. `None` if all
+    /// buffers are lent and there is no memory for another.
     pub(crate) fn lend<R>(
         &self,
         arena: &Arena,

@@ -1,12 +1,10 @@
-//! Sums that belong to one session.
+//! Sums that belong to one session, and that any thread may change.
 //!
-//! A counter carries the low bits of its session's number beside the sum. An addition that belongs
-//! to a later session starts the sum anew, one that belongs to an ended session is dropped: nobody
-//! has to reset anything, and a thread that was overtaken by `clear_traces` cannot spoil the new
-//! sums.
+//! A counter has the low bits of its session's number beside the sum, in one word. An addition for a
+//! later session restarts the sum at zero. An addition for an ended session is dropped. So nobody has
+//! to reset a counter, and a thread that was overtaken by `clear_traces` cannot spoil the new sums.
 //!
-//! Here is what any thread may count at any time, with one atomic step for each change. What a
-//! thread counts for itself alone, almost everything, is in `counter`.
+//! Almost all bytes are counted elsewhere, by each thread for itself: see `thread/counter.rs`.
 
 use std::cmp::Ordering as Compare;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,9 +67,10 @@ impl Counter {
     }
 }
 
-/// Whether the word was written in an earlier, the same or a later session. Numbers wrap at 16
-/// bits, so a difference of more than half the range would count the other way;
-/// [`Counter::refresh`] keeps the difference small.
+/// Compares the session that `word` was written in with session `number`: `Less` if it was earlier.
+///
+/// A word has 16 bits of the number. A difference of more than half their range would count the other
+/// way; [`Counter::refresh`] keeps the difference small.
 fn age(word: u64, number: SessionNumber) -> Compare {
     let written = (word >> SUM_BITS) as u16;
     (written.wrapping_sub(number.0 as u16) as i16).cmp(&0)

@@ -1,11 +1,12 @@
-//! One period of tracing, told apart from every other by its number.
+//! The switch: whether tracing is on, and in which session.
 //!
-//! The whole switch is one word, so that an allocation learns with a single load whether tracing is
-//! on, which session it is and how many frames to keep, and so that every transition is one
-//! compare-and-swap: nobody ever waits for another thread to start, stop or clear. Whatever is
-//! recorded carries the number of its session; a thread that was overtaken by `stop` or
-//! `clear_traces` in the middle of an allocation still writes its record, which is then dead on
-//! sight.
+//! A session is one period of tracing, with a number of its own. The switch is one word. A single load
+//! tells an allocation whether tracing is on, which session it is and how many frames to keep. Every
+//! start, stop and clear is one compare-and-swap, so no thread waits for another.
+//!
+//! Every record has the number of its session. A thread that was overtaken by `stop` or
+//! `clear_traces` in the middle of an allocation still writes its record, but with the number of a
+//! session that has ended: nobody counts it as live.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,11 +26,12 @@ pub(crate) struct SessionNumber(pub(crate) u64);
 /// What a program asks for when it starts tracing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// Most frames that a traceback keeps.
+    /// Maximum number of frames that a traceback keeps.
     pub(crate) limit: u16,
     /// Frames of the standard library stay in tracebacks.
     pub(crate) runtime_frames: bool,
-    /// Only some allocations are recorded: one in so many bytes, on average.
+    /// The sampling period: one allocation is recorded per this many bytes, on average. `None`: every
+    /// allocation is recorded.
     pub(crate) sample_every: Option<NonZeroU64>,
 }
 
@@ -85,7 +87,7 @@ impl Session {
         SessionNumber(self.0 >> EPOCH_SHIFT)
     }
 
-    /// True if `bits` are those of the same session, whatever happened to its peak.
+    /// True if `bits` are those of this session, before or after a reset of its peak.
     pub(crate) fn has_number(self, bits: u64) -> bool {
         Self(bits).number() == self.number()
     }
@@ -95,7 +97,7 @@ impl Session {
         self.number() < Self(bits).number()
     }
 
-    /// Most frames that a traceback keeps.
+    /// Maximum number of frames that a traceback keeps.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn limit(self) -> u16 {
         (self.0 >> LIMIT_SHIFT) as u16
@@ -180,7 +182,7 @@ impl Switch {
         Session::new(session.next_number(), 0)
     }
 
-    /// Goes on in a new session with the same settings. `None` if none was on.
+    /// Begins a new session with unchanged settings. `None` if none was on.
     pub(crate) fn clear(&self) -> Option<Session> {
         self.advance(|now| {
             now.is_on()
@@ -188,7 +190,8 @@ impl Switch {
         })
     }
 
-    /// Lets every thread see that `session` counts its peak anew. `None` if it has ended.
+    /// Restarts the peak of `session`, for every thread. Returns the session with its new bits; `None`
+    /// if it has ended.
     pub(crate) fn reset_peak(&self, session: Session) -> Option<Session> {
         self.advance(|now| {
             (now.is_on() && now.number() == session.number()).then(|| now.with_one_reset_more())

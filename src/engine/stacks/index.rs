@@ -1,13 +1,14 @@
-//! From the hash of a path to the node at its end: a hash table that grows without anybody waiting.
+//! The index of stacks: from the hash of a path to the node at its end. A hash table that grows while
+//! no thread waits.
 //!
-//! An entry is one word, so eight of them share a line of memory, which is what a look-up mostly
-//! waits for. It has as much of the hash as there is room for, and that is enough to place it in a
-//! table of any size; whether the node is the right one only the node can tell.
+//! An entry is one word, so eight of them share a cache line: a look-up mostly waits for memory. It has
+//! as many bits of the hash as there is room for, which is enough to place it in a table of any size.
+//! Only the node itself tells whether it is the right one.
 //!
-//! A table that is filling up is followed by one of twice its size, to which whoever made it copies
-//! the entries; meanwhile both are searched, afterwards the old one's memory is given back. An
-//! entry that was added to the old table too late to be copied is forgotten: its node is then added
-//! once more, and reads the same.
+//! A table that is filling up is followed by one of twice its size. The thread that created the new
+//! table copies the entries. Meanwhile both are searched; afterwards the old one's memory is given
+//! back. An entry that was added to the old table too late is not copied. Its node is then added once
+//! more, and reads as the first one does.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

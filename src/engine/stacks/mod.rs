@@ -1,14 +1,17 @@
 //! Distinct call stacks, as a calling-context tree: a node is a return address and the node of the
 //! caller, and a stack is the number of its most recent frame's node.
 //!
-//! Nodes are only ever added, so a stack's number stays good for the life of the process and is
-//! read without a lock. A node is found by the hash of the whole path to it, which is known for
-//! every frame of a stack before any node is: so the look-ups of several frames do not wait for
-//! each other's memory, and other work can be done while it is fetched. The hash only says where to
-//! look. Two nodes are the same if address and caller agree, and as the caller was found in the
-//! same way, two stacks are the same only if every address agrees. Two threads that add the same
-//! node at the same time may leave it there twice; the stacks then read the same, and whoever
-//! groups them does so by what they read.
+//! Nodes are only ever added. So a stack's number stays valid for the life of the process, and is read
+//! without a lock.
+//!
+//! A node is found by the hash of the whole path to it. All hashes of a stack are known before any
+//! node is. So the look-ups of several frames do not wait for each other's memory, and other work can
+//! be done while it is fetched. The hash only says where to look: a node is accepted if its address
+//! and its caller agree, and its caller was found in this way too. So two stacks get one number only
+//! if every address agrees.
+//!
+//! Two threads that add one node at one time may leave it there twice. Both numbers then read as one
+//! list of addresses, and whoever groups stacks compares what they read.
 
 mod index;
 
@@ -143,7 +146,7 @@ impl Stacks {
         }
     }
 
-    /// Makes the tables that every stack needs, ahead of the first one.
+    /// Creates the tables that every stack needs. `None` without memory for them.
     pub(crate) fn prepare(&self, arena: &Arena) -> Option<()> {
         self.index.prepare(arena)?;
         arena.first_use(&self.nodes).map(drop)
@@ -210,8 +213,8 @@ impl Stacks {
         paths.first().copied()
     }
 
-    /// The same when the most recent frame is new: mostly not many others are, so the first that is
-    /// known is looked for from there.
+    /// Slow path of [`Stacks::extend`]: the most recent frame is new. Mostly not many others are, so the
+    /// most recent frame that is known is looked for from there on.
     #[cold]
     #[inline(never)]
     fn extend_slow(

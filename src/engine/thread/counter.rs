@@ -143,9 +143,9 @@ impl ThreadCounter {
             return false;
         }
         if !session.has_number(before) {
-            // Readers that see the session see nothing of the one before. If only the peak is
-            // counted anew the rest stays to be seen: by other threads, and by the child of a fork
-            // in which this one ends here.
+            // Readers that see the session see nothing of the one before. If only the peak
+            // restarts, the rest stays visible: to other threads, and to the child of a fork in
+            // which this thread ends here.
             self.session.store(0, Ordering::Release);
             self.net.store(0, Ordering::Release);
         }

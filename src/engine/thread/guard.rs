@@ -1,5 +1,5 @@
-//! Keeps the tracer out of its own way: what a thread allocates while it is inside the tracer is
-//! not recorded.
+//! Re-entrancy guard: allocations made inside the tracer are not recorded. Also what a thread knows
+//! before it asks for its slot: its sampler, and the probe that proves the tracer installed.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -54,15 +54,15 @@ fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
     LOCAL.try_with(task).ok()
 }
 
-/// Proof that this thread is inside the tracer. Leaving is dropping it.
+/// Proof that this thread is inside the tracer. Dropping it leaves the tracer.
 pub(crate) struct Guard {
     /// Bound to the thread whose state it holds.
     thread: PhantomData<*mut ()>,
 }
 
 impl Guard {
-    /// Enters the tracer; `None` if this thread is inside already. A probe allocation ends here: it
-    /// is noticed, and not recorded.
+    /// Enters the tracer. `None` if this thread is inside already, or if this is a probe allocation,
+    /// which is noticed here and not recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter() -> Option<Self> {
         local(|local| match local.activity.get() {
@@ -108,8 +108,7 @@ impl Drop for Guard {
     }
 }
 
-/// True if an allocation of `size` bytes is not to be recorded in the session `key`, as this thread
-/// can tell by a subtraction. If not, [`is_unsampled`] has the answer.
+/// Fast path of [`is_unsampled`]: one comparison and one subtraction. False if it takes more to tell.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn is_unsampled_fast(key: u64, size: usize) -> bool {
     let passes = local(|local| {
@@ -128,8 +127,8 @@ pub(crate) fn is_unsampled_fast(key: u64, size: usize) -> bool {
     passes.unwrap_or(false)
 }
 
-/// True if an allocation of `size` bytes is not to be recorded in the session `key`, which samples
-/// every `period` bytes.
+/// True if the session `key`, which samples every `period` bytes, does not record an allocation of
+/// `size` bytes.
 #[inline(never)]
 pub(crate) fn is_unsampled(
     key: u64,

@@ -1,10 +1,10 @@
-//! Which allocations are recorded when not all of them are.
+//! The sampler: which allocations are recorded in a session that samples.
 //!
 //! Think of the bytes that a thread allocates as a line, with points scattered on it: independent
 //! of each other, and `period` bytes apart on average. An allocation is recorded if it has a point
 //! in it, so one of `s` bytes is with the probability `1 - exp(-s / period)`, and one with several
-//! points is recorded once. This is a Poisson process, which has no memory: behind an allocation
-//! that was recorded, the distance to the next point is drawn anew as if nothing had been there.
+//! points is recorded once. This is a Poisson process, which has no memory: after an allocation that
+//! was recorded, the distance to the next point is drawn as if nothing had been there.
 
 use std::num::NonZeroU64;
 
@@ -37,8 +37,8 @@ impl Sampler {
         sampler
     }
 
-    /// Passes an allocation of `size` bytes if there is no point in it, as in one of no bytes.
-    /// False if there is: then nothing has changed. One subtraction and one branch.
+    /// Moves past an allocation of `size` bytes if it has no point in it. False if it has: then nothing
+    /// has changed. Takes one subtraction and one branch.
     #[inline]
     pub(crate) fn skip_within(&mut self, size: u64) -> bool {
         match self.clear.checked_sub(size) {
@@ -50,7 +50,7 @@ impl Sampler {
         }
     }
 
-    /// Passes an allocation of `size` bytes. True if it is not to be recorded.
+    /// Moves past an allocation of `size` bytes. True if it has no point in it, and is not recorded.
     pub(crate) fn skip(&mut self, size: u64) -> bool {
         let skipped = self.skip_within(size);
         if !skipped {

@@ -17,7 +17,7 @@ use crate::engine::thread::guard::Guard;
 use crate::engine::thread::slot::ThreadSlot;
 use crate::engine::unwind::StackCache;
 
-/// The slots that exist, as a list that only grows.
+/// All slots, as a list that only grows.
 pub(crate) struct ThreadSlots {
     first: OnceRef<'static, ThreadSlot>,
 }
@@ -134,7 +134,7 @@ impl<'a> OwnSlot<'a> {
         }
     }
 
-    /// What this thread knows of its last stacks.
+    /// The thread's stack cache.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn stack_cache(&mut self) -> &mut StackCache {
         // SAFETY: the slot belongs to this thread, and the guard, of which there is one at a time
