@@ -3,18 +3,18 @@
 //! Records are copied first, without holding anything up. Then every address is named once, and
 //! every stack put together once, however many blocks came from it.
 
+mod names;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Guard, Session, StackId, Tracker, is_known_code};
 use crate::external::External;
 use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
-use crate::symbols::{Symbols, visible};
+use crate::symbols::{Role, Symbols, visible};
+use names::{FrameAt, Names};
 
 /// Where snapshots come from.
 pub(crate) struct Collector<'a> {
@@ -40,7 +40,8 @@ impl Collector<'_> {
         let mut stacks = StackTable::default();
         let mut runs = Runs::default();
         by_stack.for_each(|stack, blocks| {
-            let traceback = stacks.intern(tracebacks.of(stack));
+            let traceback = tracebacks.of(stack);
+            let traceback = stacks.intern_hashed(tracebacks.hash, traceback);
             if tracebacks.ended {
                 recording.losses.incomplete_stacks += blocks.len() as u64;
             }
@@ -172,9 +173,13 @@ impl ByStack {
 struct Tracebacks<'a> {
     collector: &'a Collector<'a>,
     session: Session,
-    frames: HashMap<usize, Arc<[Frame]>>,
+    names: Names,
+    addresses: Vec<usize>,
     /// The stack being put together, oldest first.
-    stack: Vec<Frame>,
+    stack: Vec<FrameAt>,
+    roles: Vec<Role>,
+    /// Of the last one: equal for equal ones.
+    hash: u64,
     /// The last one ended in code that cannot be read through.
     ended: bool,
 }
@@ -187,52 +192,60 @@ impl<'a> Tracebacks<'a> {
         guard: &Guard,
         stacks: impl Iterator<Item = StackId>,
     ) -> Result<Self, Busy> {
-        let mut frames: HashMap<usize, Arc<[Frame]>> = HashMap::new();
+        let mut names = Names::default();
+        // Stacks share callers: each is read until a frame that was met before.
+        let mut met = Bits::default();
         for stack in stacks {
-            collector.tracker.read_stack(session, stack, |address| {
-                frames.entry(address).or_default();
+            collector.tracker.read_contexts(stack, |context, address| {
+                let is_new = met.set(context.index());
+                if is_new {
+                    names.want(address);
+                }
+                is_new
             });
         }
-        let _section = NAMES.enter(guard)?;
-        let addresses: Vec<usize> = frames.keys().copied().collect();
-        collector.symbols.resolve(&addresses);
-        for (address, named) in &mut frames {
-            *named = collector.symbols.frames(*address);
-        }
+        let section = NAMES.enter(guard)?;
+        names.resolve(collector.symbols);
+        drop(section);
         Ok(Self {
             collector,
             session,
-            frames,
+            names,
+            addresses: Vec::new(),
             stack: Vec::new(),
+            roles: Vec::new(),
+            hash: 0,
             ended: false,
         })
     }
 
     fn of(&mut self, stack: StackId) -> Traceback {
-        let mut addresses = Vec::new();
+        let addresses = &mut self.addresses;
+        addresses.clear();
         let root = self
             .collector
             .tracker
             .read_stack(self.session, stack, |address| addresses.push(address));
         self.ended = false;
+        self.hash = 0;
         if root == StackId::OVERFLOW {
             return Traceback::of(Frame::named("<stack not recorded>"));
         }
-        self.stack.clear();
         // The engine reads from the most recent frame outwards; here the order turns, once.
-        for address in addresses.iter().rev() {
-            self.stack.extend(
-                self.frames
-                    .get(address)
-                    .into_iter()
-                    .flat_map(|frames| frames.iter())
-                    .cloned(),
-            );
-        }
-        let visible = visible(&self.stack);
+        let names = &self.names;
+        let frames = addresses
+            .iter()
+            .rev()
+            .flat_map(|address| names.at(*address));
+        self.stack.clear();
+        self.stack.extend(frames);
+        self.roles.clear();
+        self.roles
+            .extend(self.stack.iter().map(|at| names.role(*at)));
+        let visible = visible(&self.roles);
         // Where a program or a thread begins, nothing is missing.
         let from_start = visible.start > 0 || root == StackId::TRUNCATED;
-        let oldest = addresses.last();
+        let oldest = self.addresses.last();
         self.ended = !from_start && oldest.is_some_and(|oldest| !is_known_code(*oldest));
         let shown = if self.session.runtime_frames() {
             0..self.stack.len()
@@ -241,12 +254,31 @@ impl<'a> Tracebacks<'a> {
         };
         let all = self.stack.get(shown).unwrap_or_default();
         let kept = all.len().min(self.session.limit() as usize);
-        let newest = all.iter().skip(all.len() - kept).cloned();
+        let newest = all.get(all.len() - kept..).unwrap_or_default();
+        self.hash = names.hash(newest);
+        let newest = newest.iter().map(|at| names.frame(*at));
         let traceback = Traceback::from_oldest_first(newest).unwrap_or_else(Traceback::unknown);
         if root == StackId::TRUNCATED {
             traceback.with_truncated()
         } else {
             traceback.with_total_nframe(u32::try_from(all.len().max(1)).unwrap_or(u32::MAX))
         }
+    }
+}
+
+/// A set of small numbers.
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    /// True if `number` was not in the set before.
+    fn set(&mut self, number: usize) -> bool {
+        let (word, bit) = (number / 64, 1 << (number % 64));
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new
     }
 }

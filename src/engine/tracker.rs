@@ -441,6 +441,11 @@ impl Tracker {
         self.capture.frames(session, stack, visit)
     }
 
+    /// See [`Capture::contexts`].
+    pub(crate) fn read_contexts(&self, stack: StackId, visit: impl FnMut(StackId, usize) -> bool) {
+        self.capture.contexts(stack, visit);
+    }
+
     /// Bytes that are live now, and the peak since the session began or the peak was reset.
     pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
         let number = session.number();

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -320,14 +321,37 @@ pub(crate) struct StackTable {
     stacks: Vec<Traceback>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct StackKey(Traceback, Option<u32>, bool);
+/// A stack with a hash of its frames.
+#[derive(Debug)]
+struct StackKey(u64, Traceback);
+
+impl PartialEq for StackKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 && self.1.identical(&other.1)
+    }
+}
+
+impl Eq for StackKey {}
+
+impl Hash for StackKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
 
 impl StackTable {
     pub(crate) fn intern(&mut self, stack: Traceback) -> u32 {
+        let hash = self.ids.hasher().hash_one(&stack);
+        self.intern_hashed(hash, stack)
+    }
+
+    /// As [`StackTable::intern`], where a hash is known that equal frames have in common.
+    pub(crate) fn intern_hashed(&mut self, hash: u64, stack: Traceback) -> u32 {
         let next = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
-        let key = StackKey(stack.clone(), stack.total_nframe(), stack.was_cut());
-        let id = *self.ids.entry(key).or_insert(next);
+        let id = *self
+            .ids
+            .entry(StackKey(hash, stack.clone()))
+            .or_insert(next);
         if id == next {
             self.stacks.push(stack);
         }

@@ -3,7 +3,7 @@
 use super::crate_names::crate_of;
 use super::functions::qualified;
 use super::paths;
-use super::runtime::visible;
+use super::runtime::{Role, visible};
 use crate::snapshot::Frame;
 
 /// Reads the names of one function and of the file that it is in, and trims stacks that it is in.
@@ -24,7 +24,8 @@ pub fn names(path: &str, program: &str, function: &str, package: Option<&str>) {
     for first in 0..frames.len() {
         for last in first..=frames.len() {
             let stack = &frames[first..last];
-            let shown = visible(stack);
+            let roles: Vec<Role> = stack.iter().map(Role::of).collect();
+            let shown = visible(&roles);
             assert!(shown.end <= stack.len());
             assert!(stack.is_empty() || !shown.is_empty(), "{stack:?}");
         }

@@ -28,7 +28,7 @@ use cache::Cache;
 use modules::Modules;
 use resolve::Resolver;
 
-pub(crate) use runtime::visible;
+pub(crate) use runtime::{Role, visible};
 
 /// Names of return addresses, each read from the debug information once.
 ///

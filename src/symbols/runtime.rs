@@ -105,50 +105,78 @@ const BARE_RUNTIME: [&str; 5] = [
     "rust_begin_unwind",
 ];
 
+/// What a frame is to [`visible`]: a set, as one frame may be several things. Made once for each frame,
+/// because a frame is in many stacks and its names take long to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Role(u8);
+
+impl Role {
+    const RUNTIME: u8 = 1;
+    const OWN: u8 = 2;
+    const SHIM: u8 = 4;
+    const STARTUP: u8 = 8;
+    const NAMELESS: u8 = 16;
+
+    pub(crate) fn of(frame: &Frame) -> Self {
+        let roles = [
+            (Self::RUNTIME, is_runtime(frame)),
+            (Self::OWN, is_own(frame)),
+            (Self::SHIM, is_shim(frame)),
+            (Self::STARTUP, is_startup(frame)),
+            (Self::NAMELESS, is_nameless(frame)),
+        ];
+        let has = roles.into_iter().filter(|(_, has)| *has);
+        Self(has.map(|(role, _)| role).sum())
+    }
+
+    fn is(self, any: u8) -> bool {
+        self.0 & any != 0
+    }
+}
+
 /// The frames of an expanded stack, oldest first, without the runtime's at both ends.
 ///
 /// Never empty for a stack that is not: if all frames are the runtime's, only those of this crate
 /// and of the shims in front of the allocator are dropped, and if nothing remains then, none are.
-pub(crate) fn visible(frames: &[Frame]) -> Range<usize> {
-    let before_allocator = &frames[..allocator_end(frames)];
+pub(crate) fn visible(stack: &[Role]) -> Range<usize> {
+    let before_allocator = &stack[..allocator_end(stack)];
     let start = startup_len(before_allocator);
-    let end = len_without(before_allocator, is_runtime);
+    let end = len_without(before_allocator, Role::RUNTIME);
     if start < end {
         start..end
     } else if before_allocator.is_empty() {
-        0..frames.len()
+        0..stack.len()
     } else {
         0..before_allocator.len()
     }
 }
 
 /// Where the allocator's frames begin: whatever a shim calls is the allocator, whoever wrote it.
-fn allocator_end(frames: &[Frame]) -> usize {
-    let end = frames.iter().rposition(is_shim).unwrap_or(frames.len());
-    len_without(&frames[..end], is_own)
+fn allocator_end(stack: &[Role]) -> usize {
+    let shim = stack.iter().rposition(|role| role.is(Role::SHIM));
+    let end = shim.unwrap_or(stack.len());
+    len_without(&stack[..end], Role::OWN)
 }
 
 /// The length without the frames at the most recent end that are `dropped`.
-fn len_without(frames: &[Frame], dropped: impl Fn(&Frame) -> bool) -> usize {
-    frames
-        .iter()
-        .rposition(|frame| !dropped(frame))
-        .map_or(0, |last| last + 1)
+fn len_without(stack: &[Role], dropped: u8) -> usize {
+    let last = stack.iter().rposition(|role| !role.is(dropped));
+    last.map_or(0, |last| last + 1)
 }
 
 /// How many frames at the oldest end are the runtime's. Frames without a name count if start-up
 /// code that has one came after them, as in a stripped program on a C library with symbols.
-fn startup_len(frames: &[Frame]) -> usize {
-    let started = frames
+fn startup_len(stack: &[Role]) -> usize {
+    let started = stack
         .iter()
-        .take_while(|frame| is_runtime(frame) || is_nameless(frame))
+        .take_while(|role| role.is(Role::RUNTIME | Role::NAMELESS))
         .enumerate()
-        .filter(|(_, frame)| is_startup(frame))
+        .filter(|(_, role)| role.is(Role::STARTUP))
         .last()
         .map_or(0, |(at, _)| at + 1);
-    let more = frames[started..]
+    let more = stack[started..]
         .iter()
-        .take_while(|frame| is_runtime(frame));
+        .take_while(|role| role.is(Role::RUNTIME));
     started + more.count()
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::snapshot::Frame;
 
-use super::{Symbols, visible};
+use super::{Role, Symbols, visible};
 
 /// Return addresses of the callers, the most recent one first.
 #[inline(never)]
@@ -64,7 +64,8 @@ fn inlined_functions_have_names_and_lines_and_runtime_frames_are_dropped() {
     let symbols = Symbols::new();
     symbols.resolve(&captured.addresses);
     let frames = expand(&symbols, &captured.addresses);
-    let seen = &frames[visible(&frames)];
+    let roles: Vec<Role> = frames.iter().map(Role::of).collect();
+    let seen = &frames[visible(&roles)];
 
     let at = seen
         .iter()

@@ -184,6 +184,12 @@ impl Capture {
         if cut { StackId::TRUNCATED } else { root }
     }
 
+    /// Calls `visit` with `stack` and its callers' stacks and their return addresses, most recent
+    /// first, while it answers true. Frames beyond those that a session captures are not left out.
+    pub(crate) fn contexts(&self, stack: StackId, visit: impl FnMut(StackId, usize) -> bool) {
+        self.stacks.read_while(stack, visit);
+    }
+
     /// Stacks of the session that could not be recorded.
     pub(crate) fn lost(&self, number: SessionNumber) -> u64 {
         self.lost.get(number)

@@ -84,9 +84,10 @@ zeroed_struct!(Piece { used, entries });
 
 const PIECE_BITS: u32 = 12;
 const ENTRIES: usize = 1 << PIECE_BITS;
-/// A piece this full makes the table grow.
-const GROW_AT: u32 = ENTRIES as u32 / 4 * 3;
-/// A piece this full takes no more when the table cannot grow.
+/// The table grows when so many of [`ENTRIES`] are taken on average: a node's entry then takes 10 to 20
+/// bytes, and a look-up of a new path reads 14 entries at most on average, two lines of memory.
+const GROW_AT: u32 = ENTRIES as u32 / 16 * 13;
+/// A piece this full makes the table grow too, and takes no more if it cannot.
 const FULL_AT: u32 = ENTRIES as u32 / 16 * 15;
 
 /// Generation `g` has `2^g` times as many pieces as the first. Pieces that no node needs are not
@@ -183,24 +184,26 @@ impl Index {
         }
     }
 
-    /// Adds the node that `make` makes, unless there is no room for it.
+    /// Adds the node that `make` makes, unless there is no room for it. `nodes`: how many there are.
     pub(super) fn add(
         &self,
         arena: &Arena,
         key: Key,
+        nodes: u32,
         make: impl FnOnce() -> Option<StackId>,
     ) -> Option<StackId> {
-        let piece = self.piece_with_room(arena, key)?;
+        let piece = self.piece_with_room(arena, key, nodes)?;
         let node = make()?;
         piece.add(Word::new(key, node)).then_some(node)
     }
 
-    /// The newest generation's piece for `key`, in a new generation if that piece is full.
-    fn piece_with_room(&self, arena: &Arena, key: Key) -> Option<&'static Piece> {
+    /// The newest generation's piece for `key`, in a new generation if the table or that piece is full.
+    fn piece_with_room(&self, arena: &Arena, key: Key, nodes: u32) -> Option<&'static Piece> {
         let newest = self.newest.load(Ordering::Acquire);
         let piece = self.piece(arena, newest, key)?;
         let used = piece.used.load(Ordering::Relaxed);
-        if used < GROW_AT {
+        let is_full = used >= FULL_AT || nodes >> (FIRST_BITS + newest) >= GROW_AT;
+        if !is_full {
             return Some(piece);
         }
         if newest + 1 < GENERATIONS

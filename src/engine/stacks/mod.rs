@@ -15,6 +15,7 @@
 
 mod index;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use once_cell::race::OnceRef;
@@ -213,8 +214,7 @@ impl Stacks {
         paths.first().copied()
     }
 
-    /// Slow path of [`Stacks::extend`]: the most recent frame is new. Mostly not many others are, so the
-    /// most recent frame that is known is looked for from there on.
+    /// Slow path of [`Stacks::extend`]: the most recent frame is new. Adds what is not known.
     #[cold]
     #[inline(never)]
     fn extend_slow(
@@ -224,16 +224,64 @@ impl Stacks {
         frames: &[usize],
         paths: &mut [Path],
     ) -> Option<()> {
-        const AHEAD: usize = 4;
-        for path in paths.iter().skip(1).take(AHEAD) {
+        let (new, caller) = self.find_known(base, frames, paths);
+        if let (Some(known), Some(paths)) = (frames.get(new..), paths.get_mut(new..)) {
+            self.follow(caller, known, paths);
+        }
+        let (frames, paths) = (frames.get(..new)?, paths.get_mut(..new)?);
+        for path in &*paths {
             self.index.prefetch(Key::of_path(path.hash));
         }
-        let mut new = 1;
-        while new < frames.len() && !self.finds(base, frames.get(new..)?, paths.get_mut(new..)?) {
-            new += 1;
+        self.add_all(arena, caller, frames, paths)
+    }
+
+    /// How many of `frames` on top of `base` are new, of which the most recent one is, and the stack of
+    /// the others.
+    ///
+    /// The callers of a known frame are known, so the boundary is found in steps that double and are
+    /// then halved: mostly few frames are new, but in a recursion tens may be. An entry that the index
+    /// has forgotten can hide known frames. They are then added once more, which the table allows.
+    fn find_known(&self, base: StackId, frames: &[usize], paths: &[Path]) -> (usize, StackId) {
+        // Frames before `new` are new; those from `known` on are not.
+        let (mut new, mut known, mut caller) = (1, frames.len(), base);
+        let mut step = 1;
+        let mut is_doubling = true;
+        while new < known {
+            let at = if is_doubling {
+                (new + step - 1).min(known - 1)
+            } else {
+                new + (known - new) / 2
+            };
+            match self.find(base, frames.get(at..), paths.get(at)) {
+                Some(found) => (known, caller, is_doubling) = (at, found, false),
+                None => (new, step) = (at + 1, 2 * step),
+            }
         }
-        let caller = paths.get(new).map_or(base, |known| known.stack);
-        self.add_all(arena, caller, frames.get(..new)?, paths.get_mut(..new)?)
+        (new, caller)
+    }
+
+    /// The stack of `frames` on top of `base`, whose path is `path`, if it is known.
+    fn find(
+        &self,
+        base: StackId,
+        frames: Option<&[usize]>,
+        path: Option<&Path>,
+    ) -> Option<StackId> {
+        let frames = frames?;
+        let is_right = |stack| {
+            let mut stack = stack;
+            let nodes = self.nodes.get()?;
+            for address in frames {
+                let node = node_of(nodes, stack)?;
+                if node.address() != *address {
+                    return None;
+                }
+                stack = node.caller();
+            }
+            (stack == base).then_some(())
+        };
+        self.index
+            .find(Key::of_path(path?.hash), |stack| is_right(stack).is_some())
     }
 
     /// True if `frames` on top of `base` are known; `paths` then have the stacks of each.
@@ -247,7 +295,8 @@ impl Stacks {
         self.index.find(key, is_right).is_some()
     }
 
-    /// Adds `frames`, the most recent first, none of which is there, on top of `caller`.
+    /// Adds `frames`, the most recent first, none of which is there, on top of `caller`. Their numbers
+    /// follow each other.
     fn add_all(
         &self,
         arena: &Arena,
@@ -255,11 +304,40 @@ impl Stacks {
         frames: &[usize],
         paths: &mut [Path],
     ) -> Option<()> {
-        for (address, path) in frames.iter().zip(paths).rev() {
-            caller = self.add(arena, Key::of_path(path.hash), caller, *address)?;
-            path.stack = caller;
+        let numbers = self.reserve(frames.len() as u32)?;
+        for ((number, address), path) in numbers
+            .clone()
+            .zip(frames.iter().rev())
+            .zip(paths.iter_mut().rev())
+        {
+            let make = || self.write(arena, StackId(number), caller, *address);
+            let Some(added) = self.index.add(arena, Key::of_path(path.hash), number, make) else {
+                self.give_back(number..numbers.end);
+                return None;
+            };
+            (path.stack, caller) = (added, added);
         }
         Some(())
+    }
+
+    /// As many numbers as `count` that nobody else gets.
+    fn reserve(&self, count: u32) -> Option<Range<u32>> {
+        let room = StackId::END - StackId::FIRST;
+        // The sum cannot wrap: reservations end long before, at `END`.
+        if self.added.load(Ordering::Relaxed) + count > room {
+            return None;
+        }
+        let first = StackId::FIRST + self.added.fetch_add(count, Ordering::Relaxed);
+        Some(first..first + count)
+    }
+
+    /// Gives back the last `numbers` of a reservation, which no entry has, so that refusals do not use
+    /// them up. If another thread has reserved some meanwhile, they are lost.
+    fn give_back(&self, numbers: Range<u32>) {
+        let [start, end] = [numbers.start, numbers.end].map(|number| number - StackId::FIRST);
+        let _ = self
+            .added
+            .compare_exchange(end, start, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The stack that `frames`, the most recent first, are on top of if they are the most recent
@@ -281,28 +359,39 @@ impl Stacks {
     /// Calls `visit` with the return addresses of `stack`, from the most recent to the oldest, and
     /// returns the root.
     pub(crate) fn read(&self, stack: StackId, mut visit: impl FnMut(usize)) -> StackId {
+        self.read_while(stack, |_, address| {
+            visit(address);
+            true
+        })
+    }
+
+    /// Calls `visit` with each caller's stack in `stack` and its return address, from the most recent
+    /// to the oldest, while it answers true. Returns the root, or the stack at which it stopped.
+    pub(crate) fn read_while(
+        &self,
+        stack: StackId,
+        mut visit: impl FnMut(StackId, usize) -> bool,
+    ) -> StackId {
         let mut at = stack;
         while at.0 >= StackId::FIRST {
             let Some(node) = self.nodes.get().and_then(|nodes| node_of(nodes, at)) else {
                 return StackId::TRUNCATED;
             };
-            visit(node.address());
+            if !visit(at, node.address()) {
+                return at;
+            }
             at = node.caller();
         }
         at
     }
 
-    fn add(&self, arena: &Arena, key: Key, caller: StackId, address: usize) -> Option<StackId> {
-        self.index
-            .add(arena, key, || self.new_node(arena, caller, address))
-    }
-
-    fn new_node(&self, arena: &Arena, caller: StackId, address: usize) -> Option<StackId> {
-        // The sum cannot wrap: additions stop long before, at `END`.
-        if self.added.load(Ordering::Relaxed) >= StackId::END - StackId::FIRST {
-            return None;
-        }
-        let id = StackId(StackId::FIRST + self.added.fetch_add(1, Ordering::Relaxed));
+    fn write(
+        &self,
+        arena: &Arena,
+        id: StackId,
+        caller: StackId,
+        address: usize,
+    ) -> Option<StackId> {
         let chunk = arena.first_use(&self.nodes)?.get(id.index() / CHUNK)?;
         let chunk = if id.index() < MANY {
             arena.first_use(chunk)?

@@ -61,7 +61,11 @@ fn equal_hashes_do_not_make_equal_stacks() {
             |found| stacks.follow(found, &[address], &mut [Path::COMPLETE]) == Some(caller);
         match stacks.index.find(key, is_right) {
             Some(stack) => Some(stack),
-            None => stacks.add(&arena, key, caller, address),
+            None => {
+                let number = stacks.reserve(1).expect("room").start;
+                let make = || stacks.write(&arena, StackId(number), caller, address);
+                stacks.index.add(&arena, key, number, make)
+            }
         }
     };
     let mut ids = Vec::new();
@@ -158,6 +162,66 @@ fn every_frame_of_a_path_gets_its_own_stack() {
             stacks.hash_ahead(base, &frames[at..], &mut paths);
             let alone = stacks.extend(&arena, base, &frames[at..], &mut paths);
             assert_eq!(alone, Some(*path));
+        }
+    }
+}
+
+/// Of a stack whose most recent frames are new, however many, the others are found.
+#[test]
+fn only_what_is_new_of_a_stack_is_added() {
+    const FRAMES: usize = 60;
+    let (arena, stacks) = (Arena::new(), Stacks::new());
+    let added = || stacks.added.load(Ordering::Relaxed) as usize;
+    let extend = |frames: &[usize]| {
+        let mut paths = [Path::COMPLETE; FRAMES];
+        stacks.hash_ahead(Path::COMPLETE, frames, &mut paths);
+        let whole = stacks.extend(&arena, Path::COMPLETE, frames, &mut paths);
+        assert_eq!(read(&stacks, whole.expect("memory").stack).0, frames);
+    };
+    let known: Vec<usize> = (1..=FRAMES).collect();
+    extend(&known);
+    for new in 0..=FRAMES {
+        let before = added();
+        let mut frames = known.clone();
+        frames[..new].fill(1000 + new);
+        extend(&frames);
+        assert_eq!(added() - before, new);
+    }
+}
+
+/// Refusals use no numbers up: the table of a session with more memory has them all.
+#[test]
+fn what_is_refused_takes_no_numbers() {
+    let (arena, stacks) = (Arena::new(), Stacks::new());
+    stacks.intern(&arena, &[1, 2, 3], false).expect("memory");
+    arena.set_limit(0);
+    let mut numbers = 10..1_000_000;
+    let refused = numbers.find(|number| stacks.intern(&arena, &[*number; 3], false).is_none());
+    let refused = refused.expect("memory ends");
+    let before = stacks.added.load(Ordering::Relaxed);
+    for number in refused..refused + 1000 {
+        assert_eq!(stacks.intern(&arena, &[number; 5], false), None);
+    }
+    assert!(stacks.added.load(Ordering::Relaxed) - before < 5);
+}
+
+/// Whatever the number of contexts, nodes and index take up to 32 bytes for each. A large page more
+/// may be there in advance for either.
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn a_new_context_takes_a_bounded_number_of_bytes() {
+    const STACKS: usize = 40_000;
+    const FRAMES: usize = 31;
+    let (arena, stacks) = (Arena::new(), Stacks::new());
+    for stack in 1..=STACKS {
+        let frames: Vec<usize> = (0..FRAMES).map(|frame| stack << 8 | frame).collect();
+        stacks.intern(&arena, &frames, false).expect("memory");
+        if stack.is_multiple_of(STACKS / 16) {
+            let (bytes, contexts) = (arena.resident(), stack * FRAMES);
+            assert!(
+                bytes <= 32 * contexts + (4 << 20),
+                "{bytes} B of {contexts}"
+            );
         }
     }
 }

@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// The frames that are seen of `stack`.
+fn visible(stack: &[Frame]) -> Range<usize> {
+    let roles: Vec<Role> = stack.iter().map(Role::of).collect();
+    super::visible(&roles)
+}
+
 /// A frame from one line of text: `FILE:LINE FUNCTION`, `- FUNCTION` without lines, `?` without any
 /// name. The crate is the function's, or stands in front: `CRATE| FILE:LINE FUNCTION`, as where
 /// only the file tells it.

@@ -105,10 +105,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "a-node-number-given-twice",
         file: "stacks/mod.rs",
-        old: "let id = StackId(StackId::FIRST + self.added.fetch_add(1, Ordering::Relaxed));",
-        new: "let added = self.added.load(Ordering::Relaxed);
-        self.added.store(added + 1, Ordering::Relaxed);
-        let id = StackId(StackId::FIRST + added);",
+        old: "let first = StackId::FIRST + self.added.fetch_add(count, Ordering::Relaxed);",
+        new: "let first = StackId::FIRST + self.added.load(Ordering::Relaxed);
+        self.added.store(first + count - StackId::FIRST, Ordering::Relaxed);",
         found_by: "interleavings stacks",
     },
     Fault {
