@@ -1,7 +1,7 @@
 //! Snapshots for the viewers that people use already: flame graphs, pprof, DHAT, spreadsheets.
 //! `docs/EXPORT.md` tells what opens the files.
 //!
-//!     cargo run --release --all-features --example export [FOLDER [SNAPSHOT [OLDER-SNAPSHOT]]]
+//!     cargo run --release --features pprof --example export [FOLDER [SNAPSHOT [OLDER-SNAPSHOT]]]
 //!
 //! Without a snapshot it traces a JSON parser that reads a document twice.
 
@@ -19,7 +19,7 @@ static ALLOC: TraceAlloc = TraceAlloc::system();
 /// A document of some size that comes with this crate.
 const DOCUMENT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/vectors/cases/random_17_n296.json"
+    "/../tests/vectors/cases/random_17_n296.json"
 );
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,6 @@
 //! Tracing around another allocator: the program keeps the one that it was built for.
 //!
-//!     cargo run --release --example over_mimalloc
+//!     cargo run --release --features mimalloc --example over_mimalloc
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ static ALLOC: TraceAlloc = TraceAlloc::system();
 /// A document of some size that comes with this crate.
 const DOCUMENT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/vectors/cases/random_17_n296.json"
+    "/../tests/vectors/cases/random_17_n296.json"
 );
 
 fn main() -> Result<(), Box<dyn Error>> {

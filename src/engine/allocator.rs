@@ -33,16 +33,8 @@ use crate::engine::unwind::{Caller, entry};
 /// # }
 /// ```
 ///
-/// Around another allocator:
-///
-/// ```standalone_crate
-/// use mimalloc::MiMalloc;
-/// use tracemalloc::TraceAlloc;
-///
-/// #[global_allocator]
-/// static ALLOC: TraceAlloc<MiMalloc> = TraceAlloc::new(MiMalloc);
-/// # fn main() {}
-/// ```
+/// Another allocator stays in use when it is wrapped:
+/// `static ALLOC: TraceAlloc<MiMalloc> = TraceAlloc::new(MiMalloc);`, as in `examples/over_mimalloc.rs`.
 pub struct TraceAlloc<A = System> {
     inner: A,
     tracker: &'static Tracker,

@@ -2,8 +2,9 @@
 //! own, which fails if it does not end in time, and the allocator inside the tracer does what the
 //! case has scripted.
 //!
-//! Most cases also run with a bug injected around the tracer, and must then fail: a case that does
-//! not notice watches nothing. docs/RELIABILITY.md says which case stands for what.
+//! With `--include-ignored` most cases also run with a bug injected around the tracer, and must then
+//! fail: a case that does not notice watches nothing. docs/RELIABILITY.md says which case stands for
+//! what.
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program one case,
 //! `TRACEMALLOC_FAULT=BUG` injects a bug. `TRACEMALLOC_FORKS`, `TRACEMALLOC_STACKS` and

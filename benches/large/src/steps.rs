@@ -50,7 +50,11 @@ fn statistics(snapshot: &Snapshot) -> Result<(), Box<dyn Error>> {
         let work = || Ok(snapshot.statistics(group_by).len());
         measured(&format!("statistics by {group_by}"), work, |_| 0)?;
     }
-    let work = || Ok(snapshot.statistics_with(GroupBy::Line, Counting::Inclusive)?.len());
+    let work = || {
+        Ok(snapshot
+            .statistics_with(GroupBy::Line, Counting::Inclusive)?
+            .len())
+    };
     measured("statistics by line, callers included", work, |_| 0).map(drop)
 }
 
