@@ -11,9 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Guard, Session, StackId, Tracker, is_known_code};
 use crate::external::External;
+use crate::process::resident_memory;
 use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
-use crate::symbols::{Role, Symbols, visible};
+use crate::symbols::{Role, Symbols, program_file, visible};
 use names::{FrameAt, Names};
 
 /// Where snapshots come from.
@@ -92,6 +93,8 @@ impl Collector<'_> {
         Recording {
             taken_at: since_epoch.ok().map(|time| time.as_secs()),
             process_id: Some(std::process::id()),
+            program: program_file(),
+            resident_memory: resident_memory(),
             current,
             peak,
             tracer_memory: (self.tracker.own_memory() + self.symbols.memory()) as u64,

@@ -17,6 +17,7 @@ mod external;
 #[cfg(any(feature = "file", feature = "pprof"))]
 mod gzip;
 mod object;
+mod process;
 pub mod report;
 mod sampling;
 mod sections;
@@ -45,7 +46,7 @@ pub use control::{Tracked, track, untrack};
 #[cfg(feature = "file")]
 pub use snapshot::FileHeader;
 pub use snapshot::{Domain, Losses, Module, Recording, Snapshot};
-pub use snapshot::{Frame, MostRecentFirst, Trace, Traceback, Traces};
+pub use snapshot::{Frame, FrameOrigin, MostRecentFirst, Trace, Traceback, Traces};
 
 // Snapshots that the program saves by itself.
 #[cfg(all(unix, feature = "signal"))]

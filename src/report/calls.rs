@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::visible;
-use crate::snapshot::{Frame, Traceback, UNKNOWN};
+use crate::snapshot::{Frame, UNKNOWN};
 
-/// The calls of a stack, oldest first, each at least one frame. A frame that knows its code is
+/// The calls of a stack, given oldest first, each at least one frame. A frame that knows its code is
 /// followed by those that the compiler inlined there, which have no code of their own; of any other
 /// frame nothing is known, and it is a call by itself.
-pub(super) fn calls(stack: &Traceback) -> impl Iterator<Item = &[Frame]> {
-    let mut rest = stack.frames();
+pub(super) fn calls<'s, 'f>(stack: &'s [&'f Frame]) -> impl Iterator<Item = &'s [&'f Frame]> {
+    let mut rest = stack;
     std::iter::from_fn(move || {
         let (first, after) = rest.split_first()?;
         let inlined = match first.code() {
@@ -56,11 +56,12 @@ mod tests {
             _ if name.starts_with('+') => Frame::new(name, 1).with_code(module.clone(), 8),
             _ => Frame::new(name, 1),
         });
-        let stack = Traceback::from_oldest_first(frames).expect("a stack of some frames");
-        let found: Vec<String> = calls(&stack)
+        let frames: Vec<Frame> = frames.collect();
+        let frames: Vec<&Frame> = frames.iter().collect();
+        let found: Vec<String> = calls(&frames)
             .map(|call| {
                 call.iter()
-                    .map(Frame::filename)
+                    .map(|frame| frame.filename())
                     .collect::<Vec<_>>()
                     .join(" ")
             })

@@ -147,7 +147,10 @@ fn mode(snapshot: &Snapshot) -> String {
 
 /// The program, which is the oldest frame's module unless that is a library.
 fn command(snapshot: &Snapshot) -> String {
-    let frames = snapshot.stacks().iter().flat_map(|stack| stack.frames());
+    let frames = snapshot
+        .stacks()
+        .iter()
+        .flat_map(|stack| stack.newest_first());
     let mut modules = frames.filter_map(Frame::code).map(|(module, _)| module);
     let program = modules.find(|module| !module.is_library());
     program.map_or("unknown".into(), |module| shown(&module.path).into_owned())

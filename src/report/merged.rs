@@ -67,8 +67,11 @@ impl<const N: usize> Merging<N> {
             let root = number(&mut self.names, root);
             self.stack.push(root);
         }
-        for call in calls(site.stack) {
-            let offset = call.first().and_then(Frame::code).map(|(_, offset)| offset);
+        let mut frames = Vec::new();
+        site.stack.list_into(&mut frames);
+        for call in calls(&frames) {
+            let code = call.first().and_then(|frame| frame.code());
+            let offset = code.map(|(_, offset)| offset);
             for frame in call {
                 let frame = self.frame(frame, offset);
                 self.stack.push(frame);

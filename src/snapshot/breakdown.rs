@@ -105,7 +105,7 @@ impl Snapshot {
         let stacks = self.stacks.iter().zip(used).filter(|(_, used)| *used);
         let mut met = HashSet::new();
         let mut modules: Vec<&Module> = stacks
-            .flat_map(|(stack, _)| stack.iter().filter_map(|frame| frame.code()))
+            .flat_map(|(stack, _)| stack.newest_first().filter_map(|frame| frame.code()))
             .filter(|(module, _)| met.insert(Arc::as_ptr(module).addr()))
             .map(|(module, _)| module.as_ref())
             .collect();
@@ -157,8 +157,9 @@ mod tests {
 
     use super::*;
     use crate::snapshot::filter::Filter;
-    use crate::snapshot::frame::{Frame, Traceback};
+    use crate::snapshot::frame::Frame;
     use crate::snapshot::trace::Trace;
+    use crate::snapshot::traceback::Traceback;
 
     fn block(domain: u32, size: u64) -> Trace {
         Trace::new(Domain(domain), size, Traceback::unknown())

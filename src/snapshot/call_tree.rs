@@ -147,13 +147,17 @@ fn grown<S: Sum>(
     rounded: impl Fn(S) -> Total,
 ) -> CallTree {
     let mut growing = Growing::new(group_by);
+    let mut frames = Vec::new();
     for (stack, blocks) in snapshot.stacks().iter().zip(stack_sums(snapshot, amount)) {
         if blocks.is_of_nothing() {
             continue;
         }
         match order {
-            CallOrder::TopDown => growing.add(stack.iter(), blocks),
-            CallOrder::BottomUp => growing.add(stack.iter().rev(), blocks),
+            CallOrder::TopDown => {
+                stack.list_into(&mut frames);
+                growing.add(frames.iter().copied(), blocks);
+            }
+            CallOrder::BottomUp => growing.add(stack.newest_first(), blocks),
         }
     }
     growing.finish(rounded)
@@ -265,8 +269,8 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::snapshot::frame::Traceback;
     use crate::snapshot::trace::{Domain, Trace};
+    use crate::snapshot::traceback::Traceback;
 
     fn snapshot(blocks: &[(u64, &[&str])]) -> Snapshot {
         let traces = blocks.iter().map(|(size, names)| {

@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::frame::{Frame, Traceback};
+use super::frame::Frame;
 use super::frame_filter::FrameFilter;
 use super::identity::IdentityMap;
 use super::trace::{Domain, Run, Runs, Snapshot, Trace};
+use super::traceback::Traceback;
 
 /// A rule that keeps or drops blocks; see [`Snapshot::filter_traces`].
 ///
@@ -174,12 +175,9 @@ impl Filter {
     }
 
     /// The frames that the conditions on frames are asked of.
-    fn examined<'a>(&self, stack: &'a Traceback) -> &'a [Frame] {
-        if self.all_frames {
-            stack.frames()
-        } else {
-            std::slice::from_ref(stack.most_recent())
-        }
+    fn examined<'a>(&self, stack: &'a Traceback) -> impl Iterator<Item = &'a Frame> {
+        let frames = if self.all_frames { usize::MAX } else { 1 };
+        stack.newest_first().take(frames)
     }
 }
 
@@ -244,7 +242,7 @@ fn decide_stacks(filter: &Filter, snapshot: &Snapshot) -> Vec<bool> {
             .entry(frame.identity())
             .or_insert_with(|| filter.hits_frame(frame))
     };
-    let hits_stack = |stack| filter.examined(stack).iter().any(&mut hits_frame);
+    let hits_stack = |stack| filter.examined(stack).any(&mut hits_frame);
     snapshot.stacks().iter().map(hits_stack).collect()
 }
 

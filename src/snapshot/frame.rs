@@ -1,4 +1,4 @@
-//! One frame of a call stack, as people read it, and the stack that frames make.
+//! One frame of a call stack, as people read it.
 //!
 //! **Order of frames.** Everywhere on this side of the crate a stack runs from the oldest frame to
 //! the most recent one, as in CPython since 3.7: `traceback[0]` is the outermost caller and the
@@ -8,8 +8,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
 use std::sync::Arc;
+
+use super::origin::FrameOrigin;
 
 /// The name shown where nothing better is known, as in CPython.
 pub(crate) const UNKNOWN: &str = "<unknown>";
@@ -73,6 +74,9 @@ struct Place {
     crate_name: Option<Arc<str>>,
     path: Option<Arc<str>>,
     code: Option<(Arc<Module>, u64)>,
+    origin: Option<FrameOrigin>,
+    /// Nothing has named the place in machine code yet.
+    unnamed: bool,
 }
 
 impl Frame {
@@ -87,6 +91,8 @@ impl Frame {
             crate_name: None,
             path: None,
             code: None,
+            origin: None,
+            unnamed: false,
         }))
     }
 
@@ -97,6 +103,25 @@ impl Frame {
     pub fn named(name: impl Into<Arc<str>>) -> Self {
         let mut frame = Self::new(name, 0);
         frame.place().named = true;
+        frame
+    }
+
+    /// A frame of which nothing but the place in machine code is known: an offset in bytes from the
+    /// start of `module`. It is called `MODULE+0xOFFSET` until something names it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tracemalloc::{Frame, Module};
+    ///
+    /// let program = Arc::new(Module::new("/usr/bin/app", Some("9f86d081".to_owned())));
+    /// let frame = Frame::unnamed(program, 0x11d7);
+    /// assert_eq!(frame.to_string(), "app+0x11d7");
+    /// assert!(frame.is_unnamed());
+    /// ```
+    pub fn unnamed(module: Arc<Module>, offset: u64) -> Self {
+        let file = module.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        let mut frame = Self::named(format!("{file}+{offset:#x}")).with_code(module, offset);
+        frame.place().unnamed = true;
         frame
     }
 
@@ -158,6 +183,13 @@ impl Frame {
         self
     }
 
+    /// This frame as code of `origin`.
+    #[must_use]
+    pub fn with_origin(mut self, origin: FrameOrigin) -> Self {
+        self.place().origin = Some(origin);
+        self
+    }
+
     /// The short, stable name of the source file; the name itself for a [named](Frame::named)
     /// frame.
     pub fn filename(&self) -> &str {
@@ -181,6 +213,16 @@ impl Frame {
     /// True for a frame that has a name but stands for no line.
     pub fn is_named(&self) -> bool {
         self.0.named
+    }
+
+    /// True for a frame of which nothing but the [place in machine code](Self::code) is known.
+    pub fn is_unnamed(&self) -> bool {
+        self.0.unnamed
+    }
+
+    /// Whose code it is, where that is known.
+    pub fn origin(&self) -> Option<FrameOrigin> {
+        self.0.origin
     }
 
     /// The full path of the function, without the compiler's hash.
@@ -277,194 +319,6 @@ impl fmt::Debug for Frame {
             .field("lineno", &self.lineno());
         if let Some(function) = self.function() {
             shown.field("function", &function);
-        }
-        shown.finish()
-    }
-}
-
-/// A call stack: at least one frame, oldest first.
-///
-/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython.
-/// Dereferences to `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes
-/// the oldest frame, as CPython does; see [`Traceback::most_recent`] for the frame that made the
-/// allocation.
-///
-/// ```
-/// use tracemalloc::{Frame, Traceback};
-///
-/// let frames = [Frame::new("main.rs", 3), Frame::new("parse.rs", 40)];
-/// let traceback = Traceback::from_oldest_first(frames).unwrap();
-/// assert_eq!(traceback.most_recent().to_string(), "parse.rs:40");
-/// assert_eq!(traceback.to_string(), "main.rs:3");
-/// assert!(Traceback::from_oldest_first([]).is_none());
-/// ```
-#[derive(Clone)]
-pub struct Traceback {
-    frames: Arc<[Frame]>,
-    total_nframe: Option<u32>,
-    truncated: bool,
-}
-
-impl Traceback {
-    /// A stack of `frames`, the outermost caller first; `None` if there are none.
-    pub fn from_oldest_first(frames: impl IntoIterator<Item = Frame>) -> Option<Self> {
-        let frames: Arc<[Frame]> = frames.into_iter().collect();
-        if frames.is_empty() {
-            None
-        } else {
-            Some(Self {
-                frames,
-                total_nframe: None,
-                truncated: false,
-            })
-        }
-    }
-
-    /// The stack of one frame.
-    pub fn of(frame: Frame) -> Self {
-        Self {
-            frames: Arc::new([frame]),
-            total_nframe: None,
-            truncated: false,
-        }
-    }
-
-    /// The stack of a block whose callers could not be read: one frame, `<unknown>:0`.
-    pub fn unknown() -> Self {
-        Self::of(Frame::new(UNKNOWN, 0))
-    }
-
-    /// This stack with its true depth in frames, which is more than are kept if the stack was
-    /// cut.
-    #[must_use]
-    pub fn with_total_nframe(mut self, total: u32) -> Self {
-        self.total_nframe = Some(total);
-        self
-    }
-
-    /// This stack, marked as cut off at its oldest frame although its true depth is not known.
-    #[must_use]
-    pub fn with_truncated(mut self) -> Self {
-        self.truncated = true;
-        self
-    }
-
-    /// Other frames, at least one, of a stack that is cut off if this one is.
-    pub(crate) fn with_other_frames(&self, frames: Vec<Frame>, total_nframe: Option<u32>) -> Self {
-        debug_assert!(!frames.is_empty());
-        Self {
-            frames: frames.into(),
-            total_nframe,
-            truncated: self.truncated,
-        }
-    }
-
-    /// The frames, oldest first.
-    pub fn frames(&self) -> &[Frame] {
-        &self.frames
-    }
-
-    /// The outermost caller that was kept.
-    pub fn oldest(&self) -> &Frame {
-        self.frames
-            .first()
-            .unwrap_or_else(|| unreachable!("a traceback has at least one frame"))
-    }
-
-    /// The frame that made the allocation.
-    pub fn most_recent(&self) -> &Frame {
-        self.frames
-            .last()
-            .unwrap_or_else(|| unreachable!("a traceback has at least one frame"))
-    }
-
-    /// The depth of the whole stack in frames, where it is known.
-    pub fn total_nframe(&self) -> Option<u32> {
-        self.total_nframe
-    }
-
-    /// True if older frames existed that are not here.
-    pub fn is_truncated(&self) -> bool {
-        self.truncated
-            || self
-                .total_nframe
-                .is_some_and(|total| total as usize > self.frames.len())
-    }
-
-    /// True if every observable part is equal, also the depth that `==` leaves out.
-    pub(crate) fn identical(&self, other: &Self) -> bool {
-        self.total_nframe == other.total_nframe
-            && self.truncated == other.truncated
-            && self == other
-    }
-
-    pub(crate) fn was_cut(&self) -> bool {
-        self.truncated
-    }
-}
-
-impl Deref for Traceback {
-    type Target = [Frame];
-
-    fn deref(&self) -> &[Frame] {
-        &self.frames
-    }
-}
-
-impl<'a> IntoIterator for &'a Traceback {
-    type Item = &'a Frame;
-    type IntoIter = std::slice::Iter<'a, Frame>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.frames.iter()
-    }
-}
-
-impl PartialEq for Traceback {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.frames, &other.frames) || self.frames == other.frames
-    }
-}
-
-impl Eq for Traceback {}
-
-impl PartialOrd for Traceback {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Traceback {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.frames, &other.frames) {
-            Ordering::Equal
-        } else {
-            self.frames.cmp(&other.frames)
-        }
-    }
-}
-
-impl Hash for Traceback {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.frames.hash(state);
-    }
-}
-
-impl fmt::Display for Traceback {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.oldest().fmt(out)
-    }
-}
-
-impl fmt::Debug for Traceback {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = out.debug_tuple("Traceback");
-        shown.field(&self.frames);
-        if let Some(total) = self.total_nframe {
-            shown.field(&format_args!("total_nframe={total}"));
-        }
-        if self.is_truncated() {
-            shown.field(&format_args!("truncated"));
         }
         shown.finish()
     }

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::frame::{Frame, Module, Traceback, UNKNOWN};
+use super::frame::{Frame, Module, UNKNOWN};
 use super::glob::Glob;
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
 use super::trace::{Runs, Snapshot, StackTable};
+use super::traceback::Traceback;
 
 /// A rule that hits some frames and not others.
 ///
@@ -278,7 +279,9 @@ impl<K: Fn(&Frame) -> bool> Hiding<K> {
     fn stack(&mut self, stack: &Traceback) -> Traceback {
         let mut frames = Vec::with_capacity(stack.len());
         let mut place: Option<(&Arc<Module>, u64)> = None;
-        for frame in stack {
+        let mut whole = Vec::with_capacity(stack.len());
+        stack.list_into(&mut whole);
+        for frame in whole {
             if frame.code().is_some() || frame.filename() == UNKNOWN {
                 place = None;
             }

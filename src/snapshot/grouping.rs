@@ -8,32 +8,29 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::counting::Counting;
-use super::frame::{Frame, Traceback};
+use super::frame::Frame;
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Run, Snapshot};
+use super::traceback::Traceback;
 
 /// What the blocks of a group share.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) traceback: Traceback,
-    /// Of stacks: the ranks of the frames among all frames, which order stacks as their text does
-    /// and are quicker to compare. Otherwise empty.
-    ranks: Box<[u32]>,
+    /// Of stacks: the place among all stacks in the order of their text. Otherwise 0.
+    rank: u32,
 }
 
 impl Group {
     fn new(traceback: Traceback) -> Self {
-        Self {
-            traceback,
-            ranks: Box::default(),
-        }
+        Self { traceback, rank: 0 }
     }
 
     pub(super) fn cmp_traceback(&self, other: &Self) -> Ordering {
-        self.ranks
-            .cmp(&other.ranks)
+        self.rank
+            .cmp(&other.rank)
             .then_with(|| self.traceback.cmp(&other.traceback))
     }
 }
@@ -73,9 +70,6 @@ impl<'a> Grouping<'a> {
     }
 
     fn sums<S: Sum>(&mut self, snapshot: &'a Snapshot, amount: impl Fn(&Run, u64) -> S) -> Vec<S> {
-        if self.group_by == GroupBy::Traceback {
-            self.stacks.expect(snapshot.stacks().len());
-        }
         let mut sums: Vec<S> = Vec::new();
         let mut groups = Vec::new();
         for (stack, blocks) in snapshot.stacks().iter().zip(stack_sums(snapshot, amount)) {
@@ -106,7 +100,8 @@ impl<'a> Grouping<'a> {
 
     fn find_groups(&mut self, stack: &'a Traceback, groups: &mut Vec<u32>) {
         if self.group_by == GroupBy::Traceback {
-            groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
+            groups.extend(stack.newest_first().map(|frame| self.frames.group(frame)));
+            groups.reverse();
             let group = self.stacks.group(stack, groups);
             groups.clear();
             groups.push(group);
@@ -115,7 +110,7 @@ impl<'a> Grouping<'a> {
         match self.counting {
             Counting::Own => groups.push(self.frames.group(stack.most_recent())),
             Counting::Inclusive | Counting::Cumulative => {
-                groups.extend(stack.iter().map(|frame| self.frames.group(frame)));
+                groups.extend(stack.newest_first().map(|frame| self.frames.group(frame)));
             }
         }
         if self.counting == Counting::Inclusive {
@@ -206,40 +201,77 @@ impl<'a> FrameGroups<'a> {
     }
 }
 
-/// Numbers distinct stacks, each given as the groups of its frames.
+/// Numbers distinct stacks, each given as the groups of its frames. Stacks share what they have in
+/// common: they are paths of a tree of calls.
 #[derive(Debug, Default)]
 struct StackGroups<'a> {
-    ids: HashMap<Box<[u32]>, u32>,
-    /// The stack that each group was first met at.
-    first: Vec<&'a Traceback>,
+    /// By caller, one more than its number or 0 for none, and the group of the frame.
+    calls: HashMap<(u32, u32), u32>,
+    /// The group of the stack that ends in each call, by the call's number.
+    groups: Vec<Option<u32>>,
+    /// The calls of the last stack and the groups of their frames: the next one mostly begins alike.
+    last: Vec<(u32, u32)>,
+    /// The call and the stack that each group was first met at.
+    first: Vec<(u32, &'a Traceback)>,
 }
 
 impl<'a> StackGroups<'a> {
-    /// Makes room for `stacks` groups at once: a table that grows hashes every stack again.
-    fn expect(&mut self, stacks: usize) {
-        self.ids.reserve(stacks.saturating_sub(self.ids.len()));
-    }
-
     fn group(&mut self, stack: &'a Traceback, frames: &[u32]) -> u32 {
-        if let Some(group) = self.ids.get(frames) {
-            return *group;
+        let last = self.last.iter().zip(frames);
+        let common = last
+            .take_while(|((frame, _), other)| frame == *other)
+            .count();
+        self.last.truncate(common);
+        for &frame in frames.iter().skip(common) {
+            let caller = self.last.last().map_or(0, |(_, call)| call + 1);
+            let next = number(self.groups.len());
+            let call = *self.calls.entry((caller, frame)).or_insert(next);
+            if call == next {
+                self.groups.push(None);
+            }
+            self.last.push((frame, call));
         }
-        let group = number(self.first.len());
-        self.ids.insert(frames.into(), group);
-        self.first.push(stack);
+        let call = self.last.last().map_or(0, |(_, call)| *call);
+        let next = number(self.first.len());
+        let group = *self.groups[call as usize].get_or_insert(next);
+        if group == next {
+            self.first.push((call, stack));
+        }
         group
     }
 
     fn into_groups(self, frame_ranks: &[u32]) -> Vec<Group> {
-        let mut groups: Vec<Group> = self.first.into_iter().cloned().map(Group::new).collect();
-        for (mut frames, group) in self.ids {
-            for frame in &mut frames {
-                *frame = frame_ranks[*frame as usize];
-            }
-            groups[group as usize].ranks = frames;
-        }
-        groups
+        let ranks = ranks_of_calls(self.calls, frame_ranks);
+        let groups = self.first.into_iter().map(|(call, stack)| Group {
+            traceback: stack.clone(),
+            rank: ranks[call as usize],
+        });
+        groups.collect()
     }
+}
+
+/// The place of each call in the order of the stacks that end in it, at the call's number: the order
+/// in which a walk meets them that goes from a call to what it calls, in the order of frames.
+fn ranks_of_calls(calls: HashMap<(u32, u32), u32>, frame_ranks: &[u32]) -> Vec<u32> {
+    let mut ranks = vec![0; calls.len()];
+    let ranked = calls
+        .into_iter()
+        .map(|((caller, frame), call)| (caller, frame_ranks[frame as usize], call));
+    let mut ordered: Vec<(u32, u32, u32)> = ranked.collect();
+    ordered.sort_unstable();
+    let called_by = |caller: u32| {
+        let start = ordered.partition_point(|row| row.0 < caller);
+        let end = ordered.partition_point(|row| row.0 <= caller);
+        ordered[start..end].iter().rev().map(|row| row.2)
+    };
+    let mut pending: Vec<u32> = called_by(0).collect();
+    let mut rank = 0;
+    while let Some(call) = pending.pop() {
+        ranks[call as usize] = rank;
+        rank += 1;
+        pending.extend(called_by(call + 1));
+    }
+    ranks
 }
 
 fn number(groups: usize) -> u32 {
@@ -276,7 +308,7 @@ mod tests {
         let stacks: &[&[(&str, u32)]] = &[&[("a", 1), ("a", 1), ("a", 2)], &[("b", 1), ("a", 2)]];
         check(GroupBy::Line, Counting::Own, stacks, &[2]);
         check(GroupBy::Line, Counting::Cumulative, stacks, &[2, 2, 1]);
-        check(GroupBy::Line, Counting::Inclusive, stacks, &[1, 2, 1]);
+        check(GroupBy::Line, Counting::Inclusive, stacks, &[2, 1, 1]);
         check(GroupBy::File, Counting::Cumulative, stacks, &[4, 1]);
         check(GroupBy::File, Counting::Inclusive, stacks, &[2, 1]);
         check(GroupBy::Traceback, Counting::Own, stacks, &[1, 1]);

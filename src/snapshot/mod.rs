@@ -14,7 +14,9 @@ mod group_by;
 mod grouping;
 mod identity;
 mod most_recent_first;
+mod origin;
 mod parse_size;
+mod shared;
 mod sites;
 mod size;
 mod sort_by;
@@ -22,6 +24,7 @@ mod source;
 mod statistics;
 mod total;
 mod trace;
+mod traceback;
 
 pub use breakdown::{DomainTotal, SizeClass};
 pub use call_tree::{CallNode, CallOrder, CallTree};
@@ -29,14 +32,16 @@ pub use counting::Counting;
 #[cfg(feature = "file")]
 pub use file::FileHeader;
 pub use filter::Filter;
-pub use frame::{Frame, Module, Traceback};
+pub use frame::{Frame, Module};
 pub use frame_filter::FrameFilter;
 pub use group_by::GroupBy;
 pub use most_recent_first::MostRecentFirst;
+pub use origin::FrameOrigin;
 pub use size::{Size, SizeDiff};
 pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
+pub use traceback::Traceback;
 
 pub(crate) use frame::UNKNOWN;
 #[cfg(feature = "pprof")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::frame::Traceback;
+use super::traceback::Traceback;
 
 /// A [`Traceback`] whose `Display` begins at the frame that made the allocation; see
 /// [`Traceback::most_recent_first`].

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::frame::Traceback;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Domain, Run, Snapshot};
+use super::traceback::Traceback;
 
 /// The blocks of one stack and domain, estimated if the snapshot is sampled.
 pub(crate) struct Site<'a> {

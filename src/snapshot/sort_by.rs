@@ -40,9 +40,10 @@ impl SortBy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::frame::{Frame, Traceback};
+    use crate::snapshot::frame::Frame;
     use crate::snapshot::group_by::GroupBy;
     use crate::snapshot::trace::{Domain, Snapshot, Trace};
+    use crate::snapshot::traceback::Traceback;
 
     fn snapshot(blocks: &[(&str, u64, usize)]) -> Snapshot {
         let traces = blocks.iter().flat_map(|&(file, size, count)| {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::frame::{Frame, Traceback};
+use super::frame::Frame;
+use super::traceback::Traceback;
 
 impl Traceback {
     /// The stack as lines of text, as CPython writes it: for each frame its file and line, and

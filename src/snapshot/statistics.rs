@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::counting::Counting;
-use super::frame::Traceback;
 use super::group_by::GroupBy;
 use super::grouping::{Group, Grouping};
 use super::size::{Bytes, Size, SizeDiff, difference};
 use super::total::Total;
 use super::trace::Snapshot;
+use super::traceback::Traceback;
 use crate::error::{Error, ErrorKind};
 
 /// The blocks of one group, summed.

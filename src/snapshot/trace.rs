@@ -10,8 +10,8 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::frame::Traceback;
 use super::size::Size;
+use super::traceback::Traceback;
 use crate::sampling::Sampling;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own
@@ -121,6 +121,11 @@ pub struct Recording {
     pub taken_at: Option<u64>,
     /// The process that was traced.
     pub process_id: Option<u32>,
+    /// The name of the program's executable file, without its folder.
+    pub program: Option<String>,
+    /// Bytes of the process that were in physical memory, the tracer's and the snapshot's among
+    /// them, where the system tells.
+    pub resident_memory: Option<u64>,
     /// Traced bytes live when the snapshot was taken; an estimate of a
     /// [sampled](Snapshot::sample_every) recording, as `peak` is.
     pub current: u64,

@@ -28,6 +28,7 @@ use cache::Cache;
 use modules::Modules;
 use resolve::Resolver;
 
+pub(crate) use resolve::program_file;
 pub(crate) use runtime::{Role, visible};
 
 /// Names of return addresses, each read from the debug information once.

@@ -40,6 +40,13 @@ pub(super) fn executable() -> String {
     path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned()
 }
 
+/// The name of the executable file without its folder, if the system tells it.
+pub(crate) fn program_file() -> Option<String> {
+    let path = executable();
+    let name = base_name(&path);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// The directory of this crate's sources, read from the debug information of this very function.
 ///
 /// Line tables give names without a path, so there a function of this crate shows only by its file.

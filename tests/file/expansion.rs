@@ -86,7 +86,7 @@ fn a_bomb_is_refused_early() {
         "{error}"
     );
     assert!(
-        bomb.produced < 32 << 10,
+        bomb.produced < 64 << 10,
         "{} bytes were read",
         bomb.produced
     );

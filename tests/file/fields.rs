@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 
 use serde_json::{Value, json};
-use tracemalloc::{ErrorKind, Snapshot};
+use tracemalloc::{ErrorKind, Snapshot, Traceback};
 
-use crate::sample::{check_bytes, document, gzip, read_json};
+use crate::sample::{check_bytes, document, document_2, gzip, read_json};
 
 #[track_caller]
 fn check(change: Value, expected: &str) {
@@ -156,4 +156,118 @@ fn long_texts_are_refused_by_reader_and_writer() {
     snapshot.set_attribute("note", long);
     let error = snapshot.write_to(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidFile);
+}
+
+#[track_caller]
+fn check_2(change: Value, expected: &str) {
+    let text = document_2(change);
+    check_bytes(&gzip(text.as_bytes()), expected);
+}
+
+/// Fields that version 2 adds are checked, also where this version does not show them.
+#[test]
+fn what_is_beside_the_tables_is_checked() {
+    check_2(
+        json!({"stack_types": [0]}),
+        "`stack_types` has 1 entries, but there are 2 stacks",
+    );
+    check_2(
+        json!({"stack_types": [null, 2]}),
+        "the type of stack 1 refers to string 2, but there are 2",
+    );
+    check_2(
+        json!({"stack_trims": [[0, 0]]}),
+        "`stack_trims` has 1 entries",
+    );
+    check_2(json!({"stack_trims": [[0, 1], [0, 0]]}), "none is left");
+    check_2(
+        json!({"stack_trims": [[0, 0], [u32::MAX, 1]]}),
+        "none is left",
+    );
+    check_2(
+        json!({"run_tags": [0]}),
+        "`run_tags` has 1 entries, but there are 2 runs",
+    );
+    check_2(
+        json!({"run_tags": [0, 9]}),
+        "the tag of run 1 refers to string 9",
+    );
+    check_2(
+        json!({"run_threads": [0, null]}),
+        "the thread of run 0 refers to thread 0",
+    );
+    check_2(
+        json!({"threads": [{"id": 7, "name": 2}]}),
+        "the name of thread 0 refers to string 2",
+    );
+    let view = |view: Value| json!({"views": {"at_peak": view}});
+    check_2(
+        view(json!({"sums": [[2, 0, null, 8, 1]]})),
+        "refers to stack 2",
+    );
+    check_2(
+        view(json!({"sums": [[0, 0, 2, 8, 1]]})),
+        "refers to string 2",
+    );
+    check_2(
+        view(json!({"sums": [[0, 0, null, u64::MAX, 1], [1, 0, null, 1, 1]]})),
+        "sum 1 of the view \"at_peak\" are more than can be counted",
+    );
+    check_2(
+        view(json!({"sums": [[0, 0, null, 8, 1]], "lifetimes": [1, 2]})),
+        "`lifetimes` has 2 entries",
+    );
+}
+
+#[test]
+fn everything_beside_the_tables_may_be_there() {
+    let text = document_2(json!({
+        "stack_types": [0, null],
+        "stack_trims": [[0, 0], [1, 0]],
+        "run_tags": [null, 1],
+        "run_threads": [0, null],
+        "threads": [{"id": u64::MAX, "name": 1}, {"id": 1}],
+        "views": {
+            "at_peak": {"sums": [[0, 0, 1, 64, 2]], "lifetimes": [5]},
+            "of_a_later_version": {"sums": [], "more": true},
+        },
+    }));
+    let snapshot = read_json(&text).unwrap();
+    let stacks: Vec<Traceback> = snapshot.traces().map(|trace| trace.traceback).collect();
+    assert_eq!(stacks[0].type_name(), Some("src/main.rs"));
+    // The runtime's frames are not shown.
+    assert_eq!(stacks[2].to_string(), "src/main.rs:9");
+    assert_eq!(stacks[2].len(), 1);
+}
+
+#[test]
+fn a_frame_without_a_name_is_a_place_in_machine_code() {
+    let snapshot = read_json(&document_2(json!({
+        "frames": [{"code": [0, "0x11d7"]}, {"file": 0, "line": 9}],
+    })))
+    .unwrap();
+    let frame = snapshot.traces().get(0).unwrap().traceback[0].clone();
+    assert_eq!(
+        (frame.to_string().as_str(), frame.is_unnamed()),
+        ("app+0x11d7", true)
+    );
+    let change = |frame: Value| json!({"frames": [frame, {"file": 0, "line": 9}]});
+    check_2(
+        change(json!({})),
+        "frame 0 has neither a file nor a place in machine code",
+    );
+    check_2(change(json!({"file": 0})), "frame 0 has a file but no line");
+    check_2(
+        change(json!({"code": [0, "0x1"], "function": 1})),
+        "nothing but its place in machine code can be known",
+    );
+    check_2(change(json!({"code": [1, "0x1"]})), "refers to module 1");
+    check_2(
+        change(json!({"file": 0, "line": 1, "path": 0, "written": 12})),
+        "the path of frame 0 has no part that begins at byte 12",
+    );
+    check_2(
+        change(json!({"file": 0, "line": 1, "origin": "mine"})),
+        "unknown variant `mine`",
+    );
 }

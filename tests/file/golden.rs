@@ -1,4 +1,4 @@
-//! Files of this version load for ever.
+//! Files of this version and of older ones load for ever.
 
 use std::fs;
 
@@ -6,9 +6,11 @@ use serde_json::Value;
 use tracemalloc::{Frame, GroupBy, Snapshot};
 
 use crate::sample::{
-    GOLDEN, SAMPLED_GOLDEN, all_fields, assert_same, bytes_of, gunzip, read_json, sampled,
+    GOLDEN, GOLDEN_2, SAMPLED_GOLDEN, all_fields, all_fields_2, assert_same, bytes_of, gunzip,
+    read_json, sampled,
 };
 
+/// A file of this version. Those of older ones are never written again.
 #[track_caller]
 fn check_golden(path: &str, expected: &Snapshot) {
     if std::env::var_os("TRACEMALLOC_BLESS").is_some() {
@@ -19,15 +21,24 @@ fn check_golden(path: &str, expected: &Snapshot) {
 
 /// It is older than sampling and says nothing of it: every allocation was recorded.
 #[test]
-fn the_golden_file_loads() {
-    check_golden(GOLDEN, &all_fields());
-    assert_eq!(Snapshot::load(GOLDEN).unwrap().sample_every(), None);
+fn the_golden_file_of_version_1_loads() {
+    let (found, header) = Snapshot::load_with_header(GOLDEN).unwrap();
+    assert_same(&found, &all_fields());
+    assert_eq!((found.sample_every(), header.version), (None, 1));
+    assert_eq!(found.recording().program, None);
+}
+
+#[test]
+fn the_golden_file_of_version_2_loads() {
+    check_golden(GOLDEN_2, &all_fields_2());
+    let (_, header) = Snapshot::load_with_header(GOLDEN_2).unwrap();
+    assert_eq!(header.version, 2);
 }
 
 /// The numbers, and not only the blocks, are the same for ever and on every machine.
 #[test]
 fn the_golden_file_of_a_sample_loads() {
-    check_golden(SAMPLED_GOLDEN, &sampled());
+    assert_same(&Snapshot::load(SAMPLED_GOLDEN).unwrap(), &sampled());
     let lines = Snapshot::load(SAMPLED_GOLDEN)
         .unwrap()
         .statistics(GroupBy::Line);

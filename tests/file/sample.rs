@@ -7,11 +7,18 @@ use std::num::NonZeroU64;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tracemalloc::{Domain, Error, ErrorKind, Frame, Module, Snapshot, Trace, Traceback};
+use tracemalloc::{
+    Domain, Error, ErrorKind, Frame, FrameOrigin, Module, Snapshot, Trace, Traceback,
+};
 
 pub(crate) const GOLDEN: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/data/v1-all-fields.tmsnap.json.gz"
+);
+
+pub(crate) const GOLDEN_2: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/v2-all-fields.tmsnap.json.gz"
 );
 
 pub(crate) const SAMPLED_GOLDEN: &str = concat!(
@@ -23,6 +30,7 @@ pub(crate) type FrameParts<'a> = (
     (&'a str, u32, u32, bool),
     [Option<&'a str>; 3],
     Option<(&'a Module, u64)>,
+    (Option<FrameOrigin>, bool),
 );
 
 /// All that a frame says; `==` looks at the file and the line only.
@@ -38,6 +46,7 @@ pub(crate) fn parts(frame: &Frame) -> FrameParts<'_> {
         frame
             .code()
             .map(|(module, offset)| (module.as_ref(), offset)),
+        (frame.origin(), frame.is_unnamed()),
     )
 }
 
@@ -49,6 +58,13 @@ pub(crate) fn assert_same(found: &Snapshot, expected: &Snapshot) {
         let expected: Vec<_> = expected.traceback.iter().map(parts).collect();
         assert_eq!(found, expected);
     }
+    let types = |snapshot: &Snapshot| -> Vec<Option<String>> {
+        let types = snapshot.traces();
+        types
+            .map(|trace| trace.traceback.type_name().map(str::to_owned))
+            .collect()
+    };
+    assert_eq!(types(found), types(expected));
     assert_eq!(found.traceback_limit(), expected.traceback_limit());
     assert_eq!(found.sample_every(), expected.sample_every());
     assert_eq!(found.recording(), expected.recording());
@@ -105,7 +121,41 @@ pub(crate) fn document(change: Value) -> String {
     format!(r#"{{"format":"tracemalloc-snapshot","version":1,{fields}}}"#)
 }
 
-/// A snapshot in which every field of the file has a value.
+/// A document of version 2 of which the test changes a part, as [`document`].
+pub(crate) fn document_2(change: Value) -> String {
+    document(change).replace(r#""version":1"#, r#""version":2"#)
+}
+
+/// A snapshot in which every field that this version writes has a value.
+pub(crate) fn all_fields_2() -> Snapshot {
+    read_json(&document_2(json!({
+        "meta": {
+            "traceback_limit": 25, "taken_at": 1_800_000_000_u64, "process_id": 4242,
+            "program": "app", "resident_memory": 9_007_199_254_740_993_u64,
+            "current": 4_800, "peak": 9_600, "tracer_memory": 1_048_576, "runtime_frames": false,
+            "losses": {"blocks": 3, "stacks": 2, "replaced": 1, "incomplete_stacks": 5},
+            "attributes": {"label": "after warm-up"}, "sample_every": 524_288,
+        },
+        "modules": [{"path": "/usr/bin/app", "build_id": "9f86d081884c7d65"}],
+        "strings": ["src/main.rs", "app::main", "app", "serde/de.rs", "<std>/vec.rs",
+            "alloc::vec::Vec<app::Row>"],
+        "frames": [
+            {"file": 0, "line": 3, "column": 9, "function": 1, "crate": 2, "path": 0,
+                "code": [0, "0x11d7"], "origin": "own"},
+            {"file": 3, "line": 40, "origin": "dependency"},
+            {"file": 4, "line": 9, "origin": "standard"},
+            {"code": [0, "0x2a40"]},
+            {"code": [0, "0x2b00"], "origin": "dependency"},
+        ],
+        "nodes": [[null, 0], [0, 1], [1, 2], [0, 3], [3, 4]],
+        "stacks": [[2, 9, false], [4, null, true], [0, 1, false]],
+        "stack_types": [5, null, null],
+        "runs": [[0, 0, 64, 20], [1, 7, 24, 1], [2, 0, 0, 3]],
+    })))
+    .unwrap()
+}
+
+/// A snapshot in which every field of version 1 has a value.
 pub(crate) fn all_fields() -> Snapshot {
     // Only the engine records, so the recording comes from a document.
     let mut recorded = read_json(&document(json!({

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sampling", &[]),
     ("utc", &[]),
     ("gzip", &[]),
+    ("process", &[]),
     ("config", &["error"]),
     ("engine", &["error", "sampling"]),
     ("sections", &["engine"]),
@@ -20,7 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["error", "gzip", "sampling", "snapshot", "utc"]),
     (
         "collect",
-        &["engine", "external", "sections", "snapshot", "symbols"],
+        &[
+            "engine", "external", "process", "sections", "snapshot", "symbols",
+        ],
     ),
     (
         "control",

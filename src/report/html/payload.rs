@@ -147,7 +147,9 @@ impl<'a> Tables<'a> {
         if stack.is_truncated() {
             node = self.child(node, 0);
         }
-        for frame in stack {
+        let mut frames = Vec::new();
+        stack.list_into(&mut frames);
+        for frame in frames {
             let row = self.frame(frame);
             node = self.child(node, row);
         }

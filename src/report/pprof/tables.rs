@@ -50,7 +50,9 @@ impl<'a> Tables<'a> {
     /// One sample, in the order of the sample types: blocks, bytes.
     pub(super) fn sample(&mut self, site: &Site<'a>) -> Sample {
         let mut location_id = Vec::new();
-        for call in calls(site.stack) {
+        let mut frames = Vec::new();
+        site.stack.list_into(&mut frames);
+        for call in calls(&frames) {
             let frames = if self.options.separate_inlined {
                 1
             } else {
@@ -70,7 +72,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    fn location(&mut self, frames: &'a [Frame]) -> u64 {
+    fn location(&mut self, frames: &[&'a Frame]) -> u64 {
         self.call.clear();
         for frame in frames {
             let place = self.place(frame);

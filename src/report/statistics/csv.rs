@@ -153,7 +153,9 @@ fn key(stack: &Traceback) -> String {
 
 fn frames(stack: &Traceback) -> String {
     let frame = |frame: &Frame| frame.to_string().replace(';', ":");
-    text(&stack.iter().map(frame).collect::<Vec<_>>().join(";"))
+    let mut frames: Vec<String> = stack.newest_first().map(frame).collect();
+    frames.reverse();
+    text(&frames.join(";"))
 }
 
 /// A cell that is a text and nothing else.

@@ -273,11 +273,13 @@ impl<'a> GroupRow<'a> {
 }
 
 /// The frames of a stack, made when they are written.
-struct FrameRows<'a>(&'a [Frame]);
+struct FrameRows<'a>(&'a Traceback);
 
 impl Serialize for FrameRows<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(FrameRow::of))
+        let mut frames = Vec::new();
+        self.0.list_into(&mut frames);
+        serializer.collect_seq(frames.into_iter().map(FrameRow::of))
     }
 }
 

@@ -14,17 +14,15 @@ const TEXT: usize = 1 << 20;
 const DEPTH: u32 = 1 << 17;
 
 /// Decompressed bytes that a file may have before their proportion to its size matters.
-const DECODED_BASE: u64 = 4 << 20;
+const DECODED_BASE: u64 = 16 << 20;
 
-/// Decompressed bytes per compressed byte. Rows of runs differ from their neighbours, since like
-/// runs are one; so the shortest pattern that can repeat is two rows, 22 bytes, and deflate needs 5
-/// bits to repeat it 258 bytes long: no snapshot exceeds 413. One byte repeated reaches 1,032 and
-/// is refused.
-const DECODED_RATIO: u64 = 512;
+/// Decompressed bytes per compressed byte beyond that. Snapshots of programs have 3 to 20. What is
+/// loaded takes at most ten times the decompressed bytes, so this bounds what a reader allocates.
+const DECODED_RATIO: u64 = 32;
 
-/// Frames of all stacks together, at 8 bytes each once they are loaded. The file holds shared
-/// callers once and a loaded snapshot holds them in each stack, so a chain of n calls whose every
-/// prefix is a stack grows to n * n / 2.
+/// Frames of all stacks together. Stacks share their callers in memory as in the file, so these are
+/// no memory; they bound the time that an analysis of all stacks takes. A chain of n calls whose
+/// every prefix is a stack has n * n / 2.
 const FRAMES_BASE: u64 = 32 << 20;
 const FRAMES_RATIO: u64 = 256;
 

@@ -5,6 +5,8 @@
 //! before it builds a snapshot, and [`replace`] gives a finished file its name.
 //! Nothing of the process is written but what the snapshot holds: no arguments, no environment.
 
+mod calls;
+mod columns;
 mod limits;
 mod read;
 mod replace;
@@ -77,7 +79,7 @@ impl Snapshot {
     /// or an older one.
     ///
     /// The file may come from anyone: its texts, indices and sums are checked, and what it makes
-    /// the reader allocate is bounded by its size.
+    /// the reader allocate is bounded by its size. Stacks stay shared, as they are in the file.
     ///
     /// # Errors
     ///
@@ -101,7 +103,7 @@ impl Snapshot {
     /// let path = folder.join("empty.json.gz");
     /// Snapshot::from_traces([], 25).dump(&path)?;
     /// let (_, header) = Snapshot::load_with_header(&path)?;
-    /// assert_eq!(header.version, 1);
+    /// assert_eq!(header.version, 2);
     /// assert!(header.writer.starts_with("tracemalloc "));
     /// # std::fs::remove_dir_all(&folder).unwrap();
     /// # Ok::<(), tracemalloc::Error>(())

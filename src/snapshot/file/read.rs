@@ -10,26 +10,28 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::FileHeader;
 use super::limits::{self, invalid};
-use super::schema::{self, FrameRow, Meta, ModuleRow, NodeRow, RunRow, StackRow};
+use super::schema::{self, FrameRow, Meta, ModuleRow, RunRow};
 use super::source::{self, Source};
+use super::{FileHeader, calls, columns};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::frame::{Frame, Module, Traceback};
+use crate::snapshot::frame::{Frame, Module};
 use crate::snapshot::trace::{Domain, Losses, Recording, Runs, Snapshot};
+use crate::snapshot::traceback::Traceback;
 
-type Body = schema::Body<'static, Vec<RunRow>>;
+pub(super) type Body = schema::Body<'static, Vec<RunRow>>;
 
 pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error> {
     let mut source = Source::new(input);
-    let body = parse(&mut source)?;
+    let (version, mut body) = parse(&mut source)?;
     source.expect_end()?;
 
-    let modules = modules(body.modules)?;
-    let strings = strings(body.strings)?;
-    let frames = frames(&body.frames, &strings, &modules)?;
-    let calls = Calls::check(&body.nodes, &frames)?;
-    let stacks = stacks(&body.stacks, &calls, source.compressed())?;
+    let modules = modules(std::mem::take(&mut body.modules))?;
+    let strings = strings(std::mem::take(&mut body.strings))?;
+    let frames = frames(&std::mem::take(&mut body.frames), &strings, &modules)?;
+    columns::check(&body, strings.len())?;
+    let calls = calls::Tree::new(frames, &std::mem::take(&mut body.nodes))?;
+    let stacks = stacks(&body, &calls, &strings, source.compressed())?;
     let runs = runs(&body.runs, stacks.len())?;
     let limit = body.meta.traceback_limit;
     let mut snapshot = Snapshot::from_parts(stacks, runs, limit, recording(&body.meta));
@@ -42,14 +44,17 @@ pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error
         snapshot.set_attribute(name, value);
     }
     limits::check_text("the name of the writer", &body.meta.writer)?;
+    let program = body.meta.program.as_deref();
+    limits::check_text("the program's name", program.unwrap_or_default())?;
     let header = FileHeader {
-        version: schema::VERSION,
+        version,
         writer: body.meta.writer.into_owned(),
     };
     Ok((snapshot, header))
 }
 
-fn parse(source: &mut Source<impl Read>) -> Result<Body, Error> {
+/// The version of the file, and what stands behind it.
+fn parse(source: &mut Source<impl Read>) -> Result<(u64, Body), Error> {
     let mut version = None;
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(&mut *source));
     let parsed = Document {
@@ -57,11 +62,12 @@ fn parse(source: &mut Source<impl Read>) -> Result<Body, Error> {
     }
     .deserialize(&mut json)
     .and_then(|body| json.end().map(|()| body));
-    parsed.map_err(|error| match version {
+    let body = parsed.map_err(|error| match version {
         Some(found) if found > schema::VERSION => newer(found, source),
         _ if error.is_io() => source::describe(error.into()),
         _ => invalid(format!("not a snapshot, or a damaged one: {error}")),
-    })
+    })?;
+    Ok((version.unwrap_or(schema::VERSION), body))
 }
 
 /// Reads to the end first: in a damaged file the version may be what is damaged.
@@ -108,7 +114,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         }
         let version = expect_field(&mut map, "version")?;
         *self.version = Some(version);
-        if version != schema::VERSION {
+        if !(schema::OLDEST_VERSION..=schema::VERSION).contains(&version) {
             return Err(A::Error::custom(format_args!("unknown version {version}")));
         }
         Body::deserialize(MapAccessDeserializer::new(map))
@@ -151,7 +157,7 @@ fn strings(rows: Vec<Cow<'static, str>>) -> Result<Vec<Arc<str>>, Error> {
 }
 
 /// The entry of `table` that `owner` refers to.
-fn entry<'a, T>(
+pub(super) fn entry<'a, T>(
     table: &'a [T],
     index: u32,
     what: &str,
@@ -184,8 +190,14 @@ fn frame(
 ) -> Result<Frame, Error> {
     let owner = || format!("frame {index}");
     let text = |string| entry(strings, string, "string", owner).map(Arc::clone);
-    let filename = text(row.file)?;
-    let mut frame = match (row.named, row.line) {
+    let Some(file) = row.file else {
+        return unnamed_frame(index, row, modules);
+    };
+    let filename = text(file)?;
+    let line = row
+        .line
+        .ok_or_else(|| invalid(format!("frame {index} has a file but no line")))?;
+    let mut frame = match (row.named, line) {
         (false, line) => Frame::new(filename, line),
         (true, 0) => Frame::named(filename),
         (true, line) => {
@@ -206,77 +218,76 @@ fn frame(
     if let Some(path) = row.path {
         frame = frame.with_path(text(path)?);
     }
+    let path = frame.path().unwrap_or_default();
+    if path.get(row.written as usize..).is_none() {
+        let written = row.written;
+        return Err(invalid(format!(
+            "the path of frame {index} has no part that begins at byte {written}"
+        )));
+    }
     if let Some((module, offset)) = row.code {
         let module = entry(modules, module, "module", owner)?;
         frame = frame.with_code(Arc::clone(module), offset.0);
     }
-    Ok(frame)
+    Ok(with_origin(frame, row))
 }
 
-/// The call tree, checked: parents come before their children, so every walk towards the root ends.
-struct Calls<'a> {
-    nodes: &'a [NodeRow],
-    frames: &'a [Frame],
-    /// Frames from the root to each node, itself included.
-    depths: Vec<u32>,
+/// A frame of which nothing but the place in machine code is known.
+fn unnamed_frame(index: usize, row: &FrameRow, modules: &[Arc<Module>]) -> Result<Frame, Error> {
+    let Some((module, offset)) = row.code else {
+        return Err(invalid(format!(
+            "frame {index} has neither a file nor a place in machine code"
+        )));
+    };
+    if (row.line, row.function, row.crate_name, row.path) != (None, None, None, None)
+        || (row.column, row.named, row.written) != (0, false, 0)
+    {
+        return Err(invalid(format!(
+            "frame {index} has no file, so nothing but its place in machine code can be known"
+        )));
+    }
+    let module = entry(modules, module, "module", || format!("frame {index}"))?;
+    let frame = Frame::unnamed(Arc::clone(module), offset.0);
+    Ok(with_origin(frame, row))
 }
 
-impl<'a> Calls<'a> {
-    fn check(nodes: &'a [NodeRow], frames: &'a [Frame]) -> Result<Self, Error> {
-        let mut depths: Vec<u32> = Vec::with_capacity(nodes.len());
-        for (index, &NodeRow(parent, frame)) in nodes.iter().enumerate() {
-            entry(frames, frame, "frame", || format!("node {index}"))?;
-            let above = match parent {
-                None => 0,
-                Some(parent) => *depths.get(parent as usize).ok_or_else(|| {
-                    invalid(format!(
-                        "node {index} has the parent {parent}, which does not come before it"
-                    ))
-                })?,
-            };
-            depths.push(above.saturating_add(1));
+fn with_origin(frame: Frame, row: &FrameRow) -> Frame {
+    match row.origin {
+        Some(origin) => frame.with_origin(origin.into()),
+        None => frame,
+    }
+}
+
+fn stacks(
+    body: &Body,
+    calls: &calls::Tree,
+    strings: &[Arc<str>],
+    compressed: u64,
+) -> Result<Vec<Traceback>, Error> {
+    let mut frames = limits::Frames::default();
+    for (index, row) in body.stacks.iter().enumerate() {
+        frames.add(index, calls.depth(index, row.0)?)?;
+    }
+    frames.check(compressed)?;
+    let mut stacks = Vec::with_capacity(body.stacks.len());
+    for (index, row) in body.stacks.iter().enumerate() {
+        let trim = body.stack_trims.get(index).copied().unwrap_or_default();
+        let mut stack = calls.stack(index, row.0, trim)?;
+        if let Some(total) = row.1 {
+            stack = stack.with_total_nframe(total);
         }
-        Ok(Self {
-            nodes,
-            frames,
-            depths,
-        })
+        if row.2 {
+            stack = stack.with_truncated();
+        }
+        if let Some(&Some(name)) = body.stack_types.get(index) {
+            let name = entry(strings, name, "string", || {
+                format!("the type of stack {index}")
+            })?;
+            stack = stack.with_type_name(Arc::clone(name));
+        }
+        stacks.push(stack);
     }
-
-    /// Appends the frames from `node`, which has been checked, to the root.
-    fn append(&self, node: u32, to: &mut Vec<Frame>) {
-        let caller = |node: &u32| self.nodes.get(*node as usize).and_then(|row| row.0);
-        let frames = std::iter::successors(Some(node), caller)
-            .filter_map(|node| self.nodes.get(node as usize))
-            .filter_map(|row| self.frames.get(row.1 as usize).cloned());
-        to.extend(frames);
-    }
-}
-
-fn stacks(rows: &[StackRow], calls: &Calls<'_>, compressed: u64) -> Result<Vec<Traceback>, Error> {
-    let mut kept = limits::Frames::default();
-    for (index, row) in rows.iter().enumerate() {
-        let depth = entry(&calls.depths, row.0, "node", || format!("stack {index}"))?;
-        kept.add(index, *depth)?;
-    }
-    kept.check(compressed)?;
-    let mut frames = Vec::new();
-    rows.iter()
-        .enumerate()
-        .map(|(index, &StackRow(node, total_nframe, truncated))| {
-            calls.append(node, &mut frames);
-            let mut stack = Traceback::from_oldest_first(frames.drain(..).rev())
-                .ok_or_else(|| invalid(format!("stack {index} is empty")))?;
-            if let Some(total) = total_nframe {
-                stack = stack.with_total_nframe(total);
-            }
-            Ok(if truncated {
-                stack.with_truncated()
-            } else {
-                stack
-            })
-        })
-        .collect()
+    Ok(stacks)
 }
 
 fn runs(rows: &[RunRow], stacks: usize) -> Result<Runs, Error> {
@@ -298,6 +309,8 @@ fn recording(meta: &Meta<'_>) -> Recording {
     Recording {
         taken_at: meta.taken_at,
         process_id: meta.process_id,
+        program: meta.program.as_deref().map(str::to_owned),
+        resident_memory: meta.resident_memory,
         current: meta.current,
         peak: meta.peak,
         tracer_memory: meta.tracer_memory,
@@ -306,7 +319,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
             blocks: meta.losses.blocks,
             stacks: meta.losses.stacks,
             replaced: meta.losses.replaced,
-            incomplete_stacks: meta.losses.ended,
+            incomplete_stacks: meta.losses.incomplete_stacks,
         },
     }
 }

@@ -9,11 +9,18 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::origin::FrameOrigin;
+
 pub(super) const FORMAT: &str = "tracemalloc-snapshot";
 
-/// Raised when a field changes its meaning. New fields do not raise it: readers skip what they do
-/// not know.
-pub(super) const VERSION: u64 = 1;
+/// The version that is written. Raised when a field changes its meaning or its form. New fields do
+/// not raise it: readers skip what they do not know.
+///
+/// Version 2 has fields that version 1 lacks, which may all be left out, and frames without a name.
+/// So one set of types reads both.
+pub(super) const VERSION: u64 = 2;
+
+pub(super) const OLDEST_VERSION: u64 = 1;
 
 /// The whole file. Must start with `format` and `version`, so that a reader knows them before it
 /// meets a field whose form a newer version has changed.
@@ -35,7 +42,54 @@ pub(super) struct Body<'a, Runs> {
     pub(super) nodes: Vec<NodeRow>,
     pub(super) stacks: Vec<StackRow>,
     pub(super) runs: Runs,
+    // What follows adds to the tables above: lists beside them, of the same length, and tables of
+    // their own. Each is left out if nothing of it is known.
+    /// Of each stack the type that it allocates, a string.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) stack_types: Vec<Option<u32>>,
+    /// Of each stack how many frames at its oldest and at its most recent end are the runtime's, and
+    /// not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) stack_trims: Vec<(u32, u32)>,
+    /// Of each run the tag, a string.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) run_tags: Vec<Option<u32>>,
+    /// Of each run the thread that allocated it, an index into `threads`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) run_threads: Vec<Option<u32>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) threads: Vec<ThreadRow>,
+    /// Sums that live blocks do not tell, by the name of the view.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) views: BTreeMap<Cow<'a, str>, ViewRows>,
 }
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ThreadRow {
+    /// As the system numbers threads.
+    pub(super) id: u64,
+    /// A string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ViewRows {
+    pub(super) sums: Vec<SumRow>,
+    /// Of each sum the lifetimes of its blocks that were freed, added up, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lifetimes: Vec<u64>,
+}
+
+/// Blocks of one stack, domain and tag: those three, bytes, count.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SumRow(
+    pub(super) u32,
+    pub(super) u32,
+    pub(super) Option<u32>,
+    pub(super) u64,
+    pub(super) u64,
+);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Meta<'a> {
@@ -50,6 +104,11 @@ pub(super) struct Meta<'a> {
     pub(super) taken_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) process_id: Option<u32>,
+    /// The name of the program's executable file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) program: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resident_memory: Option<u64>,
     #[serde(default)]
     pub(super) current: u64,
     #[serde(default)]
@@ -70,7 +129,9 @@ pub(super) struct LossesRow {
     pub(super) blocks: u64,
     pub(super) stacks: u64,
     pub(super) replaced: u64,
-    pub(super) ended: u64,
+    /// Version 1 calls it `ended`.
+    #[serde(alias = "ended")]
+    pub(super) incomplete_stacks: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,11 +141,14 @@ pub(super) struct ModuleRow<'a> {
     pub(super) build_id: Option<Cow<'a, str>>,
 }
 
-/// Texts are indices into `strings`.
+/// Texts are indices into `strings`. A frame without a file has not been named yet: it is a place in
+/// machine code and nothing else.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct FrameRow {
-    pub(super) file: u32,
-    pub(super) line: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<u32>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) column: u32,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -95,9 +159,42 @@ pub(super) struct FrameRow {
     pub(super) crate_name: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<u32>,
+    /// Bytes of `path` before the part that the compiler wrote, as `file!()` has it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) written: u32,
     /// Index into `modules`, and the offset there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) code: Option<(u32, Offset)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<OriginRow>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OriginRow {
+    Own,
+    Dependency,
+    Standard,
+}
+
+impl From<FrameOrigin> for OriginRow {
+    fn from(origin: FrameOrigin) -> Self {
+        match origin {
+            FrameOrigin::Own => Self::Own,
+            FrameOrigin::Dependency => Self::Dependency,
+            FrameOrigin::Standard => Self::Standard,
+        }
+    }
+}
+
+impl From<OriginRow> for FrameOrigin {
+    fn from(origin: OriginRow) -> Self {
+        match origin {
+            OriginRow::Own => Self::Own,
+            OriginRow::Dependency => Self::Dependency,
+            OriginRow::Standard => Self::Standard,
+        }
+    }
 }
 
 /// A call: the node of its caller, if there is one, and its frame. Callers come before what they

@@ -2,8 +2,8 @@
 //! blocks.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::io::{self, BufWriter, Write};
 
@@ -12,13 +12,15 @@ use serde::{Serialize, Serializer};
 
 use super::limits::{self, invalid};
 use super::schema::{
-    self, Body, Document, FrameRow, LossesRow, Meta, ModuleRow, NodeRow, Offset, RunRow, StackRow,
+    self, Body, Document, FrameRow, LossesRow, Meta, ModuleRow, NodeRow, Offset, OriginRow, RunRow,
+    StackRow,
 };
 use crate::error::Error;
 use crate::gzip;
-use crate::snapshot::frame::{Frame, Module, Traceback};
+use crate::snapshot::frame::{Frame, Module};
 use crate::snapshot::identity::IdentityMap;
 use crate::snapshot::trace::Snapshot;
+use crate::snapshot::traceback::Traceback;
 
 pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Error> {
     let mut tables = Tables::default();
@@ -79,6 +81,8 @@ struct Tables<'a> {
     frames: Numbered<FrameRow>,
     nodes: Numbered<NodeRow>,
     stacks: Vec<StackRow>,
+    /// Of each stack the type that it allocates.
+    types: Vec<Option<u32>>,
     /// Numbers of frames that were met before, by identity: spares comparing their texts. The
     /// snapshot is borrowed, so the identities stay those of its frames.
     known: IdentityMap<u32>,
@@ -110,16 +114,18 @@ impl<'a> Tables<'a> {
     fn add_stack(&mut self, stack: &'a Traceback) -> Result<(), Error> {
         self.kept
             .add(self.stacks.len(), index_of(stack.len()).unwrap_or(u32::MAX))?;
+        let mut frames = Vec::new();
+        stack.list_into(&mut frames);
         // Stacks that follow each other mostly have their first calls in common.
         let common = self
             .last
             .iter()
-            .zip(stack)
+            .zip(&frames)
             .take_while(|((last, _), frame)| *last == frame.identity())
             .count();
         self.last.truncate(common);
         let mut node = self.last.last().map(|(_, node)| *node);
-        for frame in stack.iter().skip(common) {
+        for frame in frames.into_iter().skip(common) {
             let number = self.frame(frame)?;
             let call = self.nodes.number(NodeRow(node, number))?;
             self.last.push((frame.identity(), call));
@@ -128,6 +134,8 @@ impl<'a> Tables<'a> {
         if let Some(node) = node {
             let row = StackRow(node, stack.total_nframe(), stack.was_cut());
             self.stacks.push(row);
+            let type_name = self.optional(stack.type_name())?;
+            self.types.push(type_name);
         }
         Ok(())
     }
@@ -140,19 +148,45 @@ impl<'a> Tables<'a> {
             Some((module, offset)) => Some((self.modules.number(module)?, Offset(offset))),
             None => None,
         };
-        let row = FrameRow {
-            file: self.string(frame.filename())?,
-            line: frame.lineno(),
+        let origin = frame.origin().map(Into::into);
+        let row = match frame.is_unnamed() {
+            true => FrameRow {
+                file: None,
+                line: None,
+                column: 0,
+                named: false,
+                function: None,
+                crate_name: None,
+                path: None,
+                written: 0,
+                code,
+                origin,
+            },
+            false => self.named_frame(frame, code, origin)?,
+        };
+        let number = self.frames.number(row)?;
+        self.known.insert(frame.identity(), number);
+        Ok(number)
+    }
+
+    fn named_frame(
+        &mut self,
+        frame: &'a Frame,
+        code: Option<(u32, Offset)>,
+        origin: Option<OriginRow>,
+    ) -> Result<FrameRow, Error> {
+        Ok(FrameRow {
+            file: Some(self.string(frame.filename())?),
+            line: Some(frame.lineno()),
             column: frame.column(),
             named: frame.is_named(),
             function: self.optional(frame.function())?,
             crate_name: self.optional(frame.crate_name())?,
             path: self.optional(frame.path())?,
+            written: 0,
             code,
-        };
-        let number = self.frames.number(row)?;
-        self.known.insert(frame.identity(), number);
-        Ok(number)
+            origin,
+        })
     }
 
     fn string(&mut self, text: &'a str) -> Result<u32, Error> {
@@ -169,6 +203,10 @@ impl<'a> Tables<'a> {
         snapshot: &'a Snapshot,
         stack_of: &'a [u32],
     ) -> Result<Body<'a, RunRows<'a>>, Error> {
+        let types = match self.types.iter().any(Option::is_some) {
+            true => self.types,
+            false => Vec::new(),
+        };
         Ok(Body {
             meta: meta(snapshot)?,
             modules: modules(self.modules.rows)?,
@@ -177,6 +215,12 @@ impl<'a> Tables<'a> {
             nodes: self.nodes.rows,
             stacks: self.stacks,
             runs: RunRows { snapshot, stack_of },
+            stack_types: types,
+            stack_trims: Vec::new(),
+            run_tags: Vec::new(),
+            run_threads: Vec::new(),
+            threads: Vec::new(),
+            views: BTreeMap::new(),
         })
     }
 }
@@ -228,6 +272,10 @@ fn modules(rows: Vec<&Module>) -> Result<Vec<ModuleRow<'_>>, Error> {
 
 fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
     let recording = snapshot.recording();
+    limits::check_text(
+        "the program's name",
+        recording.program.as_deref().unwrap_or_default(),
+    )?;
     for (name, value) in snapshot.attributes() {
         limits::check_text("an attribute's name", name)?;
         limits::check_text("an attribute", value)?;
@@ -238,6 +286,8 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
         sample_every: snapshot.sample_every(),
         taken_at: recording.taken_at,
         process_id: recording.process_id,
+        program: recording.program.as_deref().map(Cow::Borrowed),
+        resident_memory: recording.resident_memory,
         current: recording.current,
         peak: recording.peak,
         tracer_memory: recording.tracer_memory,
@@ -246,7 +296,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
             blocks: recording.losses.blocks,
             stacks: recording.losses.stacks,
             replaced: recording.losses.replaced,
-            ended: recording.losses.incomplete_stacks,
+            incomplete_stacks: recording.losses.incomplete_stacks,
         },
         attributes: snapshot
             .attributes()

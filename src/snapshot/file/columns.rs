@@ -1,0 +1,76 @@
+//! What a file may add to its tables: checked here, whether or not this version shows it.
+
+use super::limits::{self, invalid};
+use super::read::Body;
+use super::schema::ViewRows;
+use crate::error::Error;
+
+/// Checks every list beside a table and every table of version 2.
+pub(super) fn check(body: &Body, strings: usize) -> Result<(), Error> {
+    let (stacks, runs, threads) = (body.stacks.len(), body.runs.len(), body.threads.len());
+    check_len("stack_types", body.stack_types.len(), stacks, "stacks")?;
+    check_len("stack_trims", body.stack_trims.len(), stacks, "stacks")?;
+    check_len("run_tags", body.run_tags.len(), runs, "runs")?;
+    check_len("run_threads", body.run_threads.len(), runs, "runs")?;
+    check_indices("the tag of run", &body.run_tags, strings, "string")?;
+    check_indices("the thread of run", &body.run_threads, threads, "thread")?;
+    let names: Vec<Option<u32>> = body.threads.iter().map(|thread| thread.name).collect();
+    check_indices("the name of thread", &names, strings, "string")?;
+    for (name, view) in &body.views {
+        limits::check_text("the name of a view", name)?;
+        check_view(name, view, stacks, strings)?;
+    }
+    Ok(())
+}
+
+/// A list that is there has an entry for each of the table's.
+fn check_len(list: &str, found: usize, expected: usize, table: &str) -> Result<(), Error> {
+    if found != 0 && found != expected {
+        return Err(invalid(format!(
+            "`{list}` has {found} entries, but there are {expected} {table}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_indices(owner: &str, list: &[Option<u32>], len: usize, what: &str) -> Result<(), Error> {
+    for (number, index) in list.iter().enumerate() {
+        check_index(*index, len, what, || format!("{owner} {number}"))?;
+    }
+    Ok(())
+}
+
+fn check_index(
+    index: Option<u32>,
+    len: usize,
+    what: &str,
+    owner: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    match index {
+        Some(index) if index as usize >= len => Err(invalid(format!(
+            "{} refers to {what} {index}, but there are {len}",
+            owner()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_view(name: &str, view: &ViewRows, stacks: usize, strings: usize) -> Result<(), Error> {
+    let sums = view.sums.len();
+    check_len("lifetimes", view.lifetimes.len(), sums, "sums of the view")?;
+    let (mut bytes, mut blocks) = (0_u64, 0_u64);
+    for (number, row) in view.sums.iter().enumerate() {
+        let owner = || format!("sum {number} of the view {name:?}");
+        check_index(Some(row.0), stacks, "stack", owner)?;
+        check_index(row.2, strings, "string", owner)?;
+        let sums = (bytes.checked_add(row.3), blocks.checked_add(row.4));
+        let (Some(more_bytes), Some(more_blocks)) = sums else {
+            return Err(invalid(format!(
+                "the blocks up to {} are more than can be counted",
+                owner()
+            )));
+        };
+        (bytes, blocks) = (more_bytes, more_blocks);
+    }
+    Ok(())
+}

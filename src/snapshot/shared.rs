@@ -1,0 +1,86 @@
+//! Stacks that share their callers, as a file holds them: a tree of calls.
+//!
+//! ```text
+//! main ── serve ── parse      Each stack is a path from a root to one node, so two stacks share
+//!              └── reply      what they have in common, and a stack costs the same however deep.
+//! ```
+
+use std::sync::{Arc, OnceLock};
+
+use super::frame::Frame;
+
+/// The calls: a frame and the call of its caller. Callers come before what they call.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    frames: Vec<Frame>,
+    calls: Vec<Call>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// An index among the calls, less than the call's own; `None` for an outermost frame.
+    pub(crate) caller: Option<u32>,
+    /// An index among the frames.
+    pub(crate) frame: u32,
+}
+
+impl Calls {
+    /// `None` if a call has a frame that is not there, or a caller that does not come before it.
+    pub(crate) fn new(frames: Vec<Frame>, calls: Vec<Call>) -> Option<Self> {
+        let fits = |(index, call): (usize, &Call)| {
+            (call.frame as usize) < frames.len()
+                && call.caller.is_none_or(|caller| (caller as usize) < index)
+        };
+        let all_fit = calls.iter().enumerate().all(fits);
+        all_fit.then_some(Self { frames, calls })
+    }
+}
+
+/// The most recent frames of the stack that ends in one call.
+#[derive(Debug)]
+pub(super) struct Path {
+    calls: Arc<Calls>,
+    last: u32,
+    len: u32,
+    /// The frames, oldest first, once somebody has asked for a slice of them.
+    listed: OnceLock<Box<[Frame]>>,
+}
+
+impl Path {
+    /// The `len` frames up to the call `last`, which must have as many; at least one.
+    pub(super) fn new(calls: Arc<Calls>, last: u32, len: u32) -> Self {
+        debug_assert!(len > 0);
+        Self {
+            calls,
+            last,
+            len,
+            listed: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Frame> + Clone {
+        let calls = &self.calls.calls;
+        let callers = std::iter::successors(calls.get(self.last as usize), |call| {
+            calls.get(call.caller? as usize)
+        });
+        let frames = callers.filter_map(|call| self.calls.frames.get(call.frame as usize));
+        frames.take(self.len as usize)
+    }
+
+    pub(super) fn listed(&self) -> &[Frame] {
+        self.listed.get_or_init(|| {
+            let mut frames: Vec<Frame> = self.newest_first().cloned().collect();
+            frames.reverse();
+            frames.into()
+        })
+    }
+
+    /// True if both are the same frames of the same calls.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.calls, &other.calls) && (self.last, self.len) == (other.last, other.len)
+    }
+}
