@@ -97,7 +97,7 @@ fn with_losses(snapshot: &Snapshot) -> Snapshot {
         (r#""losses":{"blocks":"#, "3"),
         (r#","stacks":"#, "1"),
         (r#""replaced":"#, "2"),
-        (r#""ended":"#, "4"),
+        (r#""incomplete_stacks":"#, "4"),
     ] {
         let zero = format!("{field}0");
         assert!(document.contains(&zero), "{field}");

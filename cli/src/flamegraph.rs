@@ -53,13 +53,19 @@ pub(crate) struct Options {
     destination: Destination,
 }
 
+/// The share of the picture's width below which a box is not drawn: an eighth of a pixel, so that there
+/// is something to see in a box that is made wider.
+const MIN_SHARE: f64 = 0.0001;
+
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let new = options.selection.load(&options.subject.path)?;
     let old = options.diff.as_deref();
     let old = old.map(|path| options.selection.load(path)).transpose()?;
     check(options, [Some(&new), old.as_ref()])?;
 
-    let stacks = Folded::new().weight(options.weight.into());
+    let stacks = Folded::new()
+        .weight(options.weight.into())
+        .min_share(MIN_SHARE);
     let mut folded = Vec::new();
     match &old {
         Some(old) => stacks.write_diff(&new, old, &mut folded)?,
@@ -115,6 +121,7 @@ fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'st
     let (size, blocks) = (Size(new.total_size()), new.block_count());
     graph.subtitle = Some(format!("{size} in {blocks} blocks{estimated}"));
     graph.colors = Palette::Basic(BasicPalette::Mem);
+    graph.min_width = MIN_SHARE * 100.0;
     // The same snapshot makes the same picture.
     graph.deterministic = true;
     graph.count_name = match options.weight {

@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             .filter(fs::Metadata::is_file)
             .map(|file| file.len()),
         header,
-        stacks: snapshot.statistics(tracemalloc::GroupBy::Traceback).len(),
+        stacks: snapshot.stack_count(),
         snapshot,
     };
     match options.format {
@@ -62,7 +62,7 @@ struct File<'a> {
     bytes: Option<u64>,
     header: FileHeader,
     snapshot: Snapshot,
-    stacks: usize,
+    stacks: u64,
 }
 
 impl File<'_> {
@@ -91,6 +91,9 @@ impl File<'_> {
         if let Some(seconds) = recording.taken_at {
             facts.push(("taken at", moment(seconds)));
         }
+        if let Some(program) = &recording.program {
+            facts.push(("program", terminal_text(program).into_owned()));
+        }
         if let Some(process) = recording.process_id {
             facts.push(("process", process.to_string()));
         }
@@ -117,6 +120,9 @@ impl File<'_> {
         facts.push(("live", self.live()));
         if recording.peak > 0 {
             facts.push(("peak", Size(recording.peak).to_string()));
+        }
+        if let Some(bytes) = recording.resident_memory {
+            facts.push(("resident", Size(bytes).to_string()));
         }
         if recording.tracer_memory > 0 {
             facts.push(("tracer's memory", Size(recording.tracer_memory).to_string()));
@@ -189,6 +195,7 @@ impl File<'_> {
             "writer": self.header.writer,
             "taken_at": recording.taken_at,
             "process_id": recording.process_id,
+            "program": recording.program,
             "traceback_limit": snapshot.traceback_limit(),
             "runtime_frames": recording.runtime_frames,
             "sample_every": snapshot.sample_every(),
@@ -199,6 +206,7 @@ impl File<'_> {
             "current": recording.current,
             "peak": recording.peak,
             "tracer_memory": recording.tracer_memory,
+            "resident_memory": recording.resident_memory,
             "losses": stats::losses(&recording.losses),
             "attributes": snapshot.attributes(),
             "modules": modules,

@@ -20,6 +20,7 @@ mod merged;
 mod notes;
 #[cfg(feature = "pprof")]
 mod pprof;
+mod pruned;
 mod statistics;
 mod text;
 mod visible;

@@ -85,6 +85,32 @@ impl Snapshot {
             .collect()
     }
 
+    /// Number of distinct stacks that the blocks have. Counted without comparing their texts: stacks
+    /// that differ in columns or depths alone are several here, and one group of
+    /// [`GroupBy::Traceback`](crate::GroupBy::Traceback).
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let at = |line| Trace::new(Domain::HEAP, 8, Traceback::of(Frame::new("src/main.rs", line)));
+    /// assert_eq!(Snapshot::from_traces([at(1), at(2), at(1)], 1).stack_count(), 2);
+    /// ```
+    pub fn stack_count(&self) -> u64 {
+        self.stacks_in_use()
+            .into_iter()
+            .filter(|used| *used)
+            .count() as u64
+    }
+
+    /// Of each stack whether a block has it; a filtered snapshot holds others.
+    fn stacks_in_use(&self) -> Vec<bool> {
+        let mut used = vec![false; self.stacks.len()];
+        for run in &self.runs {
+            used[run.stack as usize] = true;
+        }
+        used
+    }
+
     /// The files of machine code that the blocks' frames are in, by path and then build id.
     ///
     /// ```
@@ -98,11 +124,11 @@ impl Snapshot {
     /// assert_eq!(snapshot.modules()[0].build_id.as_deref(), Some("9f86d081"));
     /// ```
     pub fn modules(&self) -> Vec<&Module> {
-        let mut used = vec![false; self.stacks.len()];
-        for run in &self.runs {
-            used[run.stack as usize] = true;
-        }
-        let stacks = self.stacks.iter().zip(used).filter(|(_, used)| *used);
+        let stacks = self
+            .stacks
+            .iter()
+            .zip(self.stacks_in_use())
+            .filter(|(_, used)| *used);
         let mut met = HashSet::new();
         let mut modules: Vec<&Module> = stacks
             .flat_map(|(stack, _)| stack.newest_first().filter_map(|frame| frame.code()))

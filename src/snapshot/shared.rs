@@ -37,13 +37,24 @@ impl Calls {
 }
 
 /// The most recent frames of the stack that ends in one call.
-#[derive(Debug)]
 pub(super) struct Path {
     calls: Arc<Calls>,
     last: u32,
     len: u32,
-    /// The frames, oldest first, once somebody has asked for a slice of them.
-    listed: OnceLock<Box<[Frame]>>,
+    /// Behind a trait, so that a map with stacks for keys is not taken for one whose keys change:
+    /// listing changes neither equality nor hash.
+    listed: Box<dyn List>,
+}
+
+/// The frames of a path, oldest first, once somebody has asked for a slice of them.
+trait List: Send + Sync {
+    fn get_or_make(&self, make: &dyn Fn() -> Box<[Frame]>) -> &[Frame];
+}
+
+impl List for OnceLock<Box<[Frame]>> {
+    fn get_or_make(&self, make: &dyn Fn() -> Box<[Frame]>) -> &[Frame] {
+        self.get_or_init(make)
+    }
 }
 
 impl Path {
@@ -54,7 +65,7 @@ impl Path {
             calls,
             last,
             len,
-            listed: OnceLock::new(),
+            listed: Box::new(OnceLock::new()),
         }
     }
 
@@ -72,7 +83,7 @@ impl Path {
     }
 
     pub(super) fn listed(&self) -> &[Frame] {
-        self.listed.get_or_init(|| {
+        self.listed.get_or_make(&|| {
             let mut frames: Vec<Frame> = self.newest_first().cloned().collect();
             frames.reverse();
             frames.into()

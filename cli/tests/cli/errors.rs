@@ -36,7 +36,7 @@ fn unusable_files_are_named() {
     GzDecoder::new(&whole[..])
         .read_to_string(&mut json)
         .unwrap();
-    let newer = json.replacen("\"version\":1", "\"version\":9", 1);
+    let newer = json.replacen("\"version\":2", "\"version\":9", 1);
     assert_ne!(newer, json);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(newer.as_bytes()).unwrap();
@@ -50,7 +50,7 @@ fn unusable_files_are_named() {
         ("truncated", "truncated: the compressed data end too early"),
         (
             "newer",
-            "newer: the file has version 9 of the format; this library reads up to version 1",
+            "newer: the file has version 9 of the format; this library reads up to version 2",
         ),
     ] {
         for text in COMMANDS
