@@ -208,6 +208,7 @@ impl Traceback {
         }
     }
 
+    #[cfg(feature = "file")]
     pub(crate) fn was_cut(&self) -> bool {
         self.truncated
     }

@@ -37,7 +37,7 @@ impl Of {
     fn of(self, runs: &[Run], clock: Clock) -> Option<f64> {
         let time = |run: &Run| match clock {
             Clock::Wall => run.wall,
-            Clock::Processor => run.processor,
+            Clock::Processor => run.processor(),
         };
         let mut times: Vec<u64> = runs.iter().map(time).collect();
         times.sort_unstable();
@@ -111,6 +111,13 @@ impl Figures<'_> {
         self.mean_of(|results| self.ratio(results, contestant, of))
     }
 
+    /// The run in the middle by the processor's time; the lower one of two.
+    pub fn median_run(&self, runs: &[Run]) -> Option<Run> {
+        let mut runs = runs.to_vec();
+        runs.sort_unstable_by_key(Run::processor);
+        runs.get(runs.len().checked_sub(1)? / 2).copied()
+    }
+
     /// The same by the processor's time, whatever the contestant waits for.
     pub fn processor_mean(&self, contestant: &Contestant) -> Option<f64> {
         self.mean_of(|results| {
@@ -123,7 +130,7 @@ impl Figures<'_> {
         let ratios = self
             .results
             .iter()
-            .filter(|results| results.workload.threads == 1)
+            .filter(|results| results.workload.is_work_of_one_thread())
             .map(ratio);
         let ratios: Vec<f64> = ratios.collect::<Option<_>>()?;
         let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
@@ -140,7 +147,7 @@ mod tests {
 
     fn runs(times: &[u64]) -> Vec<Run> {
         let run = |&processor: &u64| Run {
-            processor,
+            user: processor,
             wall: 10 * processor,
             ..Run::default()
         };

@@ -37,6 +37,11 @@ impl Report<'_> {
         writeln!(out, "{}", self.added().text())?;
         self.heading(out, "Most memory resident, MiB")?;
         writeln!(out, "{}", self.memory().text())?;
+        self.heading(
+            out,
+            "User + system time of the median run in ms, of all threads of the contestant",
+        )?;
+        writeln!(out, "{}", self.parts().text())?;
         self.heading(out, "Fastest / median / slowest run in ms, and runs")?;
         writeln!(out, "{}", self.spread().text())?;
         self.write_notes(out)
@@ -123,6 +128,22 @@ impl Report<'_> {
             let cells = self.columns().map(|(at, _)| {
                 let least = results.runs[at].iter().map(|run| run.resident).min();
                 least.map_or("-".to_owned(), |kib| format!("{:.0}", kib as f64 / 1024.0))
+            });
+            table.row([results.workload.name.clone()], cells.collect());
+        }
+        table
+    }
+
+    fn parts(&self) -> Table {
+        let figures = self.figures();
+        let mut table = self.table(UNTRACED);
+        for results in self.results {
+            let cells = self.columns().map(|(at, _)| {
+                let run = figures.median_run(&results.runs[at]);
+                let ms = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+                run.map_or("-".to_owned(), |run| {
+                    format!("{:.0} + {:.0}", ms(run.user), ms(run.system))
+                })
             });
             table.row([results.workload.name.clone()], cells.collect());
         }

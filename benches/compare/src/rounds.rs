@@ -33,13 +33,22 @@ pub struct Run {
     pub checksum: u64,
     /// Nanoseconds on the wall clock.
     pub wall: u64,
-    /// Nanoseconds on a processor.
-    pub processor: u64,
+    /// Nanoseconds on a processor, in the program's code.
+    pub user: u64,
+    /// Nanoseconds on a processor, in the system on the program's behalf.
+    pub system: u64,
     /// The most memory that the process had, in KiB.
     pub resident: u64,
     pub allocations: Option<u64>,
     /// The most live bytes, by the contestant's own count.
     pub peak: Option<u64>,
+}
+
+impl Run {
+    /// Nanoseconds on a processor.
+    pub fn processor(&self) -> u64 {
+        self.user + self.system
+    }
 }
 
 pub fn run(
@@ -147,7 +156,8 @@ fn read(result: &str) -> Result<Run, Box<dyn Error>> {
         match name {
             "checksum" => run.checksum = value,
             "wall" => run.wall = value,
-            "processor" => run.processor = value,
+            "user" => run.user = value,
+            "system" => run.system = value,
             "resident" => run.resident = value,
             "allocations" => run.allocations = Some(value),
             "peak" => run.peak = Some(value),
@@ -219,8 +229,9 @@ mod tests {
 
     #[test]
     fn what_a_contestant_says_is_read() {
-        let run = read("checksum=1 wall=2 processor=3 resident=4 peak=5").expect("all is known");
-        assert_eq!((run.checksum, run.wall, run.processor), (1, 2, 3));
+        let run =
+            read("checksum=1 wall=2 user=2 system=1 resident=4 peak=5").expect("all is known");
+        assert_eq!((run.checksum, run.wall, run.processor()), (1, 2, 3));
         assert_eq!(
             (run.resident, run.peak, run.allocations),
             (4, Some(5), None)

@@ -16,6 +16,16 @@ pub struct Workload {
     pub about: String,
 }
 
+/// Shows what threads cost that do nothing; no work that anybody has.
+const IDLE: &str = "large-idle";
+
+impl Workload {
+    /// True for those whose ratios the mean is of.
+    pub fn is_work_of_one_thread(&self) -> bool {
+        self.threads == 1 && self.name != IDLE
+    }
+}
+
 /// Those of a list of the contestants' that the command line asks for.
 pub fn listed(list: &str, arguments: &Arguments) -> Result<Vec<Workload>, Box<dyn Error>> {
     let program = building::programs()?.join(UNTRACED);

@@ -8,6 +8,7 @@ mod threads;
 
 mod boxes;
 mod html;
+mod idle;
 mod json;
 mod markdown;
 mod regexes;
@@ -51,7 +52,7 @@ pub struct Workload {
 }
 
 /// All of them, in the order of the tables.
-pub const WORKLOADS: [Workload; 9] = [
+pub const WORKLOADS: [Workload; 10] = [
     Workload {
         name: "json",
         about: "`serde_json`: parse a nested document into a tree, drop it",
@@ -105,6 +106,12 @@ pub const WORKLOADS: [Workload; 9] = [
         about: "`syn` on two threads, each doing the whole work",
         threads: 2,
         prepare: threads::prepare,
+    },
+    Workload {
+        name: "large-idle",
+        about: "300,000 blocks of 70 kB one after the other, beside 500 threads that wait",
+        threads: 1,
+        prepare: idle::prepare,
     },
 ];
 

@@ -1,6 +1,8 @@
-//! Two clocks at once.
+//! Two clocks: the wall's, and the processor's with the system's part apart.
 
 use std::io;
+use std::mem;
+use std::ops::Sub;
 use std::time::{Duration, Instant};
 
 /// What has passed on both.
@@ -10,19 +12,63 @@ pub(crate) struct Passed {
     pub(crate) wall: Duration,
     /// On a processor, for all threads of this process together. Other processes on a busy machine
     /// do not add to it, and neither does waiting.
-    pub(crate) processor: Duration,
+    pub(crate) processor: Processor,
+}
+
+/// Processor time of a process. The sum is exact; the system divides it by samples of a few
+/// milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processor {
+    /// In the program's own code.
+    pub(crate) user: Duration,
+    /// In the system on the program's behalf: page faults, system calls.
+    pub(crate) system: Duration,
+}
+
+impl Processor {
+    pub(crate) fn both(self) -> Duration {
+        self.user + self.system
+    }
+
+    fn now() -> io::Result<Self> {
+        // SAFETY: a struct of integers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { mem::zeroed() };
+        // SAFETY: the structure may be written.
+        if unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            user: duration(usage.ru_utime),
+            system: duration(usage.ru_stime),
+        })
+    }
+}
+
+impl Sub for Processor {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     wall: Instant,
-    processor: Duration,
+    processor: Processor,
 }
 
 impl Clock {
     pub(crate) fn start() -> io::Result<Self> {
         Ok(Self {
-            processor: processor()?,
+            processor: Processor::now()?,
             wall: Instant::now(),
         })
     }
@@ -30,21 +76,7 @@ impl Clock {
     pub(crate) fn passed(&self) -> io::Result<Passed> {
         Ok(Passed {
             wall: self.wall.elapsed(),
-            processor: processor()? - self.processor,
+            processor: Processor::now()? - self.processor,
         })
-    }
-}
-
-fn processor() -> io::Result<Duration> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the structure may be written.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    if result == 0 {
-        Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
-    } else {
-        Err(io::Error::last_os_error())
     }
 }

@@ -81,9 +81,10 @@ impl<S> Contestant<S> {
         let passed = clock.passed()?;
         let counts = (self.stop)(session);
         print!(
-            "result checksum={checksum} wall={} processor={} resident={}",
+            "result checksum={checksum} wall={} user={} system={} resident={}",
             passed.wall.as_nanos(),
-            passed.processor.as_nanos(),
+            passed.processor.user.as_nanos(),
+            passed.processor.system.as_nanos(),
             resident::most()?
         );
         if let Some(allocations) = counts.allocations {

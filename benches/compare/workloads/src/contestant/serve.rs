@@ -34,7 +34,7 @@ impl<S> Contestant<S> {
             println!(
                 "{pairs} {} {}",
                 passed.wall.as_nanos(),
-                passed.processor.as_nanos()
+                passed.processor.both().as_nanos()
             );
             io::stdout().flush()?;
         }
