@@ -9,8 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use tracemalloc::{GroupBy, Snapshot, StatisticDiff};
 
-use crate::arguments::{Subject, limit};
 use crate::failure::{Failure, Verdict};
+use crate::flags::{Subject, limit};
 use crate::input::Selection;
 use crate::limits::{Growth, bytes};
 use crate::output::{Content, Destination};

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::output::{Content, Destination};
 
@@ -23,11 +22,10 @@ pub(crate) struct Options {
     destination: Destination,
 }
 
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(options: &Options, mut program: Command) -> Result<(), Failure> {
     // In memory first: the generator panics if it cannot write.
     let mut script = Vec::new();
-    let mut command = Arguments::command();
-    clap_complete::generate(options.shell, &mut command, "tracemalloc", &mut script);
+    clap_complete::generate(options.shell, &mut program, "tracemalloc", &mut script);
     options
         .destination
         .write(Content::Data, |out| Ok(out.write_all(&script)?))

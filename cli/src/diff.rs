@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracemalloc::SortBy;
 
-use crate::arguments::{Grouping, TableFormat};
 use crate::failure::Failure;
+use crate::flags::{Grouping, TableFormat};
 use crate::input::Selection;
 use crate::output::Destination;
 

@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use tracemalloc::GroupBy;
 use tracemalloc::report::{Csv, Dhat, Folded, Json, Pprof};
 
-use crate::arguments::{Subject, Weight};
 use crate::failure::Failure;
+use crate::flags::{Subject, Weight};
 use crate::input::Selection;
 use crate::output::{Content, Destination};
 

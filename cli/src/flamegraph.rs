@@ -8,8 +8,8 @@ use inferno::flamegraph::{Direction, Options as Graph};
 use tracemalloc::report::Folded;
 use tracemalloc::{Size, Snapshot};
 
-use crate::arguments::{Subject, Weight};
 use crate::failure::Failure;
+use crate::flags::{Subject, Weight};
 use crate::input::Selection;
 use crate::output::{Content, Destination};
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tracemalloc::report::terminal_text;
 use tracemalloc::{FileHeader, Size, Snapshot};
 
-use crate::arguments::{Format, Subject};
 use crate::failure::Failure;
+use crate::flags::{Format, Subject};
 use crate::output::{Content, Destination};
 use crate::stats;
 

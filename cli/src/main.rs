@@ -1,14 +1,15 @@
 //! `tracemalloc`: questions to saved snapshots, described in `docs/CLI.md`.
 //!
-//! [`arguments`] says what can be asked, one file per command answers it. All of them read through
-//! [`input`], write through [`output`] and fail by [`failure`].
+//! [`command_line`] says what can be asked, one file per command answers it. All of them share
+//! [`flags`], read through [`input`], write through [`output`] and fail by [`failure`].
 
-mod arguments;
 mod check;
+mod command_line;
 mod completions;
 mod diff;
 mod export;
 mod failure;
+mod flags;
 mod flamegraph;
 mod info;
 mod input;
@@ -23,8 +24,8 @@ mod tree;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use arguments::Arguments;
 use clap::Parser;
+use command_line::Arguments;
 use failure::{Failure, Verdict};
 use tracemalloc::report::terminal_text;
 

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 
-use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::output::{Content, Destination};
 
@@ -25,8 +24,7 @@ pub(crate) struct Options {
     destination: Destination,
 }
 
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let mut program = Arguments::command();
+pub(crate) fn run(options: &Options, mut program: Command) -> Result<(), Failure> {
     program.build();
     let command = match options.command.as_deref() {
         None => program,

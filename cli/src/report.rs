@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tracemalloc::report::Html;
 
-use crate::arguments::Subject;
 use crate::failure::Failure;
+use crate::flags::Subject;
 use crate::input::Selection;
 use crate::output::{Content, Destination};
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tracemalloc::report::Summary;
 use tracemalloc::{GroupBy, Losses, Snapshot};
 
-use crate::arguments::{Format, Subject, limit};
 use crate::failure::Failure;
+use crate::flags::{Format, Subject, limit};
 use crate::input::Selection;
 use crate::output::{Content, Destination};
 

@@ -3,8 +3,8 @@
 use clap::Args;
 use tracemalloc::SortBy;
 
-use crate::arguments::{Grouping, Sort, Subject, TableFormat};
 use crate::failure::Failure;
+use crate::flags::{Grouping, Sort, Subject, TableFormat};
 use crate::input::Selection;
 use crate::output::Destination;
 

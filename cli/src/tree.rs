@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracemalloc::report::Tree;
 use tracemalloc::{CallNode, CallOrder, GroupBy, Snapshot};
 
-use crate::arguments::{Format, Subject, Weight, limit};
 use crate::failure::Failure;
+use crate::flags::{Format, Subject, Weight, limit};
 use crate::input::Selection;
 use crate::output::{Content, Destination};
 

@@ -1,6 +1,6 @@
 //! A file imports only from the layers below its own. There is no way back up.
 
-use crate::source::Source;
+use crate::source::{Source, has_word};
 use crate::{assert_none, repository};
 
 /// Each layer and what it may import from this crate. `ROOT` stands for the free functions and
@@ -280,6 +280,36 @@ fn a_way_back_up_inside_of_the_engine_is_found() {
     );
     check("src/engine/mod.rs", "use tracker::Tracker;", &[]);
     check("src/engine/tests/a.rs", "use super::super::Tracker;", &[]);
+}
+
+/// Only the tool's `main` knows the command line, which knows every command.
+fn tool_violations(source: &Source) -> Vec<String> {
+    if !source.path.starts_with("cli/src/") || source.path == "cli/src/main.rs" {
+        return Vec::new();
+    }
+    let lines = source.numbered();
+    let found = lines.filter(|(_, code)| has_word(code, "command_line"));
+    found
+        .map(|(line, _)| format!("{}:{line}: imports the command line", source.path))
+        .collect()
+}
+
+#[test]
+fn a_command_that_knows_the_command_line_is_found() {
+    let text = "use crate::{command_line::Arguments, flags};";
+    let found = |path: &str| tool_violations(&Source::new(path, text));
+    assert_eq!(
+        found("cli/src/check/show.rs"),
+        ["cli/src/check/show.rs:1: imports the command line"]
+    );
+    assert_none(found("cli/src/main.rs"));
+    assert_none(found("src/report/mod.rs"));
+}
+
+#[test]
+fn commands_do_not_know_the_command_line() {
+    let sources = repository::sources();
+    assert_none(sources.iter().flat_map(tool_violations).collect());
 }
 
 #[test]

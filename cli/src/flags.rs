@@ -1,71 +1,14 @@
-//! The command line, and what several commands have in common.
+//! Flags that several commands share.
 
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use tracemalloc::report::{Csv, Json, Text};
 use tracemalloc::{Counting, GroupBy, SortBy};
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::Failure;
 use crate::output::Content;
-use crate::{check, completions, diff, export, flamegraph, info, man, report, stats, top, tree};
-
-/// Answers questions about saved snapshots of a program's memory.
-///
-/// A traced program saves snapshots with `Snapshot::dump`, or at its end in the file that the
-/// variable TRACEMALLOC_OUT names.
-#[derive(Debug, Parser)]
-#[command(
-    name = "tracemalloc",
-    version,
-    max_term_width = 80,
-    after_help = "\
-Examples:
-  tracemalloc top app.tmsnap.json.gz
-  tracemalloc diff before.tmsnap.json.gz after.tmsnap.json.gz
-  tracemalloc flamegraph app.tmsnap.json.gz -o app.svg
-
-Exit codes: 0 fine, 1 a check failed, 2 wrong usage or unusable input or output."
-)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Top(top::Options),
-    Diff(diff::Options),
-    Tree(tree::Options),
-    Stats(stats::Options),
-    Flamegraph(flamegraph::Options),
-    Report(report::Options),
-    Export(export::Options),
-    Check(check::Options),
-    Info(info::Options),
-    Completions(completions::Options),
-    Man(man::Options),
-}
-
-impl Arguments {
-    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
-        match &self.command {
-            Command::Top(options) => top::run(options)?,
-            Command::Diff(options) => diff::run(options)?,
-            Command::Tree(options) => tree::run(options)?,
-            Command::Stats(options) => stats::run(options)?,
-            Command::Flamegraph(options) => flamegraph::run(options)?,
-            Command::Report(options) => report::run(options)?,
-            Command::Export(options) => export::run(options)?,
-            Command::Check(options) => return check::run(options),
-            Command::Info(options) => info::run(options)?,
-            Command::Completions(options) => completions::run(options)?,
-            Command::Man(options) => man::run(options)?,
-        }
-        Ok(Verdict::Passed)
-    }
-}
 
 /// The one snapshot that a command is about.
 #[derive(Args, Debug)]
