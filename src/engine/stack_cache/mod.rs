@@ -1,4 +1,37 @@
-//! What a thread knows of its last stacks, so that most of a stack need not be walked again.
+//! The stack cache: a thread's last stacks, so that most of a stack need not be walked again.
+//!
+//! It is a set-associative cache. The key of an entry is where a walk starts: return address, stack
+//! pointer and, if it matters, frame register. The value is the number of a stack. An entry is valid as
+//! long as the words that its walk has read are unchanged.
+//!
+//! Neighbouring entries would have most of their words in common, since they share their older frames.
+//! So those are kept once, as the base stack, and an entry has only the frames up to its attachment
+//! point:
+//!
+//! ```text
+//!  oldest frame                                                           most recent frame
+//!
+//!  base stack    main ── run ── serve ── handle ── parse ── value
+//!                                          │
+//!  entry 1                                 ├── read ── grow ── (start)
+//!  entry 2                                 └── reply ── push ── (start)
+//!                                          ▲
+//!                                          attachment point of both
+//! ```
+//!
+//! How the cache is asked, and how it is filled:
+//!
+//! ```text
+//! for entry in set[hash(start.pc, start.sp)]:                     -- one of 4 ways
+//!     if entry.start is not start, or a word of it has changed:     continue
+//!     if its base stack has changed since the entry was last used:
+//!         find the attachment point again, or                       continue
+//!     if a word of the base stack, from there outwards, has changed: continue
+//!     return entry.stack
+//! walk from start until a frame of the base stack is met whose words are unchanged
+//! intern the frames walked, on top of that frame's stack
+//! if there are few: evict an entry of the set and fill it; else: put them on the base stack
+//! ```
 //!
 //! # Why the answer is exact
 //!
@@ -25,6 +58,8 @@
 mod base_stack;
 mod base_stacks;
 mod fill;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::memory::arena::{Arena, Zeroed};
 use crate::engine::stacks::{Path, StackId, Stacks};

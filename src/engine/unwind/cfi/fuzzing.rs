@@ -1,8 +1,10 @@
-//! Ways in for the fuzzer to what reads call-frame information and the stack.
+//! Ways in for the fuzzer to what reads call-frame information and the stack. The model test of the
+//! stack cache walks over the stacks that are made here too.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+#[cfg(fuzzing)]
 use super::modules::{Module, describe};
 use super::rule::UnwindRule;
 use super::walk::{NoStep, Slots, no_step, step, unusual_step};
@@ -13,6 +15,7 @@ use crate::engine::stack_cache::StackCache;
 /// information, wherever in it.
 ///
 /// Addresses count from the beginning of the image and may lie outside of it, as code does.
+#[cfg(fuzzing)]
 pub fn rules(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) {
     let start = image.as_ptr().addr();
     let module = Module {
@@ -31,6 +34,7 @@ pub fn rules(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) 
 }
 
 /// Describes a module by program headers of any content.
+#[cfg(fuzzing)]
 pub fn headers(base: u64, words: &[[u64; 4]]) {
     let headers: Vec<libc::Elf64_Phdr> = words
         .iter()
@@ -90,24 +94,33 @@ fn walker() -> &'static Walker {
         let mapped = unsafe { libc::mmap(wanted, 3 * PAGE, libc::PROT_NONE, flags, -1, 0) };
         assert_eq!(mapped, wanted);
         let usable = libc::PROT_READ | libc::PROT_WRITE;
+        let inner = mapped.wrapping_byte_add(PAGE);
         // SAFETY: a part of it.
-        let opened = unsafe { libc::mprotect(mapped.byte_add(PAGE), PAGE, usable) };
+        let opened = unsafe { libc::mprotect(inner, PAGE, usable) };
         assert_eq!(opened, 0);
         let main = &walker.unwinder.main_stack;
         main.start.store(PLACE, Ordering::Relaxed);
         main.end.store(end(), Ordering::Release);
-        // An interrupted function's rule is asked for by the address after its own.
-        for code in 0..1 << CODE_BITS {
-            for after in [0, 1] {
-                let rule = || Some(rule_of(code));
-                walker
-                    .unwinder
-                    .rules
-                    .get(&walker.arena, CODE + 2 * code + after, rule);
+        if cfg!(fuzzing) {
+            for code in 0..1 << CODE_BITS {
+                walker.add_rules(code);
             }
         }
         walker
     })
+}
+
+impl Walker {
+    /// Puts the rules of `code` into the table.
+    fn add_rules(&self, code: usize) {
+        // An interrupted function's rule is asked for by the address after its own.
+        for after in [0, 1] {
+            let rule = || Some(rule_of(code));
+            self.unwinder
+                .rules
+                .get(&self.arena, CODE + 2 * code + after, rule);
+        }
+    }
 }
 
 /// The last words of the page, so that what lies beyond the end cannot be read.
@@ -154,7 +167,25 @@ fn value_of(word: u16) -> usize {
 ///
 /// Each piece of `data` of eight bytes is a change of one word and a place to walk from. The walk,
 /// the one that remembers, and single steps have to agree, and none may leave the stack.
+#[cfg(fuzzing)]
 pub fn walk(data: &[u8]) {
+    walk_and_count(data);
+}
+
+/// How the stack cache was asked, and with what success.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Answers {
+    pub(in crate::engine) asked: usize,
+    /// Answered by the fast path, and by the whole look-up.
+    pub(in crate::engine) fast: usize,
+    pub(in crate::engine) cached: usize,
+    /// Answered by a walk that has filled the cache.
+    pub(in crate::engine) filled: usize,
+}
+
+/// Does what `walk` does, and counts.
+pub(in crate::engine) fn walk_and_count(data: &[u8]) -> Answers {
+    let mut answers = Answers::default();
     let walker = walker();
     // SAFETY: the page is there, and nobody else uses it.
     let stack = unsafe {
@@ -164,10 +195,24 @@ pub fn walk(data: &[u8]) {
         )
     };
     stack.fill(0);
+    #[expect(
+        clippy::incompatible_msrv,
+        reason = "tests and fuzzers are built by newer compilers"
+    )]
     // SAFETY: zeroed memory is an empty one.
     let mut stack_cache: Box<StackCache> = unsafe { Box::new_zeroed().assume_init() };
     for piece in data.chunks_exact(8) {
         let word = |at: usize| u16::from_le_bytes([piece[at], piece[at + 1]]);
+        // A fuzzer knows all rules from the beginning; a test has use for few.
+        if !cfg!(fuzzing) {
+            for address in [value_of(word(2)), value_of(word(4) & !2)] {
+                if let Some(code) = address.checked_sub(CODE)
+                    && code < 2 << CODE_BITS
+                {
+                    walker.add_rules(code / 2);
+                }
+            }
+        }
         stack[usize::from(piece[0])] = value_of(word(2));
         if piece[1] & 1 == 0 {
             continue;
@@ -182,11 +227,19 @@ pub fn walk(data: &[u8]) {
             &mut stack_cache,
             caller,
             usize::from(piece[1] >> 1 & 31) + 1,
+            &mut answers,
         );
     }
+    answers
 }
 
-fn compare(walker: &Walker, stack_cache: &mut StackCache, caller: Caller, max_frames: usize) {
+fn compare(
+    walker: &Walker,
+    stack_cache: &mut StackCache,
+    caller: Caller,
+    max_frames: usize,
+    answers: &mut Answers,
+) {
     let Walker {
         unwinder,
         arena,
@@ -198,11 +251,17 @@ fn compare(walker: &Walker, stack_cache: &mut StackCache, caller: Caller, max_fr
     let mut buffer = [0; 64];
     let buffer = &mut buffer[..max_frames];
     let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
-    let at_once = stack_cache.recall_fast(caller, max_frames);
-    let recalled = stack_cache
-        .recall(caller, max_frames)
-        .or_else(|| unwinder.remember(arena, stacks, stack_cache, caller, max_frames));
-    for recalled in [at_once, recalled].into_iter().flatten() {
+    let fast = stack_cache.recall_fast(caller, max_frames);
+    let cached = stack_cache.recall(caller, max_frames);
+    let filled = match cached {
+        None => unwinder.remember(arena, stacks, stack_cache, caller, max_frames),
+        Some(_) => None,
+    };
+    answers.asked += 1;
+    answers.fast += usize::from(fast.is_some());
+    answers.cached += usize::from(cached.is_some());
+    answers.filled += usize::from(filled.is_some());
+    for recalled in [fast, cached, filled].into_iter().flatten() {
         let walked = walked.as_ref().expect("what is recalled can be walked");
         let mut frames = Vec::new();
         let root = stacks.read(recalled, |address| frames.push(address));

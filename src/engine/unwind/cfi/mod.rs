@@ -12,7 +12,7 @@
 //! be unloaded. So a stack is read exactly, or by somebody else.
 
 mod arch;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod linked;
 mod modules;
