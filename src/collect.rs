@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Guard, Session, StackId, Tracker, is_known_code};
+use crate::engine::{Guard, Session, StackId, Tracker};
 use crate::external::External;
 use crate::process::resident_memory;
 use crate::sections::{Busy, NAMES};
@@ -247,9 +247,8 @@ impl<'a> Tracebacks<'a> {
             .extend(self.stack.iter().map(|at| names.role(*at)));
         let visible = visible(&self.roles);
         // Where a program or a thread begins, nothing is missing.
-        let from_start = visible.start > 0 || root == StackId::TRUNCATED;
-        let oldest = self.addresses.last();
-        self.ended = !from_start && oldest.is_some_and(|oldest| !is_known_code(*oldest));
+        let from_start = visible.start > 0;
+        self.ended = !from_start && root == StackId::INCOMPLETE;
         let shown = if self.session.runtime_frames() {
             0..self.stack.len()
         } else {

@@ -70,6 +70,6 @@ pub(crate) use thread::guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use thread::sampler::Sampler;
 pub(crate) use tracker::{TRACKER, Tracker};
+pub(crate) use unwind::Mark;
 #[cfg(fuzzing)]
 pub(crate) use unwind::fuzzing;
-pub(crate) use unwind::{Mark, is_known_code};

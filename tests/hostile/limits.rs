@@ -151,11 +151,12 @@ const NEEDED: [libc::c_long; 7] = [
     libc::SYS_getpid,
     libc::SYS_gettid,
     libc::SYS_tgkill,
-    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigprocmask,
 ];
 
 /// The threads' own: to wait, and to end.
-const OF_THREADS: [libc::c_long; 5] = [
+const OF_THREADS: [libc::c_long; 6] = [
+    libc::SYS_sigaltstack,
     libc::SYS_futex,
     libc::SYS_exit,
     libc::SYS_rt_sigprocmask,

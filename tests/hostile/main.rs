@@ -22,6 +22,8 @@ mod allocator;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod audit;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod bogus_stacks;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 #[path = "../runner/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]

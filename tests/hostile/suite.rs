@@ -8,8 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::faults::{self, Fault};
 use crate::{
-    accounting, child, children, code, coroutines, forks, growth, libraries, limits, programs,
-    signals,
+    accounting, bogus_stacks, child, children, code, coroutines, forks, growth, libraries, limits,
+    programs, signals,
 };
 
 const CASE: &str = "TRACEMALLOC_CASE";
@@ -51,6 +51,7 @@ pub(crate) use cases;
 fn all() -> impl Iterator<Item = Case> {
     [
         accounting::CASES,
+        bogus_stacks::CASES,
         children::CASES,
         code::CASES,
         coroutines::CASES,

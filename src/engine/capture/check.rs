@@ -5,8 +5,12 @@
 //!
 //! ```text
 //! tracemalloc check: 5234 stacks compared, 0 different
-//! tracemalloc check: the system unwinder was left 17 stacks
+//! tracemalloc check: ended in unknown code: 17 stacks
 //! ```
+//!
+//! Where nothing is known of the code, the tracer ends the stack and marks it. The system unwinder
+//! may know more, for frames that were registered with it: it must have read the same frames up to
+//! there.
 //!
 //! Everything here runs inside allocations of the traced program, so numbers are written by hand.
 
@@ -16,7 +20,7 @@ use crate::engine::memory::arena::Arena;
 use crate::engine::memory::buffers::Buffers;
 use crate::engine::memory::errno::KeepErrno;
 use crate::engine::stacks::{StackId, Stacks};
-use crate::engine::unwind::{DEEPEST, Mark, SystemUnwinder};
+use crate::engine::unwind::{DEEPEST, Mark, StackEnd, SystemUnwinder};
 
 /// The first stacks of a process are compared, and of the others one in so many.
 const FIRST: u64 = 2000;
@@ -29,8 +33,8 @@ const FAILURE: i32 = 101;
 static SEEN: AtomicU64 = AtomicU64::new(0);
 static COMPARED: AtomicU64 = AtomicU64::new(0);
 static DIFFERENT: AtomicU64 = AtomicU64::new(0);
-/// Stacks that a back-end of the tracer's own has given up on.
-static LEFT: AtomicU64 = AtomicU64::new(0);
+/// Stacks that the tracer has marked as ending in unknown code.
+static INCOMPLETE: AtomicU64 = AtomicU64::new(0);
 /// The process that prints: one that was forked has inherited the counts of its parent.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 static REGISTERED: AtomicBool = AtomicBool::new(false);
@@ -43,20 +47,12 @@ static PLATFORM: SystemUnwinder = SystemUnwinder::new();
 /// Sees to it that the result is printed. May be called any number of times.
 pub(crate) fn prepare() {
     if !REGISTERED.swap(true, Ordering::Relaxed) {
+        PLATFORM.prepare(&ARENA);
         // SAFETY: no conditions.
         PROCESS.store(unsafe { libc::getpid() }, Ordering::Relaxed);
         // SAFETY: the function is there as long as the program.
         unsafe { libc::atexit(report) };
     }
-}
-
-/// Notes that a stack is left to the system unwinder.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "all stacks are the platform's unwinder's")
-)]
-pub(crate) fn count_left() {
-    LEFT.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Compares `stack`, of which the `max_frames` most recent frames count, with what the system
@@ -76,17 +72,23 @@ pub(crate) fn compare(stacks: &Stacks, stack: StackId, mark: Mark, max_frames: u
         let theirs = PLATFORM.capture_beyond(mark, buffer);
         let frames = buffer.get(..theirs.frames).unwrap_or_default();
         COMPARED.fetch_add(1, Ordering::Relaxed);
-        if !is_same(stacks, stack, max_frames, frames, theirs.truncated) {
+        let truncated = theirs.end == StackEnd::Truncated;
+        if !is_same(stacks, stack, max_frames, frames, truncated) {
             let before = DIFFERENT.fetch_add(1, Ordering::Relaxed);
             if before < SHOWN {
-                show(stacks, stack, max_frames, frames, theirs.truncated);
+                show(stacks, stack, max_frames, frames, truncated);
             }
         }
     });
 }
 
-/// Calls `visit` with the frames of `stack` that count. True if there are older ones.
-fn read(stacks: &Stacks, stack: StackId, max_frames: usize, mut visit: impl FnMut(usize)) -> bool {
+/// Calls `visit` with the frames of `stack` that count. Returns what is beyond them.
+fn read(
+    stacks: &Stacks,
+    stack: StackId,
+    max_frames: usize,
+    mut visit: impl FnMut(usize),
+) -> StackEnd {
     let mut count = 0;
     let root = stacks.read(stack, |address| {
         if count < max_frames {
@@ -94,7 +96,12 @@ fn read(stacks: &Stacks, stack: StackId, max_frames: usize, mut visit: impl FnMu
         }
         count += 1;
     });
-    count > max_frames || root == StackId::TRUNCATED
+    match root {
+        _ if count > max_frames => StackEnd::Truncated,
+        StackId::TRUNCATED => StackEnd::Truncated,
+        StackId::INCOMPLETE => StackEnd::UnknownCode,
+        _ => StackEnd::Oldest,
+    }
 }
 
 fn is_same(
@@ -106,10 +113,14 @@ fn is_same(
 ) -> bool {
     let mut theirs = frames.iter();
     let mut same = true;
-    let cut = read(stacks, stack, max_frames, |address| {
+    let end = read(stacks, stack, max_frames, |address| {
         same &= theirs.next() == Some(&address);
     });
-    same && theirs.next().is_none() && cut == truncated
+    if end == StackEnd::UnknownCode {
+        INCOMPLETE.fetch_add(1, Ordering::Relaxed);
+        return same;
+    }
+    same && theirs.next().is_none() && (end == StackEnd::Truncated) == truncated
 }
 
 /// Both stacks, most recent frames first.
@@ -117,8 +128,8 @@ fn is_same(
 fn show(stacks: &Stacks, stack: StackId, max_frames: usize, frames: &[usize], truncated: bool) {
     let mut line = Line::new();
     line.text(b"tracemalloc check: recorded");
-    let cut = read(stacks, stack, max_frames, |address| line.address(address));
-    line.end(cut);
+    let end = read(stacks, stack, max_frames, |address| line.address(address));
+    line.end(end == StackEnd::Truncated);
     line.text(b"tracemalloc check: unwound ");
     for address in frames {
         line.address(*address);
@@ -139,8 +150,8 @@ extern "C" fn report() {
         line.number(different);
         line.text(b" different");
         line.end(false);
-        line.text(b"tracemalloc check: the platform's unwinder was left ");
-        line.number(LEFT.load(Ordering::Relaxed));
+        line.text(b"tracemalloc check: ended in unknown code: ");
+        line.number(INCOMPLETE.load(Ordering::Relaxed));
         line.text(b" stacks");
         line.end(false);
     }

@@ -13,9 +13,9 @@ use crate::engine::memory::buffers::Buffers;
 use crate::engine::memory::errno::KeepErrno;
 use crate::engine::session::counters::Counter;
 use crate::engine::session::{Session, SessionNumber};
-use crate::engine::stacks::{StackId, Stacks};
+use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::thread::slots::OwnSlot;
-use crate::engine::unwind::{Caller, DEEPEST, Mark, Unwinder, here};
+use crate::engine::unwind::{Caller, DEEPEST, Mark, OwnStack, StackEnd, Unwinder, here};
 
 /// Frames captured beyond the session's limit, to replace those that are trimmed later: frames of
 /// the allocator and of the standard library. There are more of them where nothing is inlined.
@@ -117,14 +117,18 @@ impl Capture {
             self.unwinder
                 .remember(arena, &self.stacks, slot.stack_cache(), caller, max_frames)
         });
-        let stack = walked.unwrap_or_else(|| self.read(arena, session, caller, caller.mark()));
+        let stack = walked.unwrap_or_else(|| {
+            let own = slot.as_mut().map(|slot| slot.stack_cache().own_stack());
+            let own = own.unwrap_or_default();
+            self.read(arena, session, caller, caller.mark(), own)
+        });
         CallContext { stack, slot }
     }
 
     /// The number of the running thread's stack, from the first frame above `mark` on. The thread must
     /// be inside the tracer.
     pub(crate) fn stack_here(&self, arena: &Arena, session: Session, mark: Mark) -> StackId {
-        let stack = self.read(arena, session, here(), mark);
+        let stack = self.read(arena, session, here(), mark, OwnStack::default());
         self.check(session, stack, mark);
         stack
     }
@@ -132,13 +136,25 @@ impl Capture {
     /// Reads the stack as a whole, without the cache.
     #[cold]
     #[inline(never)]
-    fn read(&self, arena: &Arena, session: Session, caller: Caller, mark: Mark) -> StackId {
+    fn read(
+        &self,
+        arena: &Arena,
+        session: Session,
+        caller: Caller,
+        mark: Mark,
+        own: OwnStack,
+    ) -> StackId {
         let _errno = KeepErrno::new();
         let len = frames_of(session);
         let read = |buffer: &mut [usize]| {
-            let captured = self.unwinder.capture(arena, caller, mark, buffer);
+            let captured = self.unwinder.capture(arena, caller, mark, own, buffer);
             let frames = buffer.get(..captured.frames).unwrap_or_default();
-            self.stacks.intern(arena, frames, captured.truncated)
+            let root = match captured.end {
+                StackEnd::Oldest => Path::COMPLETE,
+                StackEnd::Truncated => Path::TRUNCATED,
+                StackEnd::UnknownCode => Path::INCOMPLETE,
+            };
+            self.stacks.intern(arena, frames, root)
         };
         let stack = if len <= ON_STACK {
             let mut buffer = [0; ON_STACK];

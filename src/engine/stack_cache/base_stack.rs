@@ -1,6 +1,6 @@
 //! A stack that was walked, frame by frame.
 
-use super::{Entry, StepKind, WalkedFrame, Word, all_unchanged};
+use super::{Entry, Pages, StepKind, WalkedFrame, Word, all_unchanged};
 use crate::engine::stacks::Path;
 use crate::engine::unwind::{Caller, DEEPEST};
 
@@ -53,6 +53,10 @@ pub(super) struct BaseStack {
     /// The oldest frame on each of the stacks, the oldest stack first; `stacks` of them.
     begins: [u16; MAX_STACKS],
     stacks: usize,
+    /// How many of the oldest frames have all their words on known stacks.
+    pub(super) known: usize,
+    /// Where words are that are on no known stack, those of entries too.
+    pub(super) pages: Pages,
 }
 
 /// Frames of the base stack, all on one stack, that a walk may still meet.
@@ -114,7 +118,9 @@ impl BaseStack {
     fn attach(&self, entry: &mut Entry, max_frames: usize) -> Option<()> {
         let at = entry.attachment_at as usize;
         let attachment = self.frames.get(..self.len)?.get(at)?;
-        if attachment.caller.sp.wrapping_sub(entry.start.sp) != entry.attachment_above as usize
+        let above = attachment.caller.sp.wrapping_sub(entry.stack_pointer());
+        if above != entry.attachment_above as usize
+            || !self.covers(entry)
             || attachment.path.stack != entry.attachment
             || (attachment.needs_fp && attachment.caller.fp != entry.attachment_fp)
         {
@@ -213,7 +219,11 @@ impl BaseStack {
 
     /// Cuts off all but the `len` oldest frames.
     pub(super) fn cut(&mut self, len: usize) {
+        if len == 0 {
+            self.pages = Pages::NONE;
+        }
         self.len = len;
+        self.known = self.known.min(len);
         self.changes += 1;
         let begins = self.begins.get(..self.stacks).unwrap_or_default();
         self.stacks = begins.partition_point(|begin| (*begin as usize) < len);
@@ -235,6 +245,8 @@ impl BaseStack {
         self.begins = other.begins;
         self.stacks = other.stacks;
         self.truncated = other.truncated;
+        self.pages = other.pages;
+        self.known = other.known;
         self.cut(len);
     }
 

@@ -60,6 +60,10 @@ impl BaseStacks {
         bears
     }
 
+    pub(super) fn both(&mut self) -> &mut [BaseStack; 2] {
+        &mut self.both
+    }
+
     /// Which of them [`BaseStacks::recent`] is.
     pub(super) fn which(&self) -> u8 {
         self.recent

@@ -4,8 +4,16 @@ use super::base_stack::{BaseStack, MAX_BASE_FRAMES, Version};
 use super::{BEYOND, MAX_ENTRY_FRAMES, MAX_FRAMES, StackCache, StepKind, Tables, WalkedFrame};
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
+use crate::engine::unwind::cfi::reader::Reader;
 use crate::engine::unwind::cfi::rule::UnwindRule;
 use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
+
+/// Where a step leads that is not plain.
+enum Step {
+    To(Caller),
+    /// Nowhere.
+    Root(Path),
+}
 
 /// Where a walk that was cut short goes on.
 #[derive(Clone, Copy)]
@@ -17,8 +25,8 @@ enum End {
 }
 
 impl Tables<'_> {
-    /// Fills `walked` with a frame from which there is no plain step, and returns its caller, if it
-    /// has one. `None` if the step from there cannot be remembered.
+    /// Fills `walked` with a frame from which there is no plain step, and returns where the step
+    /// leads that there is. `None` if it cannot be remembered.
     #[cold]
     #[inline(never)]
     fn step_over(
@@ -26,15 +34,22 @@ impl Tables<'_> {
         frame: Caller,
         rule: UnwindRule,
         end: usize,
+        reader: &mut Reader,
         walked: &mut WalkedFrame,
-    ) -> Option<Option<Caller>> {
+    ) -> Option<Step> {
         let by_fp = rule.needs_frame_pointer();
-        if let NoStep::Oldest(slot) = no_step(frame, rule, end) {
-            *walked = WalkedFrame::oldest(frame, by_fp, slot);
-            return Some(None);
+        match no_step(frame, rule, end) {
+            NoStep::Oldest(slot) => {
+                *walked = WalkedFrame::oldest(frame, by_fp, slot);
+                return Some(Step::Root(Path::COMPLETE));
+            }
+            NoStep::UnknownCode => {
+                *walked = WalkedFrame::oldest(frame, by_fp, None);
+                return Some(Step::Root(Path::INCOMPLETE));
+            }
+            NoStep::Unusual => {}
         }
-        let stack = &self.unwinder.main_stack;
-        let over = unusual_step(frame, rule, end, |at| stack.end_of(at).is_some())?;
+        let over = unusual_step(frame, rule, end, reader)?;
         let rule = |pc| self.unwinder.rule(self.arena, pc);
         // Frames are remembered by their addresses, so the step from there must be the same whether
         // it is the address of a call or not.
@@ -43,7 +58,7 @@ impl Tables<'_> {
             return None;
         }
         *walked = WalkedFrame::over(frame, by_fp, &over, end);
-        Some(Some(over.caller))
+        Some(Step::To(over.caller))
     }
 }
 
@@ -59,7 +74,13 @@ impl StackCache {
         if max_frames > MAX_FRAMES {
             return None;
         }
-        let (count, end) = self.follow(tables, start, max_frames)?;
+        if let Some(stack) = self.recall_foreign(start, max_frames) {
+            return Some(stack);
+        }
+        let mut reader = Reader::new(&tables.unwinder.main_stack, self.own);
+        let followed = self.follow(tables, start, max_frames, &mut reader);
+        self.own = reader.own;
+        let (count, end) = followed?;
         let base = match end {
             End::BaseStack(at) => at + 1,
             End::Root(_) => 0,
@@ -70,19 +91,31 @@ impl StackCache {
         }
         if let End::BaseStack(at) = end
             && count <= MAX_ENTRY_FRAMES
-            && let Some(stack) = self.insert_entry(tables, start, count, at)
         {
-            return stack;
+            if self.base_stacks.recent().add_pages(&reader).is_none() {
+                self.base_stacks.recent().cut(0);
+                return self.walk(tables, start, max_frames);
+            }
+            let from = self.base_stacks.recent().start_of(at, start, &reader);
+            if let Some(stack) = self.insert_entry(tables, from, count, at) {
+                return stack;
+            }
         }
-        self.grow_base_stack(tables, start, count, end)
+        self.grow_base_stack(tables, start, count, end, &reader)
     }
 
     /// Walks from `start` until the base stack is met or `max_frames` frames and some more are
     /// known. Fills `walked` and returns how many there are, and hashes the paths to them. `None`
     /// if a step cannot be remembered.
     #[inline(never)]
-    fn follow(&mut self, tables: Tables, start: Caller, max_frames: usize) -> Option<(usize, End)> {
-        let mut stack_end = tables.unwinder.main_stack.end_of_running(start.sp);
+    fn follow(
+        &mut self,
+        tables: Tables,
+        start: Caller,
+        max_frames: usize,
+        reader: &mut Reader,
+    ) -> Option<(usize, End)> {
+        let mut stack_end = reader.begin(start.sp);
         let enough = max_frames + BEYOND;
         let stacks = tables.stacks;
         // One by one, or they would not stay in registers.
@@ -129,12 +162,20 @@ impl StackCache {
             *self.addresses.get_mut(count)? = frame.pc;
             count += 1;
             let rule = tables.unwinder.rule(tables.arena, frame.pc);
-            let Some(step) = step(frame, rule, stack_end) else {
-                let Some(caller) = tables.step_over(frame, rule, stack_end, walked)? else {
-                    break Path::COMPLETE;
+            let mut plain = step(frame, rule, stack_end);
+            if plain.is_none()
+                && let Some(further) = reader.further(frame, rule, stack_end)
+            {
+                stack_end = further;
+                plain = step(frame, rule, stack_end);
+            }
+            let Some(step) = plain else {
+                let caller = match tables.step_over(frame, rule, stack_end, reader, walked)? {
+                    Step::To(caller) => caller,
+                    Step::Root(root) => break root,
                 };
                 if walked.kind == StepKind::Beyond {
-                    stack_end = tables.unwinder.main_stack.end_of_running(caller.sp);
+                    stack_end = reader.switch_to(caller.sp);
                     ahead = base_stack.ahead(caller.sp, unchanged);
                 }
                 Caller { pc, sp, fp } = caller;
@@ -176,7 +217,7 @@ impl StackCache {
         let attachment_above = attachment
             .caller
             .sp
-            .checked_sub(start.sp)?
+            .checked_sub(start.plain().sp)?
             .try_into()
             .ok()?;
         let entry = self.entries.replace(start)?;
@@ -216,6 +257,7 @@ impl StackCache {
         start: Caller,
         count: usize,
         end: End,
+        reader: &Reader,
     ) -> Option<StackId> {
         let (base, len) = match end {
             End::BaseStack(at) => (self.base_stacks.recent().frames.get(at)?.path, at + 1),
@@ -229,10 +271,15 @@ impl StackCache {
         let paths = &mut self.paths;
         let path = tables.stacks.extend(tables.arena, base, frames, paths)?;
         let grown = base_stack.grow(self.walked.get(..count)?, self.paths.get(..count)?);
-        if grown.is_none() {
+        let kept = grown.and_then(|()| base_stack.add_pages(reader));
+        if kept.is_none() {
             base_stack.cut(0);
-            return None;
+            return Some(path.stack);
         }
+        if base_stack.known == len && reader.pages.is_empty() {
+            base_stack.known = base_stack.len;
+        }
+        let start = base_stack.start_of(base_stack.len.checked_sub(1)?, start, reader);
         let needs_fp = base_stack.frames.get(..base_stack.len)?.last()?.needs_fp;
         let entry = self.entries.replace(start)?;
         entry.stack = path.stack;

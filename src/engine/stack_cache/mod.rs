@@ -44,6 +44,9 @@
 //! would not read: not even after a thread has moved to another stack, or a stack was unmapped and
 //! another one took its place.
 //!
+//! On known stacks all of that memory stays readable. What was read anywhere else may have been
+//! unmapped since, so the system is asked about those pages before they are compared ([`foreign`]).
+//!
 //! The frame register is such a word only where it matters: up to the next frame that finds its CFA
 //! by it, counted outwards. Elsewhere the program uses it for whatever it likes.
 //!
@@ -58,14 +61,16 @@
 mod base_stack;
 mod base_stacks;
 mod fill;
+mod foreign;
 #[cfg(test)]
 mod tests;
 
 use crate::engine::memory::arena::{Arena, Zeroed};
 use crate::engine::stacks::{Path, StackId, Stacks};
-use crate::engine::unwind::Caller;
-use crate::engine::unwind::cfi::Unwinder;
+use crate::engine::unwind::cfi::reader::Pages;
 use crate::engine::unwind::cfi::walk::{UnusualStep, Word, read};
+use crate::engine::unwind::cfi::{Unwinder, probe};
+use crate::engine::unwind::{Caller, OwnStack};
 use base_stack::Version;
 use base_stacks::BaseStacks;
 
@@ -146,6 +151,7 @@ enum StepKind {
 pub(crate) struct StackCache {
     entries: Entries,
     base_stacks: BaseStacks,
+    own: OwnStack,
     walked: [WalkedFrame; MAX_WALKED],
     /// Of the same frames, the return addresses and what they are called.
     addresses: [usize; MAX_WALKED],
@@ -165,10 +171,22 @@ pub(super) struct Tables<'a> {
 }
 
 impl StackCache {
+    /// Another thread takes it over: what the last one knew of its own stack is not true of this
+    /// one's.
+    pub(crate) fn hand_over(&mut self) {
+        self.base_stacks.clear();
+        self.own = OwnStack::default();
+    }
+
+    /// What the thread knows of its own stack.
+    pub(crate) fn own_stack(&self) -> OwnStack {
+        self.own
+    }
+
     /// Empties it, whatever state it is in: its thread may have been in the middle of a change.
     #[cold]
     pub(crate) fn clear(&mut self) {
-        self.base_stacks.clear();
+        self.hand_over();
         for entry in self.entries.sets.as_flattened_mut() {
             entry.start.sp = 0;
         }

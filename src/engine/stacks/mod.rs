@@ -35,8 +35,10 @@ impl StackId {
     pub(crate) const TRUNCATED: Self = Self(1);
     /// A stack that could not be kept: the table was full, or there was no memory for it.
     pub(crate) const OVERFLOW: Self = Self(2);
+    /// The root of stacks that end in code of which nothing is known.
+    pub(crate) const INCOMPLETE: Self = Self(3);
 
-    const FIRST: u32 = 3;
+    const FIRST: u32 = 4;
     /// Numbers have 28 bits in a block's record.
     const END: u32 = 1 << 28;
 
@@ -114,6 +116,11 @@ impl Path {
         stack: StackId::TRUNCATED,
         hash: PathHash(0x9E37_79B9_7F4A_7C15),
     };
+    /// Where stacks begin that end in code of which nothing is known.
+    pub(crate) const INCOMPLETE: Self = Self {
+        stack: StackId::INCOMPLETE,
+        hash: PathHash(0x1405_7B7E_F767_814F),
+    };
 }
 
 /// The hash of a stack's addresses, from the oldest to the most recent.
@@ -153,19 +160,10 @@ impl Stacks {
         arena.first_use(&self.nodes).map(drop)
     }
 
-    /// The stack of `frames`, return addresses from the most recent to the oldest. `None` when it
-    /// is new and there is no room for it.
-    pub(crate) fn intern(
-        &self,
-        arena: &Arena,
-        frames: &[usize],
-        truncated: bool,
-    ) -> Option<StackId> {
-        let mut path = if truncated {
-            Path::TRUNCATED
-        } else {
-            Path::COMPLETE
-        };
+    /// The stack of `frames`, return addresses from the most recent to the oldest, that begins at
+    /// `root`. `None` when it is new and there is no room for it.
+    pub(crate) fn intern(&self, arena: &Arena, frames: &[usize], root: Path) -> Option<StackId> {
+        let mut path = root;
         // In pieces: this may run on a small stack.
         const PIECE: usize = 16;
         for piece in frames.rchunks(PIECE) {

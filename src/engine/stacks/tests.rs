@@ -21,15 +21,10 @@ fn a_stack_reads_as_it_was_interned() {
         &[0],
         &[usize::MAX],
     ] {
-        for truncated in [false, true] {
-            let id = stacks.intern(&arena, frames, truncated).expect("memory");
-            assert_eq!(stacks.intern(&arena, frames, truncated), Some(id));
-            let root = if truncated {
-                StackId::TRUNCATED
-            } else {
-                StackId::COMPLETE
-            };
-            assert_eq!(read(&stacks, id), (frames.to_vec(), root));
+        for root in [Path::COMPLETE, Path::TRUNCATED, Path::INCOMPLETE] {
+            let id = stacks.intern(&arena, frames, root).expect("memory");
+            assert_eq!(stacks.intern(&arena, frames, root), Some(id));
+            assert_eq!(read(&stacks, id), (frames.to_vec(), root.stack));
             assert!(!ids.contains(&id));
             ids.push(id);
         }
@@ -41,11 +36,15 @@ fn growth_loses_nothing_and_keeps_numbers() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
     let frames = |n: usize| [n + 1, n / 3 + 1_000_000, n / 1000 + 2_000_000, 42];
     let ids: Vec<_> = (0..300_000)
-        .map(|n| stacks.intern(&arena, &frames(n), false).expect("memory"))
+        .map(|n| {
+            stacks
+                .intern(&arena, &frames(n), Path::COMPLETE)
+                .expect("memory")
+        })
         .collect();
     assert!(stacks.index.generation() > 2, "the test must reach growth");
     for (n, id) in ids.iter().enumerate() {
-        assert_eq!(stacks.intern(&arena, &frames(n), false), Some(*id));
+        assert_eq!(stacks.intern(&arena, &frames(n), Path::COMPLETE), Some(*id));
         assert_eq!(read(&stacks, *id).0, frames(n));
     }
 }
@@ -107,11 +106,17 @@ fn a_path_is_found_only_if_every_frame_of_it_agrees() {
 #[test]
 fn without_memory_a_new_stack_is_refused_and_a_known_one_found() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
-    let known = stacks.intern(&arena, &[1, 2, 3], false).expect("memory");
+    let known = stacks
+        .intern(&arena, &[1, 2, 3], Path::COMPLETE)
+        .expect("memory");
     arena.set_limit(0);
-    let refused = (1..1_000_000).find(|n| stacks.intern(&arena, &[*n, 9, 9], false).is_none());
+    let refused =
+        (1..1_000_000).find(|n| stacks.intern(&arena, &[*n, 9, 9], Path::COMPLETE).is_none());
     assert!(refused.is_some());
-    assert_eq!(stacks.intern(&arena, &[1, 2, 3], false), Some(known));
+    assert_eq!(
+        stacks.intern(&arena, &[1, 2, 3], Path::COMPLETE),
+        Some(known)
+    );
 }
 
 #[test]
@@ -124,7 +129,9 @@ fn threads_agree_on_what_a_stack_reads() {
                 for step in 0..20_000 {
                     let n = (step * 7 + start) % 5000;
                     let frames = [n + 1, n / 10 + 1, n / 100 + 1];
-                    let id = stacks.intern(arena, &frames, false).expect("memory");
+                    let id = stacks
+                        .intern(arena, &frames, Path::COMPLETE)
+                        .expect("memory");
                     assert_eq!(read(stacks, id).0, frames);
                 }
             });
@@ -137,7 +144,9 @@ fn threads_agree_on_what_a_stack_reads() {
 fn every_frame_of_a_path_gets_its_own_stack() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
     let base = Path {
-        stack: stacks.intern(&arena, &[90, 91], false).expect("memory"),
+        stack: stacks
+            .intern(&arena, &[90, 91], Path::COMPLETE)
+            .expect("memory"),
         hash: Path::COMPLETE.hash.then(91).then(90),
     };
     // Stacks that share their oldest frames, in an order in which none, some or all are new.
@@ -157,7 +166,10 @@ fn every_frame_of_a_path_gets_its_own_stack() {
         for (at, path) in paths.iter().enumerate() {
             let own = [&frames[at..], &[90, 91]].concat();
             assert_eq!(read(&stacks, path.stack).0, own);
-            assert_eq!(stacks.intern(&arena, &own, false), Some(path.stack));
+            assert_eq!(
+                stacks.intern(&arena, &own, Path::COMPLETE),
+                Some(path.stack)
+            );
             let mut paths = [Path::COMPLETE; 8];
             stacks.hash_ahead(base, &frames[at..], &mut paths);
             let alone = stacks.extend(&arena, base, &frames[at..], &mut paths);
@@ -193,14 +205,20 @@ fn only_what_is_new_of_a_stack_is_added() {
 #[test]
 fn what_is_refused_takes_no_numbers() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
-    stacks.intern(&arena, &[1, 2, 3], false).expect("memory");
+    stacks
+        .intern(&arena, &[1, 2, 3], Path::COMPLETE)
+        .expect("memory");
     arena.set_limit(0);
     let mut numbers = 10..1_000_000;
-    let refused = numbers.find(|number| stacks.intern(&arena, &[*number; 3], false).is_none());
+    let refused = numbers.find(|number| {
+        stacks
+            .intern(&arena, &[*number; 3], Path::COMPLETE)
+            .is_none()
+    });
     let refused = refused.expect("memory ends");
     let before = stacks.added.load(Ordering::Relaxed);
     for number in refused..refused + 1000 {
-        assert_eq!(stacks.intern(&arena, &[number; 5], false), None);
+        assert_eq!(stacks.intern(&arena, &[number; 5], Path::COMPLETE), None);
     }
     assert!(stacks.added.load(Ordering::Relaxed) - before < 5);
 }
@@ -215,7 +233,9 @@ fn a_new_context_takes_a_bounded_number_of_bytes() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
     for stack in 1..=STACKS {
         let frames: Vec<usize> = (0..FRAMES).map(|frame| stack << 8 | frame).collect();
-        stacks.intern(&arena, &frames, false).expect("memory");
+        stacks
+            .intern(&arena, &frames, Path::COMPLETE)
+            .expect("memory");
         if stack.is_multiple_of(STACKS / 16) {
             let (bytes, contexts) = (arena.resident(), stack * FRAMES);
             assert!(

@@ -76,6 +76,8 @@ impl ThreadSlots {
                 if thread.torn.swap(false, Ordering::Relaxed) {
                     OwnSlot::new(thread, guard).stack_cache().clear();
                     thread.counter.mend();
+                } else if now != 0 && now != me.bits() {
+                    OwnSlot::new(thread, guard).stack_cache().hand_over();
                 }
                 return Some(thread);
             }

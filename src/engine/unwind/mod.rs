@@ -5,9 +5,7 @@
 //! and the tracer's: everything below the [`Mark`] on the stack.
 //!
 //! - `cfi`, on Linux: call-frame information, compiled once per return address, and what is known of
-//!   the last stacks of each thread; what has no such form is left to `system`, the whole stack
-//!   at a time
-//! - `frame_pointers`, on macOS with aarch64: the chain of frame records
+//!   the last stacks of each thread
 //! - `system`: the system unwinder
 //! - `noop`: reads nothing
 
@@ -32,7 +30,7 @@ pub(crate) use cfi::fuzzing;
     target_endian = "little",
     not(miri)
 ))]
-pub(crate) use cfi::{StackCache, Unwinder, entry, here};
+pub(crate) use cfi::{OwnStack, StackCache, Unwinder, entry, here};
 
 #[cfg(not(all(
     target_os = "linux",
@@ -54,7 +52,7 @@ mod uncached;
 )))]
 pub(crate) use self::{
     backend::Unwinder,
-    uncached::{StackCache, entry, here},
+    uncached::{OwnStack, StackCache, entry, here},
 };
 
 // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide
@@ -62,9 +60,6 @@ pub(crate) use self::{
 #[cfg(any(miri, all(windows, target_arch = "x86")))]
 #[path = "noop.rs"]
 mod backend;
-
-#[cfg(all(target_os = "macos", target_arch = "aarch64", not(miri)))]
-use frame_pointers as backend;
 
 #[cfg(not(any(
     all(
@@ -76,29 +71,28 @@ use frame_pointers as backend;
         not(miri)
     ),
     miri,
-    all(windows, target_arch = "x86"),
-    all(target_os = "macos", target_arch = "aarch64")
+    all(windows, target_arch = "x86")
 )))]
 use system as backend;
 
+// Where the tracer walks by itself, only comparisons call the system unwinder.
+#[cfg(any(
+    test,
+    tracemalloc_check,
+    not(all(
+        target_os = "linux",
+        any(target_env = "gnu", target_env = "musl"),
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        target_endian = "little"
+    ))
+))]
 #[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
 #[expect(unsafe_code, reason = "calls the platform's unwinder")]
 mod system;
-#[cfg(any(miri, all(windows, target_arch = "x86")))]
-pub(crate) use backend::is_known_code;
-/// What stacks are compared with, whatever back-end has captured them.
+/// What stacks are compared with, whatever back-end has captured them: the system unwinder.
 #[cfg(tracemalloc_check)]
 pub(crate) use system::Unwinder as SystemUnwinder;
-#[cfg(not(any(miri, all(windows, target_arch = "x86"))))]
-pub(crate) use system::is_known_code;
-
-// Its walk is a function of the words read, which is tested everywhere.
-#[cfg(any(test, all(target_os = "macos", target_arch = "aarch64", not(miri))))]
-#[cfg_attr(
-    all(target_os = "macos", target_arch = "aarch64", not(miri)),
-    expect(unsafe_code, reason = "reads the frame register and the stack")
-)]
-mod frame_pointers;
 
 /// Frames of the deepest stack that can be asked for, and room for those that are left out later.
 pub(crate) const DEEPEST: usize = u16::MAX as usize + 1 + 64;
@@ -119,8 +113,19 @@ pub(crate) struct Caller {
 pub(crate) struct Captured {
     /// How many were written.
     pub(crate) frames: usize,
-    /// True if there are older frames beyond the end of the buffer.
-    pub(crate) truncated: bool,
+    /// What is beyond the oldest of them.
+    pub(crate) end: StackEnd,
+}
+
+/// Why a stack has no older frames than those that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StackEnd {
+    /// There are none.
+    Oldest,
+    /// The buffer is full.
+    Truncated,
+    /// The oldest is in code of which nothing is known, or its caller cannot be read.
+    UnknownCode,
 }
 
 /// A place on the stack: frames with their stack pointer below it are the tracer's own.

@@ -1,15 +1,10 @@
 //! Reads no stack: blocks are recorded with their size alone.
 
-use super::{Caller, Captured, Mark};
+use super::{Caller, Captured, Mark, OwnStack, StackEnd};
 use crate::engine::memory::arena::Arena;
 
 /// Has no state.
 pub(crate) struct Unwinder;
-
-/// True: there are no stacks that could end anywhere.
-pub(crate) fn is_known_code(_return_address: usize) -> bool {
-    true
-}
 
 impl Unwinder {
     pub(crate) const fn new() -> Self {
@@ -23,11 +18,12 @@ impl Unwinder {
         _arena: &Arena,
         _caller: Caller,
         _mark: Mark,
+        _own: OwnStack,
         _buffer: &mut [usize],
     ) -> Captured {
         Captured {
             frames: 0,
-            truncated: false,
+            end: StackEnd::Oldest,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! It starts from its own frame, so it does not need the caller's registers.
 
-use super::{Caller, Captured, Mark};
+use super::{Caller, Captured, Mark, OwnStack, StackEnd};
 use crate::engine::memory::arena::Arena;
 
 /// Has no state.
@@ -29,6 +29,7 @@ impl Unwinder {
         _arena: &Arena,
         _caller: Caller,
         mark: Mark,
+        _own: OwnStack,
         buffer: &mut [usize],
     ) -> Captured {
         capture(mark, buffer)
@@ -39,29 +40,6 @@ impl Unwinder {
     pub(crate) fn capture_beyond(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
         capture(mark, buffer)
     }
-}
-
-/// True unless it is known that a stack ends where `return_address` returns to for want of
-/// call-frame information. For whoever reads stacks, not for the allocation path.
-///
-/// Musl has no such information of its own, so that every stack would end so there.
-#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
-pub(crate) fn is_known_code(return_address: usize) -> bool {
-    use std::ffi::c_void;
-
-    // SAFETY: the unwinder's function of this name has this type.
-    unsafe extern "C" {
-        fn _Unwind_FindEnclosingFunction(return_address: *mut c_void) -> *mut c_void;
-    }
-    let address = std::ptr::without_provenance_mut(return_address);
-    // SAFETY: looks the address up and reads nothing there.
-    !unsafe { _Unwind_FindEnclosingFunction(address) }.is_null()
-}
-
-/// The same where it is not known.
-#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
-pub(crate) fn is_known_code(_return_address: usize) -> bool {
-    true
 }
 
 fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
@@ -93,6 +71,10 @@ fn capture(mark: Mark, buffer: &mut [usize]) -> Captured {
     unsafe { backtrace::trace_unsynchronized(visit) };
     Captured {
         frames: frames.min(buffer.len()),
-        truncated,
+        end: if truncated {
+            StackEnd::Truncated
+        } else {
+            StackEnd::Oldest
+        },
     }
 }

@@ -7,6 +7,10 @@ use crate::engine::stacks::{StackId, Stacks};
 /// Nothing.
 pub(crate) struct StackCache;
 
+/// Nothing is known of the thread's own stack.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OwnStack;
+
 // SAFETY: there is nothing that could be invalid.
 unsafe impl Zeroed for StackCache {}
 
@@ -14,6 +18,11 @@ impl StackCache {
     /// There is nothing to forget.
     #[cfg_attr(miri, expect(dead_code, reason = "no thread has a place"))]
     pub(crate) fn clear(&mut self) {}
+
+    /// Nothing.
+    pub(crate) fn own_stack(&self) -> OwnStack {
+        OwnStack
+    }
 
     /// Every stack must be captured.
     pub(crate) fn recall_fast(&self, _caller: Caller, _max_frames: usize) -> Option<StackId> {

@@ -6,13 +6,15 @@ use std::sync::atomic::Ordering;
 
 #[cfg(fuzzing)]
 use super::modules::{Module, describe};
+use super::reader::Reader;
 use super::rule::UnwindRule;
 use super::walk::{NoStep, Slots, no_step, step, unusual_step};
-use super::{Arena, Caller, Mark, StackId, Stacks, Unwinder};
+use super::{Arena, Caller, Mark, OwnStack, StackId, Stacks, Unwinder};
 use crate::engine::stack_cache::StackCache;
+use crate::engine::unwind::StackEnd;
 
 /// Works out the rules of some addresses from an image that holds a header and call-frame
-/// information, wherever in it.
+/// information, wherever in it, and makes a general step from each.
 ///
 /// Addresses count from the beginning of the image and may lie outside of it, as code does.
 #[cfg(fuzzing)]
@@ -30,6 +32,7 @@ pub fn rules(image: &[u8], header: usize, addresses: impl Iterator<Item = i32>) 
     for address in addresses {
         let rule = UnwindRule::compile(&module, start.wrapping_add_signed(address as isize));
         assert_ne!(rule.bits(), 0);
+        super::general::step_anywhere(&module, start.wrapping_add_signed(address as isize));
     }
 }
 
@@ -146,7 +149,7 @@ fn rule_of(code: usize) -> UnwindRule {
         words => -(words as i16) - 1,
     };
     // As `rule.rs` lays it out: from the stack pointer, from the frame register, and the others.
-    // None that leads to a coroutine's caller: these are trusted.
+    // None that leads to a coroutine's caller.
     let kind = [1, 1, 1, 2, 2, 5, 7, [3, 4][code >> 4 & 1]][code & 7];
     let saved = (code as u64 >> 3 & 1) * (8 | u64::from(saved_at as u16) << 16);
     UnwindRule::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
@@ -250,7 +253,8 @@ fn compare(
     }
     let mut buffer = [0; 64];
     let buffer = &mut buffer[..max_frames];
-    let walked = unwinder.walk(arena, caller, Mark(caller.sp), buffer);
+    let mut reader = Reader::new(&unwinder.main_stack, OwnStack::default());
+    let walked = unwinder.walk(arena, caller, Mark(caller.sp), &mut reader, buffer);
     let fast = stack_cache.recall_fast(caller, max_frames);
     let cached = stack_cache.recall(caller, max_frames);
     let filled = match cached {
@@ -268,19 +272,20 @@ fn compare(
         let whole = frames.len() <= max_frames && root == StackId::COMPLETE;
         frames.truncate(max_frames);
         assert_eq!(frames, buffer[..walked.frames], "{caller:x?}");
-        assert_eq!(whole, !walked.truncated, "{caller:x?}");
+        assert_eq!(whole, walked.end == StackEnd::Oldest, "{caller:x?}");
     }
 }
 
 /// Each plain step reads inside of its own frame and comes to an older one.
 ///
-/// False if the way leads to a place of which no stack is known: what a signal has interrupted is
-/// trusted to be on one.
+/// False if the way leads to a place of which no stack is known.
 fn check_steps(walker: &Walker, mut frame: Caller) -> bool {
     let Walker {
         unwinder, arena, ..
     } = walker;
-    let known = |sp| unwinder.main_stack.end_of_any(sp);
+    let known = |sp| unwinder.main_stack.end_of(sp);
+    let mut reader = Reader::new(&unwinder.main_stack, OwnStack::default());
+    reader.begin(frame.sp);
     let mut interrupted = 0;
     // More than there are frames on all the stacks that a walk leads over.
     for _ in 0..WORDS * WORDS {
@@ -302,10 +307,11 @@ fn check_steps(walker: &Walker, mut frame: Caller) -> bool {
             frame = step.caller;
             continue;
         }
-        if let NoStep::Oldest(_) = no_step(frame, rule, end) {
-            return true;
+        match no_step(frame, rule, end) {
+            NoStep::Oldest(_) | NoStep::UnknownCode => return true,
+            NoStep::Unusual => {}
         }
-        let Some(over) = unusual_step(frame, rule, end, |at| known(at).is_some()) else {
+        let Some(over) = unusual_step(frame, rule, end, &mut reader) else {
             return true;
         };
         interrupted = usize::from(over.interrupted);

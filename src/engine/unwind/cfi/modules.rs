@@ -4,13 +4,13 @@
 //! linked with and theirs, and the kernel's, to which signal handlers may return. And the one that
 //! the tracer is in, if the program has loaded that: when it goes, so does all that is known of its
 //! code. Another library that is loaded and unloaded may give its place in memory to the next one,
-//! and what is known of its code would then be wrong; stacks that lead through it are left to the
-//! platform's unwinder.
+//! and what is known of its code would then be wrong: see `loaded.rs`.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::linked::{Linked, MAX_MODULES};
+use super::probe::are_readable;
 
 /// A loaded file that stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,15 +141,18 @@ impl Module {
         Some(unsafe { std::slice::from_raw_parts(start, self.segment_end - address) })
     }
 
-    /// The machine code from `address` to the end of the segment.
-    pub(super) fn code_from(&self, address: usize) -> Option<&'static [u8]> {
-        if !(self.code..self.code_end).contains(&address) {
-            return None;
+    /// True if the machine code at `address` is `expected`. False if it cannot be read: code may be
+    /// mapped for execution alone, or its pages may have changed since.
+    pub(super) fn code_is(&self, address: usize, expected: &[u8]) -> bool {
+        let inside = (self.code..self.code_end).contains(&address)
+            && self.code_end - address >= expected.len();
+        if !inside || !are_readable(address, expected.len()) {
+            return false;
         }
         let start = std::ptr::with_exposed_provenance(address);
-        // SAFETY: the range lies in a readable segment of a module that stays loaded, and that may
-        // not be written to.
-        Some(unsafe { std::slice::from_raw_parts(start, self.code_end - address) })
+        // SAFETY: just found readable, in a segment of a loaded module that may not be written to.
+        let code: &[u8] = unsafe { std::slice::from_raw_parts(start, expected.len()) };
+        code == expected
     }
 }
 

@@ -1,12 +1,9 @@
 //! One step of the walk: how to get from a function to its caller, at one place in the code.
 
-use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EhFrameOffset, Encoding, EndianSlice, Format,
-    LittleEndian, Operation, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression,
-    UnwindSection, UnwindTableRow,
-};
+use gimli::{CfaRule, Operation, RegisterRule, UnwindExpression};
 
 use super::arch::PROCESSOR;
+use super::information::{Context, ENCODING, Entry, Found, Frames};
 use super::modules::Module;
 
 /// The caller's stack pointer (the canonical frame address, CFA), return address and frame
@@ -42,9 +39,9 @@ pub(in crate::engine) enum Kind {
     FromStackPointer = 1,
     /// CFA = frame register + offset.
     FromFramePointer = 2,
-    /// There is no caller.
+    /// There is no caller, or none is known: see [`UnwindRule::UNDESCRIBED`].
     Oldest = 3,
-    /// The step has no such form, or there is no call-frame information.
+    /// The step has no such form.
     Other = 4,
     /// CFA = the word at frame register + offset: some compilers keep it there in an aligned frame.
     FromFrame = 5,
@@ -55,6 +52,7 @@ pub(in crate::engine) enum Kind {
 }
 
 const SAVED: u64 = 8;
+const UNDESCRIBED: u64 = 8;
 const INTERRUPTED: u64 = 8;
 const FROM_SP: u64 = 16;
 
@@ -78,6 +76,8 @@ pub(in crate::engine) struct Link {
 
 impl UnwindRule {
     pub(in crate::engine) const OTHER: Self = Self(Kind::Other as u64);
+    /// The code has no call-frame information, so that nothing is known of its caller.
+    pub(in crate::engine) const UNDESCRIBED: Self = Self(Kind::Oldest as u64 | UNDESCRIBED);
 
     /// Never 0.
     pub(in crate::engine) fn bits(self) -> u64 {
@@ -155,6 +155,11 @@ impl UnwindRule {
         }
     }
 
+    /// The stack ends here because nothing is known of the code.
+    pub(in crate::engine) fn is_undescribed(self) -> bool {
+        self == Self::UNDESCRIBED
+    }
+
     /// Of a rule of that kind.
     pub(in crate::engine) fn link(self) -> Link {
         let bytes = |words: i16| words as isize * 8;
@@ -217,70 +222,24 @@ fn encode_link(link: Link) -> Option<UnwindRule> {
     ))
 }
 
-type Frames = EhFrame<EndianSlice<'static, LittleEndian>>;
-
-const ENCODING: Encoding = Encoding {
-    format: Format::Dwarf32,
-    version: 4,
-    address_size: 8,
-};
-
-/// Room for the rules of all general registers and some more, on the machine stack: this runs
-/// inside an allocation.
-struct OnStack;
-
-impl UnwindContextStorage<usize> for OnStack {
-    type Rules = [(gimli::Register, RegisterRule<usize>); 40];
-    type Stack = [UnwindTableRow<usize, Self>; 3];
-}
-
 #[inline(never)]
 fn compile(module: &Module, return_address: usize) -> Option<UnwindRule> {
-    // The call lies before the address that it returns to, maybe in another function.
-    let pc = return_address.checked_sub(1)? as u64;
-    let bases = BaseAddresses::default().set_eh_frame_hdr(module.header as u64);
-    let header = EhFrameHdr::new(module.header_bytes(), LittleEndian)
-        .parse(&bases, 8)
-        .ok()?;
-    let frames_at = header.eh_frame_ptr().direct().ok()?;
-    let bases = bases.set_eh_frame(frames_at);
-    let mut frames: Frames = EhFrame::new(module.bytes_from(frames_at as usize)?, LittleEndian);
-    frames.set_vendor(PROCESSOR.vendor);
-    // As `fde_for_address` does, which multiplies and subtracts without looking: more entries than
-    // there is room for, or one in front of the frames, would panic in a debug build.
-    let table = header.table()?;
-    let (_, entries) = table.iter(&bases).size_hint();
-    if entries? > module.header_bytes().len() {
-        return None;
-    }
-    let entry_at = match table.lookup(pc, &bases) {
-        Ok(pointer) => pointer.direct().ok()?.checked_sub(frames_at)?,
-        Err(gimli::Error::NoUnwindInfoForAddress) => return unknown(module, return_address),
-        Err(_) => return None,
+    let entry = match Entry::find(module, return_address) {
+        Found::Entry(entry) => entry,
+        Found::Nothing => return Some(UnwindRule::UNDESCRIBED),
+        Found::SignalReturn => return Some(UnwindRule(Kind::Signal as u64)),
+        Found::Damaged => return None,
     };
-    let offset = EhFrameOffset(usize::try_from(entry_at).ok()?);
-    let entry = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
-    let entry = entry.ok()?;
-    if !entry.contains(pc) {
-        return unknown(module, return_address);
-    }
-    // Stacks of coroutines say so too, where one continues another: only what returns from a signal
-    // has the kernel's registers above it.
-    let interrupted = entry.is_signal_trampoline();
-    if interrupted && returns_from_signal(module, return_address)? {
-        return Some(UnwindRule(Kind::Signal as u64));
-    }
-    let mut context: UnwindContext<usize, OnStack> = UnwindContext::new_in();
-    let rules = entry
-        .unwind_info_for_address(&frames, &bases, &mut context, pc)
-        .ok()?;
+    let mut context = Context::new_in();
+    let rules = entry.rules(&mut context)?;
+    let (frames, interrupted) = (&entry.frames, entry.is_signal_frame());
     let return_slot = match rules.register(PROCESSOR.return_address)? {
         RegisterRule::Undefined => return Some(UnwindRule(Kind::Oldest as u64)),
         RegisterRule::Offset(at) => at,
         _ => return None,
     };
     let frame_pointer = rules.register(PROCESSOR.frame_pointer);
-    let expression = |expression: &UnwindExpression<usize>| Place::of(expression, &frames);
+    let expression = |expression: &UnwindExpression<usize>| Place::of(expression, frames);
     let (kind, cfa_offset, saved_at) = match (rules.cfa(), frame_pointer) {
         (CfaRule::Expression(cfa), Some(RegisterRule::Offset(saved))) => {
             let cfa = expression(cfa)?;
@@ -321,25 +280,6 @@ fn compile(module: &Module, return_address: usize) -> Option<UnwindRule> {
         _ => return None,
     };
     encode(kind, cfa_offset, return_slot, saved_at)
-}
-
-/// The rule for code without call-frame information, in a module that has such information: the
-/// platform's unwinder, too, takes such a frame for the oldest unless a signal handler returns to
-/// it.
-fn unknown(module: &Module, return_address: usize) -> Option<UnwindRule> {
-    let kind = if returns_from_signal(module, return_address)? {
-        Kind::Signal
-    } else {
-        Kind::Oldest
-    };
-    Some(UnwindRule(kind as u64))
-}
-
-/// Whether the code there asks the kernel to go on where a signal had come. `None` if it cannot be
-/// read.
-fn returns_from_signal(module: &Module, return_address: usize) -> Option<bool> {
-    let code = module.code_from(return_address)?;
-    Some(code.starts_with(PROCESSOR.signal_return))
 }
 
 /// What an expression says that has one of these forms: "register + offset", "the word there", or

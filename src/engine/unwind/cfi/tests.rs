@@ -1,7 +1,9 @@
-//! The walk against the system unwinder: the same addresses, frame by frame.
+//! The walk, and the general one, against the system unwinder: the same addresses, frame by frame.
 
 #[cfg(target_arch = "x86_64")]
 mod damaged;
+#[cfg(target_arch = "x86_64")]
+mod expressions;
 mod remembered;
 
 use std::cell::RefCell;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::rule::Kind;
 use super::*;
+use crate::engine::unwind::{StackEnd, system};
 
 /// One unwinder for all tests, as in a program.
 static UNWINDER: Unwinder = Unwinder::new();
@@ -26,6 +29,15 @@ thread_local! {
 
 fn prepare() {
     UNWINDER.prepare(&ARENA);
+    system::Unwinder::new().prepare(&ARENA);
+}
+
+/// Reads for one walk.
+fn reader() -> Reader<'static> {
+    Reader::new(
+        &UNWINDER.main_stack,
+        STACK_CACHE.with_borrow(|stack_cache| stack_cache.own_stack()),
+    )
 }
 
 /// What a thread remembers, asked in the ways of the tracker, which agree: the first `limit` frames
@@ -41,6 +53,7 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
         let at_once = stack_cache.recall_fast(caller, limit).map(frames);
         let known = stack_cache.recall(caller, limit).map(frames);
         assert!(at_once.is_none() || at_once == known);
+        let known = known.or_else(|| stack_cache.recall_foreign(caller, limit).map(frames));
         let mut walk = || UNWINDER.remember(&ARENA, &STACKS, stack_cache, caller, limit);
         known.or_else(|| walk().map(frames))
     })
@@ -66,15 +79,24 @@ fn compare(limit: usize) -> usize {
 #[inline(never)]
 fn compare_from(caller: Caller, limit: usize, plain: Option<bool>) -> usize {
     let mark = caller.mark();
-    let (mut walked, mut unwound) = (vec![0; limit], vec![0; limit]);
+    let (mut walked, mut unwound, mut general) = (vec![0; limit], vec![0; limit], vec![0; limit]);
     let ours = UNWINDER
-        .walk(&ARENA, caller, mark, &mut walked)
+        .walk(&ARENA, caller, mark, &mut reader(), &mut walked)
         .expect("a stack that can be walked");
-    let theirs = UNWINDER.system.capture(&ARENA, caller, mark, &mut unwound);
+    let step_by_step = UNWINDER
+        .capture_generally(&ARENA, mark, &mut reader(), &mut general)
+        .expect("memory");
+    assert_eq!((ours, &walked), (step_by_step, &general));
+    let system = system::Unwinder::new();
+    let theirs = system.capture(&ARENA, caller, mark, OwnStack::default(), &mut unwound);
     walked.truncate(ours.frames);
     unwound.truncate(theirs.frames);
     let beyond = check_same(&walked, &unwound);
-    assert!(beyond || ours == theirs, "{ours:?} {theirs:?}");
+    let is_cut = |captured: Captured| captured.end == StackEnd::Truncated;
+    assert!(
+        beyond || is_cut(ours) == is_cut(theirs),
+        "{ours:?} {theirs:?}"
+    );
     // The second time it is recalled and not walked.
     for _ in 0..2 {
         let recalled = recalled(caller, limit);
@@ -247,22 +269,18 @@ fn raise() {
 }
 
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
-/// Where the handler's stack ends.
-static STACK_END: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn handler(_: i32) {
     let trampoline = caller();
-    let end = UNWINDER.main_stack.end_of_running(trampoline.sp);
-    STACK_END.store(end, Ordering::SeqCst);
-    let depth = if UNWINDER.modules.find(trampoline.pc).is_some() {
+    let depth = if UNWINDER.module_of(trampoline.pc).is_some() {
         compare_from(trampoline, 200, Some(true))
     } else {
-        // An emulator's own.
+        // An emulator's own: nothing is known of it.
+        let mut buffer = [0; 200];
         let mark = trampoline.mark();
-        let walked = UNWINDER.walk(&ARENA, trampoline, mark, &mut [0; 200]);
-        assert_eq!(walked, None);
-        let captured = UNWINDER.capture(&ARENA, trampoline, mark, &mut [0; 200]);
-        captured.frames
+        let captured = UNWINDER.capture(&ARENA, trampoline, mark, OwnStack::default(), &mut buffer);
+        assert_eq!((captured.frames, captured.end), (1, StackEnd::UnknownCode));
+        return;
     };
     DEPTH.store(depth, Ordering::SeqCst);
 }
@@ -339,7 +357,6 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
         )
     };
     assert_ne!(memory, libc::MAP_FAILED);
-    assert_eq!(UNWINDER.main_stack.end_of(memory.addr() + 64), None);
     let stack = libc::stack_t {
         ss_sp: memory,
         ss_flags: 0,
@@ -354,8 +371,6 @@ fn a_signal_handler_and_what_it_interrupted_agree() {
     };
     install(&action);
     check();
-    // While a handler runs there, what it reads has a bound.
-    assert_eq!(STACK_END.load(Ordering::SeqCst), memory.addr() + SIZE);
     let none = libc::stack_t {
         ss_flags: libc::SS_DISABLE,
         ..stack
@@ -408,16 +423,31 @@ fn callers_on_a_stack_further_down_are_not_taken_for_the_tracers() {
 #[test]
 fn the_end_of_a_foreign_stack_is_not_known() {
     prepare();
-    let stack = MainStack::new();
-    assert_eq!(stack.end_of(0x1000), None);
-    assert_eq!(UNWINDER.main_stack.end_of(0x1000), None);
+    let main = &UNWINDER.main_stack;
     let here = 0_u8;
-    assert!(
-        UNWINDER
-            .main_stack
-            .end_of(std::ptr::from_ref(&here).addr())
-            .is_some()
-    );
+    let here = std::ptr::from_ref(&here).addr();
+    let mut own = OwnStack::default();
+    assert_eq!(own.end_of(here), None);
+    let end = own.end_of_running(main, here).expect("its own stack");
+    assert!(end > here && own.end_of(here) == Some(end));
+    // SAFETY: a fresh mapping.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            1 << 16,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    for foreign in [0x1000, memory.addr(), memory.addr() + 0xfff8, usize::MAX] {
+        // The second time it is known to be none.
+        for _ in 0..2 {
+            assert_eq!(own.end_of_running(main, foreign), None, "{foreign:#x}");
+        }
+    }
+    assert_eq!(own.end_of_running(main, here), Some(end));
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -471,7 +501,7 @@ mod aarch64 {
 
     /// Its caller is known while it runs, from a register that the walk does not follow.
     #[test]
-    fn what_leaves_its_return_address_in_the_register_is_left_to_the_platforms_unwinder() {
+    fn what_leaves_its_return_address_in_the_register_takes_a_general_step() {
         #[unsafe(naked)]
         extern "C" fn leaf() {
             naked_asm!(".cfi_startproc", "nop", "nop", "ret", ".cfi_endproc")

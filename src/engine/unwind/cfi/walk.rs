@@ -2,17 +2,15 @@
 
 use super::Unwinder;
 use super::arch::{PROCESSOR, plain};
+use super::modules::Module;
+use super::reader::Reader;
 use super::rule::{Kind, UnwindRule};
-use super::stack::UNKNOWN;
 use crate::engine::memory::arena::Arena;
-use crate::engine::unwind::{Caller, Captured, Mark};
+use crate::engine::unwind::{Caller, Captured, Mark, StackEnd};
 
 /// Stacks that one walk leads over: a program may put frames on stacks of its own, or be
 /// interrupted on one and handle the signal on another.
-const MAX_STACKS: u32 = 64;
-
-/// No stack begins as low as this.
-const LOWEST: usize = 0xFFFF;
+pub(in crate::engine) const MAX_STACKS: u32 = 64;
 
 /// One step outwards and all that it read.
 #[derive(Clone, Copy)]
@@ -37,8 +35,10 @@ pub(in crate::engine) struct Slots {
 pub(in crate::engine) enum NoStep {
     /// This is the oldest frame. With the word that said so, if one did.
     Oldest(Option<usize>),
+    /// Nothing is known of the caller.
+    UnknownCode,
     /// The step is not plain.
-    Unknown,
+    Unusual,
 }
 
 impl Slots {
@@ -114,8 +114,9 @@ pub(in crate::engine) fn no_step(frame: Caller, rule: UnwindRule, end: usize) ->
     match Slots::of(frame, rule, end) {
         // It is 0.
         Some(slots) => NoStep::Oldest(Some(slots.return_address)),
+        None if rule.is_undescribed() => NoStep::UnknownCode,
         None if rule.kind() == Kind::Oldest => NoStep::Oldest(None),
-        None => NoStep::Unknown,
+        None => NoStep::Unusual,
     }
 }
 
@@ -128,17 +129,19 @@ impl Caller {
 }
 
 impl Unwinder {
-    /// Return addresses of this thread's stack from `frame` on, those at and beyond `mark`; `None`
-    /// if there is a frame on the way that only the system unwinder can step over.
+    /// Return addresses of this thread's stack from `frame` on, those at and beyond `mark`. An
+    /// error, with the frames up to there, if there is a frame on the way that only a general step
+    /// leads over.
     #[inline(never)]
     pub(in crate::engine) fn walk(
         &self,
         arena: &Arena,
         mut frame: Caller,
         mark: Mark,
+        reader: &mut Reader,
         buffer: &mut [usize],
-    ) -> Option<Captured> {
-        let mut end = self.main_stack.end_of_running(frame.sp);
+    ) -> Result<Captured, Captured> {
+        let mut end = reader.begin(frame.sp);
         let mut stacks = 1;
         // An interrupted function has not called anything: its rule is that of the address itself,
         // and rules are asked for by the address after the one that counts.
@@ -146,43 +149,60 @@ impl Unwinder {
         let mut passed = false;
         let mut captured = Captured {
             frames: 0,
-            truncated: false,
+            end: StackEnd::UnknownCode,
         };
         loop {
             // Once beyond the mark, so are all callers; another stack may lie below it.
             passed |= frame.sp >= mark.0;
             if passed {
                 let Some(slot) = buffer.get_mut(captured.frames) else {
-                    captured.truncated = true;
-                    return Some(captured);
+                    captured.end = StackEnd::Truncated;
+                    return Ok(captured);
                 };
                 *slot = frame.pc;
                 captured.frames += 1;
             }
-            let rule = self.rule(arena, frame.pc.wrapping_add(interrupted));
+            let return_address = frame.pc.wrapping_add(interrupted);
+            let rule = match self.rule(arena, return_address) {
+                UnwindRule::OTHER => self.row_of_loaded(arena, return_address),
+                rule => rule,
+            };
             interrupted = 0;
             if let Some(step) = step(frame, rule, end) {
                 frame = step.caller;
                 continue;
             }
-            if let NoStep::Oldest(_) = no_step(frame, rule, end) {
-                return Some(captured);
+            if let Some(further) = reader.further(frame, rule, end) {
+                end = further;
+                if let Some(step) = step(frame, rule, end) {
+                    frame = step.caller;
+                    continue;
+                }
             }
-            let on_stack = |at| self.main_stack.end_of_any(at).is_some();
-            let over = unusual_step(frame, rule, end, on_stack)?;
-            if over.caller.is_beyond(frame, end) {
-                stacks += 1;
-                end = self.main_stack.end_of_running(over.caller.sp);
+            match no_step(frame, rule, end) {
+                NoStep::Oldest(_) => captured.end = StackEnd::Oldest,
+                NoStep::UnknownCode => {}
+                NoStep::Unusual => {
+                    let Some(over) = unusual_step(frame, rule, end, reader) else {
+                        return Err(captured);
+                    };
+                    if over.caller.is_beyond(frame, end) {
+                        stacks += 1;
+                        end = reader.switch_to(over.caller.sp);
+                    }
+                    if stacks <= MAX_STACKS {
+                        interrupted = usize::from(over.interrupted);
+                        frame = over.caller;
+                        continue;
+                    }
+                }
             }
-            if stacks > MAX_STACKS {
-                return None;
-            }
-            interrupted = usize::from(over.interrupted);
-            frame = over.caller;
+            return Ok(captured);
         }
     }
 
-    /// The rule for the code that `return_address` returns to.
+    /// The rule for the code that `return_address` returns to, if that stays: [`UnwindRule::OTHER`]
+    /// for any other.
     #[inline]
     pub(in crate::engine) fn rule(&self, arena: &Arena, return_address: usize) -> UnwindRule {
         match self.rules.find(return_address) {
@@ -194,45 +214,58 @@ impl Unwinder {
     #[cold]
     #[inline(never)]
     fn rule_slow(&self, arena: &Arena, return_address: usize) -> UnwindRule {
-        self.rules.get(arena, return_address, || {
-            self.compile(arena, return_address)
-        })
+        match self.modules.find(return_address.wrapping_sub(1)) {
+            Some(module) => self.rules.get(arena, return_address, || {
+                self.compile(arena, &module, return_address)
+            }),
+            None => UnwindRule::OTHER,
+        }
+    }
+
+    /// The rule for code that has none which stays: that of a library that was loaded later, worked
+    /// out every time, since another library may come to its place.
+    #[cold]
+    #[inline(never)]
+    fn row_of_loaded(&self, arena: &Arena, return_address: usize) -> UnwindRule {
+        let address = return_address.wrapping_sub(1);
+        if self.modules.find(address).is_some() {
+            return UnwindRule::OTHER;
+        }
+        match self.loaded.find(address) {
+            Some(module) => self
+                .compile(arena, &module, return_address)
+                .unwrap_or(UnwindRule::UNDESCRIBED),
+            None => UnwindRule::UNDESCRIBED,
+        }
+    }
+
+    /// The module that the code belongs to that `return_address` returns to.
+    pub(super) fn module_of(&self, return_address: usize) -> Option<Module> {
+        let address = return_address.wrapping_sub(1);
+        let listed = self.modules.find(address);
+        listed.or_else(|| self.loaded.find(address))
     }
 
     /// Works a rule out on a stack with room for that. `None` if there is none to be had.
     #[cold]
     #[inline(never)]
-    fn compile(&self, arena: &Arena, return_address: usize) -> Option<UnwindRule> {
-        self.scratch.run(arena, || {
-            match self.modules.find(return_address.wrapping_sub(1)) {
-                Some(module) => UnwindRule::compile(&module, return_address),
-                None => UnwindRule::OTHER,
-            }
-        })
+    fn compile(&self, arena: &Arena, module: &Module, return_address: usize) -> Option<UnwindRule> {
+        self.scratch
+            .run(arena, || UnwindRule::compile(module, return_address))
     }
 }
 
-/// A step from `frame` that is not plain. `None` if only the system unwinder knows it. `on_stack`
-/// tells of an address outside of the frame's stack, which ends at `end`, whether it is on another
-/// one.
-///
-/// Where the frame's stack is not known, and where the call-frame information leads to the stack of
-/// a coroutine's caller, it is trusted, as any unwinder does.
+/// A step from `frame` that is not plain, on a stack that can be read as far as `end`. `None` if
+/// only a general step can be made, or what it would read cannot be read.
 #[cold]
 #[inline(never)]
 pub(in crate::engine) fn unusual_step(
     frame: Caller,
     rule: UnwindRule,
     end: usize,
-    on_stack: impl Fn(usize) -> bool,
+    reader: &mut Reader,
 ) -> Option<UnusualStep> {
-    let word = |address: usize| {
-        let trusted = address > LOWEST && (end == UNKNOWN || rule.kind() == Kind::Linked);
-        let mapped = trusted || (frame.sp..end).contains(&address) || on_stack(address);
-        // SAFETY: aligned, and on a stack: `read` says what that rests on.
-        let value = (mapped && address.is_multiple_of(8)).then(|| unsafe { read(address) })?;
-        Some(Word { address, value })
-    };
+    let mut word = |address: usize| reader.read(address, frame.sp, end);
     let mut interrupted = false;
     let (link, cfa, return_slot, fp_slot) = match rule.kind() {
         Kind::FromFramePointer => {
@@ -281,8 +314,11 @@ pub(in crate::engine) fn unusual_step(
 }
 
 /// From a signal handler to what the signal interrupted. `word` reads one, if it is on a stack.
-fn returned_from(frame: Caller, word: impl Fn(usize) -> Option<Word>) -> Option<UnusualStep> {
-    let saved = |offset: usize| word(frame.sp.wrapping_add(offset));
+fn returned_from(
+    frame: Caller,
+    mut word: impl FnMut(usize) -> Option<Word>,
+) -> Option<UnusualStep> {
+    let mut saved = |offset: usize| word(frame.sp.wrapping_add(offset));
     let places = PROCESSOR.interrupted;
     let (pc, sp, fp) = (saved(places.pc)?, saved(places.sp)?, saved(places.fp)?);
     Some(UnusualStep {
@@ -301,10 +337,8 @@ fn returned_from(frame: Caller, word: impl Fn(usize) -> Option<Word>) -> Option<
 /// A word of this thread's stack.
 ///
 /// # Safety
-/// `address` is a multiple of 8 in a frame that is in use. The walk has it from call-frame
-/// information and has checked that it lies between the stack pointer and the end of the stack; on
-/// the main stack and a thread's own all of that is mapped, whatever the information says. On a
-/// stack that the program mapped itself the information has to be right, as for any unwinder.
+/// `address` is a multiple of 8 and can be read: it lies between the stack pointer and the end of a
+/// known stack, or its page was found readable in this walk.
 #[inline(always)]
 pub(in crate::engine) unsafe fn read(address: usize) -> usize {
     // SAFETY: the caller's promise; nobody else writes to frames of this thread meanwhile.

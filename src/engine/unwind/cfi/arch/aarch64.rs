@@ -6,7 +6,7 @@ use std::ffi::c_void;
 
 use gimli::{AArch64, Vendor};
 
-use super::{Interrupted, Processor};
+use super::{Interrupted, Processor, Registers};
 use crate::engine::unwind::Caller;
 
 pub(crate) const PROCESSOR: Processor = Processor {
@@ -53,6 +53,44 @@ pub(crate) fn here() -> Caller {
         );
     }
     Caller { pc, sp, fp }
+}
+
+/// Registers that call-frame information may speak of: `x0` to `x30` and the stack pointer.
+pub(super) const GENERAL_REGISTERS: usize = 32;
+/// Those that a function keeps for its caller: `x19` to `x29` and the stack pointer. A call
+/// replaces the return address in `x30`.
+pub(super) const KEPT: u64 = 0xBFF8_0000;
+
+/// Where the kernel has saved a register of the interrupted function, as [`Interrupted`] counts.
+pub(crate) fn saved_at(register: u16) -> Option<usize> {
+    (register < 32).then_some(128 + 176 + 8 + 8 * usize::from(register))
+}
+
+/// The registers of the function that calls this one, right here: those that it must keep.
+#[inline(always)]
+pub(crate) fn kept_registers() -> Registers {
+    let mut values = [0_usize; GENERAL_REGISTERS];
+    let pc;
+    // SAFETY: writes registers to their places in the array. The stack pointer belongs to this
+    // place in the code, since the instructions follow each other and leave the stack alone.
+    unsafe {
+        asm!(
+            "adr {pc}, .",
+            "str x19, [{values}, #8 * 19]",
+            "stp x20, x21, [{values}, #8 * 20]",
+            "stp x22, x23, [{values}, #8 * 22]",
+            "stp x24, x25, [{values}, #8 * 24]",
+            "stp x26, x27, [{values}, #8 * 26]",
+            "stp x28, x29, [{values}, #8 * 28]",
+            "mov {sp}, sp",
+            "str {sp}, [{values}, #8 * 31]",
+            values = in(reg) values.as_mut_ptr(),
+            pc = out(reg) pc,
+            sp = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+    Registers::kept(values, pc)
 }
 
 /// The address of the running thread's own data, which the C library keeps above its stack.

@@ -3,11 +3,13 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod registers;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
+pub(crate) use registers::Registers;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use gimli::{Vendor, X86_64};
 
-use super::{Interrupted, Processor};
+use super::{Interrupted, Processor, Registers};
 use crate::engine::unwind::Caller;
 
 pub(crate) const PROCESSOR: Processor = Processor {
@@ -49,6 +49,44 @@ pub(crate) fn here() -> Caller {
         );
     }
     Caller { pc, sp, fp }
+}
+
+/// Registers that call-frame information may speak of, the return address among them.
+pub(super) const GENERAL_REGISTERS: usize = 17;
+/// Those that a function keeps for its caller: `rbx`, `rbp`, `rsp`, `r12` to `r15`.
+pub(super) const KEPT: u64 = 0xF0C8;
+
+/// Where the kernel has saved a register of the interrupted function, as [`Interrupted`] counts.
+pub(crate) fn saved_at(register: u16) -> Option<usize> {
+    // `r8` to `r15`, `rdi`, `rsi`, `rbp`, `rbx`, `rdx`, `rax`, `rcx`, `rsp`.
+    const ORDER: [u16; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7];
+    let at = ORDER.iter().position(|saved| *saved == register)?;
+    Some(40 + 8 * at)
+}
+
+/// The registers of the function that calls this one, right here: those that it must keep.
+#[inline(always)]
+pub(crate) fn kept_registers() -> Registers {
+    let mut values = [0_usize; GENERAL_REGISTERS];
+    let pc;
+    // SAFETY: writes registers to their places in the array. The stack pointer belongs to this
+    // place in the code, since the instructions follow each other and leave the stack alone.
+    unsafe {
+        asm!(
+            "lea {pc}, [rip]",
+            "mov [{values} + 8 * 3], rbx",
+            "mov [{values} + 8 * 6], rbp",
+            "mov [{values} + 8 * 7], rsp",
+            "mov [{values} + 8 * 12], r12",
+            "mov [{values} + 8 * 13], r13",
+            "mov [{values} + 8 * 14], r14",
+            "mov [{values} + 8 * 15], r15",
+            values = in(reg) values.as_mut_ptr(),
+            pc = out(reg) pc,
+            options(nostack, preserves_flags)
+        );
+    }
+    Registers::kept(values, pc)
 }
 
 /// The address of the running thread's own data, which the C library keeps above its stack.

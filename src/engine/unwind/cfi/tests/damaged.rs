@@ -96,7 +96,10 @@ fn rules(fenced: &Fenced, len: usize, damage: impl FnOnce(&mut [u8])) -> Vec<Unw
     let module = Module::with_information(bytes, code..code + CODE_LEN);
     let places = [1, 2, 5, CODE_LEN / 2, CODE_LEN];
     places
-        .map(|at| UnwindRule::compile(&module, code + at))
+        .map(|at| {
+            general::step_anywhere(&module, code + at);
+            UnwindRule::compile(&module, code + at)
+        })
         .to_vec()
 }
 
@@ -162,6 +165,19 @@ fn damaged_information_leads_no_walk_off_its_stack() {
             let rules = rules(&fenced, INFORMATION, |bytes| bytes[at] ^= change);
             check(rules, &mut numbers);
         }
+    }
+    // Expressions of any content: for the CFA, for a register's place, for its value.
+    for _ in 0..20_000 {
+        let mut program = [0; 12].map(|_: u8| numbers.next() as u8);
+        program[11] = 0;
+        let kind = [&[0x0f_u8][..], &[0x10, 6], &[0x16, 6]][numbers.next() % 3];
+        let rules = rules(&fenced, INFORMATION, |bytes| {
+            let instructions = &mut bytes[61..76];
+            instructions[..kind.len()].copy_from_slice(kind);
+            instructions[kind.len()] = 11;
+            instructions[kind.len() + 1..kind.len() + 13].copy_from_slice(&program);
+        });
+        check(rules, &mut numbers);
     }
     // Anything for instructions, of the common entry and of the function's.
     for _ in 0..20_000 {

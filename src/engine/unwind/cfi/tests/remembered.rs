@@ -13,8 +13,12 @@ const LIMIT: usize = 200;
 #[inline(never)]
 fn was_remembered(limit: usize) -> bool {
     let caller = caller();
-    let known =
-        STACK_CACHE.with_borrow_mut(|stack_cache| stack_cache.recall(caller, limit).is_some());
+    let known = STACK_CACHE.with_borrow_mut(|stack_cache| {
+        stack_cache
+            .recall(caller, limit)
+            .or_else(|| stack_cache.recall_foreign(caller, limit))
+            .is_some()
+    });
     compare_from(caller, limit, Some(true));
     known
 }

@@ -7,7 +7,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
 
 use crate::engine::memory::arena::Arena;
-use crate::engine::stacks::{StackId, Stacks};
+use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::{Settings, TraceAlloc, Tracker};
 use crate::heap::Heap;
 use crate::owner::spawn;
@@ -272,7 +272,9 @@ fn stacks() {
                     100 * seed + step
                 };
                 let frames = vec![leaf + 1, step / 3 + 101, 1001];
-                let stack = stacks.intern(arena, &frames, false).expect("memory");
+                let stack = stacks
+                    .intern(arena, &frames, Path::COMPLETE)
+                    .expect("memory");
                 assert_eq!(read(stack), frames);
                 known.lock().unwrap().push((stack, frames));
             }
@@ -281,7 +283,10 @@ fn stacks() {
     together((1..4).map(task).collect());
     for (stack, frames) in known.lock().unwrap().iter() {
         assert_eq!(&read(*stack), frames, "a number stays what it was");
-        let again = tables.1.intern(&tables.0, frames, false).expect("memory");
+        let again = tables
+            .1
+            .intern(&tables.0, frames, Path::COMPLETE)
+            .expect("memory");
         assert_eq!(&read(again), frames);
     }
 }
