@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Record;
-use super::shadow::Class;
+use super::class::Class;
 use crate::engine::session::SessionNumber;
 use crate::engine::stacks::StackId;
 

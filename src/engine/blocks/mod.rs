@@ -18,6 +18,7 @@
 //! small. The dense table is then never created. An allocator that packs blocks closer than 8 bytes
 //! may let two records meet in one window. The older one is then replaced and counted as replaced.
 
+mod class;
 mod entry;
 mod filter;
 mod shadow;
@@ -30,9 +31,10 @@ use crate::engine::memory::arena::Arena;
 use crate::engine::session::SessionNumber;
 use crate::engine::stacks::StackId;
 
+use class::Class;
 use entry::{Entry, SHORT_NUMBERS, ShortNumber, Word};
 pub(crate) use filter::Filter;
-use shadow::{Class, Shadow};
+use shadow::Shadow;
 
 /// Sessions after which [`LiveTable::sweep`] must have run, well before a short number comes round
 /// again.

@@ -5,54 +5,11 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
 
+use super::class::Class;
 use super::entry::{Entry, Word};
 use crate::engine::memory::arena::{Arena, zeroed_struct};
 
-/// A class of block sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    Dense,
-    Small,
-    Medium,
-    Large,
-    Huge,
-}
-
 impl Class {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Dense,
-        Self::Small,
-        Self::Medium,
-        Self::Large,
-        Self::Huge,
-    ];
-
-    /// The class of a block of `size` bytes. `spaced`: no two blocks start within one aligned
-    /// window of 32 bytes.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn of(size: u64, spaced: bool) -> Self {
-        match size {
-            32..256 => Self::Small,
-            0..32 if spaced => Self::Small,
-            0..32 => Self::Dense,
-            256..4096 => Self::Medium,
-            4096..65_536 => Self::Large,
-            _ => Self::Huge,
-        }
-    }
-
-    /// log2 of the window in bytes.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn window_bits(self) -> u32 {
-        match self {
-            Self::Dense => 3,
-            Self::Small => 5,
-            Self::Medium => 8,
-            Self::Large => 12,
-            Self::Huge => 16,
-        }
-    }
-
     /// log2 of the bytes whose entries one leaf holds.
     #[cfg_attr(not(debug_assertions), inline(always))]
     const fn leaf_bits(self) -> u32 {
@@ -80,11 +37,6 @@ impl Class {
             Self::Large => LARGE,
             Self::Huge => HUGE,
         }
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn has_size_word(self) -> bool {
-        matches!(self, Self::Large | Self::Huge)
     }
 }
 

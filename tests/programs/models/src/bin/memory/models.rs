@@ -7,8 +7,8 @@ use loom::thread::spawn;
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::engine::blocks::Record;
+use crate::engine::blocks::class::Class;
 use crate::engine::blocks::entry::{Entry, ShortNumber, Word};
-use crate::engine::blocks::shadow::Class;
 use crate::engine::session::counters::Counter;
 use crate::engine::session::{Session, SessionNumber, Settings, Switch};
 use crate::engine::stacks::StackId;
