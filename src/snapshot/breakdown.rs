@@ -1,7 +1,7 @@
 //! What a snapshot consists of, besides groups of frames: sizes of blocks, domains, and files of
 //! machine code.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::frame::Module;
@@ -129,9 +129,13 @@ impl Snapshot {
             .iter()
             .zip(self.stacks_in_use())
             .filter(|(_, used)| *used);
-        let mut met = HashSet::new();
+        let (mut met, mut calls) = (HashSet::new(), HashMap::new());
         let mut modules: Vec<&Module> = stacks
-            .flat_map(|(stack, _)| stack.newest_first().filter_map(|frame| frame.code()))
+            .flat_map(|(stack, _)| {
+                stack
+                    .newest_unmet(&mut calls)
+                    .filter_map(|frame| frame.code())
+            })
             .filter(|(module, _)| met.insert(Arc::as_ptr(module).addr()))
             .map(|(module, _)| module.as_ref())
             .collect();

@@ -5,6 +5,7 @@
 //!              └── reply      what they have in common, and a stack costs the same however deep.
 //! ```
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::frame::Frame;
@@ -82,6 +83,26 @@ impl Path {
         frames.take(self.len as usize)
     }
 
+    /// The frames from the most recent one to the first call that `met` has with as many frames from
+    /// there on as are left here; adds those before it.
+    pub(super) fn newest_unmet<'a>(
+        &'a self,
+        met: &mut HashMap<(usize, u32), u32>,
+    ) -> impl Iterator<Item = &'a Frame> + use<'a> {
+        let tree = Arc::as_ptr(&self.calls).addr();
+        let calls = &self.calls.calls;
+        let caller = |call: &u32| calls.get(*call as usize)?.caller;
+        let path = std::iter::successors(Some(self.last), caller);
+        let unmet = path
+            .zip((1..=self.len).rev())
+            .take_while(|(call, left)| {
+                let known = met.entry((tree, *call)).or_insert(0);
+                std::mem::replace(known, (*known).max(*left)) < *left
+            })
+            .count();
+        self.newest_first().take(unmet)
+    }
+
     pub(super) fn listed(&self) -> &[Frame] {
         self.listed.get_or_make(&|| {
             let mut frames: Vec<Frame> = self.newest_first().cloned().collect();
@@ -93,5 +114,31 @@ impl Path {
     /// True if both are the same frames of the same calls.
     pub(super) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.calls, &other.calls) && (self.last, self.len) == (other.last, other.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// a calls b, which calls c; c is the last call of three paths.
+    #[test]
+    fn shared_calls_are_met_once() {
+        let frames = ["a", "b", "c"].map(|name| Frame::new(name, 1)).to_vec();
+        let calls = (0..3_u32).map(|frame| Call {
+            caller: frame.checked_sub(1),
+            frame,
+        });
+        let calls = Arc::new(Calls::new(frames, calls.collect()).expect("callers come first"));
+        let mut met = HashMap::new();
+        let mut unmet = |last, len| -> String {
+            let path = Path::new(Arc::clone(&calls), last, len);
+            path.newest_unmet(&mut met).map(Frame::filename).collect()
+        };
+        assert_eq!(unmet(2, 1), "c");
+        // The first path had fewer frames than this one.
+        assert_eq!(unmet(2, 3), "cba");
+        assert_eq!(unmet(2, 3), "");
+        assert_eq!(unmet(1, 2), "");
     }
 }

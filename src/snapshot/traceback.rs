@@ -1,6 +1,7 @@
 //! The stack that frames make.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -151,6 +152,20 @@ impl Traceback {
         let (listed, shared) = match &self.frames {
             Frames::Listed(frames) => (Some(frames.iter().rev()), None),
             Frames::Shared(path) => (None, Some(path.newest_first())),
+        };
+        let listed = listed.into_iter().flatten();
+        listed.chain(shared.into_iter().flatten())
+    }
+
+    /// The frames from the most recent one on, without those of calls that `met` has: each call that
+    /// stacks share is met once, so that many stacks take no longer than their calls.
+    pub(crate) fn newest_unmet<'a>(
+        &'a self,
+        met: &mut HashMap<(usize, u32), u32>,
+    ) -> impl Iterator<Item = &'a Frame> + use<'a> {
+        let (listed, shared) = match &self.frames {
+            Frames::Listed(frames) => (Some(frames.iter().rev()), None),
+            Frames::Shared(path) => (None, Some(path.newest_unmet(met))),
         };
         let listed = listed.into_iter().flatten();
         listed.chain(shared.into_iter().flatten())
