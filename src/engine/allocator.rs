@@ -1,6 +1,7 @@
 //! `TraceAlloc`, the wrapper that a program installs: it records each call and forwards it to the
 //! inner allocator, one to one.
 
+mod resize;
 mod system;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,6 +14,7 @@ use crate::engine::session::{Session, Settings};
 use crate::engine::thread::guard::Guard;
 use crate::engine::tracker::{TRACKER, Tracker};
 use crate::engine::unwind::{Caller, entry};
+use resize::{Resize, record_resize};
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
@@ -145,12 +147,6 @@ impl<A> TraceAlloc<A> {
     }
 }
 
-/// What `realloc` is asked for, apart from the block.
-struct Resize {
-    layout: Layout,
-    new_size: usize,
-}
-
 entry! {
     /// Calls the inner allocator for a block of the given size and alignment, and records the
     /// block.
@@ -255,45 +251,6 @@ unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
     wrapper.record(session, context, block, layout.size());
     block
-}
-
-/// # Safety
-/// Those of [`GlobalAlloc::realloc`], with the block's address, and that of a [`Resize`] for the
-/// rest.
-#[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn record_resize<A: GlobalAlloc>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    block: usize,
-    resize: usize,
-    caller: Caller,
-) -> *mut u8 {
-    let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
-    let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
-    // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
-    let Resize { layout, new_size } = unsafe { resize.read() };
-    let passes = wrapper.tracker.samples.is_unsampled(session, new_size);
-    let mut guard = Guard::enter();
-    let context = match &mut guard {
-        Some(guard) if !passes => Some(wrapper.tracker.call_context(session, guard, caller)),
-        _ => None,
-    };
-    let moving = wrapper
-        .tracker
-        .begin_move(session, block.addr(), layout.size());
-    // SAFETY: passed on from the caller.
-    let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
-    match context {
-        _ if moved.is_null() => wrapper.tracker.cancel_move(moving),
-        Some(context) => {
-            wrapper.tracker.settle_spacing(|| wrapper.spacing());
-            wrapper
-                .tracker
-                .finish_move(session, &context, moving, moved.addr(), new_size);
-        }
-        None => wrapper.tracker.drop_move(session, guard.as_mut(), moving),
-    }
-    moved
 }
 
 impl<A: GlobalAlloc> TraceAlloc<A> {

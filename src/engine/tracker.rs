@@ -47,7 +47,9 @@
 //! - Sums that carry their session in their own word are relaxed: nothing else is read on the
 //!   strength of them.
 
-use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
+mod moves;
+
+use crate::engine::blocks::{LiveTable, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::{CallContext, Capture};
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::{Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch};
@@ -360,62 +362,6 @@ impl Tracker {
             entry.remove();
         }
         removed
-    }
-
-    /// Marks the block at `address` before `realloc` may move it. `None` if it has no record.
-    pub(crate) fn begin_move(
-        &self,
-        session: Session,
-        address: usize,
-        size: usize,
-    ) -> Option<Moving> {
-        self.live.begin_move(address, size, session.number())
-    }
-
-    /// Takes the mark of [`Tracker::begin_move`] back: `realloc` failed, and the block is as it was.
-    pub(crate) fn cancel_move(&self, moving: Option<Moving>) {
-        moving
-            .iter()
-            .for_each(|moving| self.live.cancel_move(moving));
-    }
-
-    /// Records that `realloc` has put the block at `address` with `size` bytes. The new record has the
-    /// call context of the `realloc`.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn finish_move(
-        &self,
-        session: Session,
-        context: &CallContext,
-        moving: Option<Moving>,
-        address: usize,
-        size: usize,
-    ) {
-        let old = self.settle(session, moving);
-        self.record_change(session, context, address, old, size);
-    }
-
-    /// Removes the record of a block that `realloc` has moved, without a record for the new place.
-    pub(crate) fn drop_move(
-        &self,
-        session: Session,
-        guard: Option<&mut Guard>,
-        moving: Option<Moving>,
-    ) {
-        if moving.is_some() {
-            let old = self.settle(session, moving);
-            let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
-            self.change(session, slot.as_ref(), old, 0);
-        }
-    }
-
-    /// Clears the old entry of a moved block and returns the bytes that it counted for.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn settle(&self, session: Session, moving: Option<Moving>) -> u64 {
-        moving.map_or(0, |moving| {
-            self.live.finish_move(&moving);
-            self.samples.remove(session, moving.address);
-            self.samples.bytes_for(session, moving.record.size)
-        })
     }
 
     /// The size and the stack of the live block that starts at `address`. Nothing is read there, so any

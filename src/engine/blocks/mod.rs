@@ -62,7 +62,7 @@ pub(crate) struct Moving {
     entry: Entry,
     word: Word,
     pub(crate) address: usize,
-    pub(crate) record: Record,
+    pub(crate) size: u64,
 }
 
 /// An empty entry of one word, and the record to write there.
@@ -94,6 +94,19 @@ impl OwnEntry {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove(self) {
         self.entry.clear();
+    }
+
+    /// Marks the block, which starts at `address`, as moving.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn begin_move(self, address: usize) -> Moving {
+        let word = self.word.moving();
+        self.entry.relabel(word);
+        Moving {
+            entry: self.entry,
+            word,
+            address,
+            size: word.size(),
+        }
     }
 }
 
@@ -173,34 +186,60 @@ impl LiveTable {
         record: Record,
         number: SessionNumber,
     ) -> Option<FreeEntry> {
+        self.writable_entry(address, record, number, Word::is_empty)
+    }
+
+    /// Where to write the `record` of a block that `realloc` has just put at `address`, if it takes
+    /// one word. What is moving there is settled by the thread that moves it, as far as it is still
+    /// there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn entry_after_move(
+        &self,
+        address: usize,
+        record: Record,
+        number: SessionNumber,
+    ) -> Option<FreeEntry> {
+        self.writable_entry(address, record, number, |now| {
+            now.is_empty() || now.is_moving()
+        })
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn writable_entry(
+        &self,
+        address: usize,
+        record: Record,
+        number: SessionNumber,
+        is_writable: impl FnOnce(Word) -> bool,
+    ) -> Option<FreeEntry> {
         let address = address as u64;
         // So that the compiler knows the numbers of the class.
         match self.class(record.size) {
-            Class::Small => self.free_entry_in(Class::Small, address, record, number),
-            Class::Medium => self.free_entry_in(Class::Medium, address, record, number),
+            Class::Small => {
+                self.writable_entry_in(Class::Small, address, record, number, is_writable)
+            }
+            Class::Medium => {
+                self.writable_entry_in(Class::Medium, address, record, number, is_writable)
+            }
             _ => None,
         }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn free_entry_in(
+    fn writable_entry_in(
         &self,
         class: Class,
         address: u64,
         record: Record,
         number: SessionNumber,
+        is_writable: impl FnOnce(Word) -> bool,
     ) -> Option<FreeEntry> {
         let entry = self.shadow.entry(class, address)?;
-        if !entry.load().is_empty() {
+        if !is_writable(entry.load()) {
             return None;
         }
-        let word = Word::new(
-            class,
-            address,
-            record.size,
-            record.stack,
-            ShortNumber::of(number),
-        );
+        let short = ShortNumber::of(number);
+        let word = Word::new(class, address, record.size, record.stack, short);
         Some(FreeEntry { entry, word })
     }
 
@@ -296,7 +335,7 @@ impl LiveTable {
         number: SessionNumber,
     ) -> Option<Moving> {
         let (entry, word) = self.shadow.find(self.class(size as u64), address as u64)?;
-        let record = entry.record(word);
+        let size = entry.size(word);
         if word.is_moving() {
             return None;
         }
@@ -310,14 +349,20 @@ impl LiveTable {
             entry,
             word,
             address,
-            record: record?,
+            size: size?,
         })
     }
 
-    /// Clears the entry of a block that was moved or resized, unless the address has a new owner who
-    /// has written over it.
-    pub(crate) fn finish_move(&self, moving: &Moving) {
-        moving.entry.clear_if(moving.word);
+    /// The block now starts at `address`: its old entry goes, unless the old address has a new owner
+    /// who wrote it anew.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn finish_move(&self, moving: &Moving, address: usize) {
+        if address == moving.address {
+            // Nobody else has the address, so nobody else writes the entry.
+            moving.entry.clear();
+        } else {
+            moving.entry.clear_if(moving.word);
+        }
     }
 
     /// Takes the mark of [`LiveTable::begin_move`] back. The block stayed where it was, so nobody else

@@ -100,9 +100,9 @@ fn a_record_at_the_place_of_a_new_block_is_handed_out_unless_it_moves_or_is_dead
         assert_eq!(insert(&live, &arena, BASE, record(size, 4)), Some(size));
 
         let moving = live.begin_move(BASE, size as usize, EPOCH).expect("known");
-        assert_eq!(moving.record, record(size, 4));
+        assert_eq!(moving.size, size);
         assert_eq!(insert(&live, &arena, BASE, record(size, 5)), None);
-        live.finish_move(&moving);
+        live.finish_move(&moving, BASE + 4096);
         assert_eq!(live.get(BASE, EPOCH), Some(record(size, 5)));
 
         // A failed move leaves an ordinary record, not one that the next block may ignore.

@@ -2,12 +2,12 @@
 //! waiting thread before `dealloc` or `realloc` returns. No luck involved: the other thread has the
 //! address, and its record, by then.
 //!
-//! Seen to fail with `forget` after the inner `dealloc`, and with the old entry cleared
+//! Seen to fail with `remove` after the inner `dealloc`, and with the old entry cleared
 //! unconditionally after `realloc`.
 
 use std::ptr;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
@@ -16,10 +16,12 @@ use crate::engine::thread::guard::Guard;
 const OLD: usize = 0x5555_0000_1000;
 const NEW: usize = 0x5555_0000_9000;
 
-/// `alloc` answers with the address in `next`; giving `OLD` back lets the other thread run its
-/// allocation and waits for its end.
+/// `alloc` answers with the address in `next`, `realloc` with `NEW`; giving `OLD` back lets the other
+/// thread run its allocation and waits for its end.
 struct HandOff {
     next: AtomicUsize,
+    /// `realloc` leaves the block where it is.
+    stays: AtomicBool,
     freed: Barrier,
     taken: Barrier,
 }
@@ -28,6 +30,7 @@ impl HandOff {
     fn new() -> Self {
         Self {
             next: AtomicUsize::new(OLD),
+            stays: AtomicBool::new(false),
             freed: Barrier::new(2),
             taken: Barrier::new(2),
         }
@@ -49,9 +52,22 @@ unsafe impl GlobalAlloc for &HandOff {
         self.hand_off();
     }
 
-    unsafe fn realloc(&self, _: *mut u8, _: Layout, _: usize) -> *mut u8 {
+    unsafe fn realloc(&self, block: *mut u8, _: Layout, _: usize) -> *mut u8 {
+        if self.stays.load(Ordering::SeqCst) {
+            return block;
+        }
         self.hand_off();
         ptr::without_provenance_mut(NEW)
+    }
+}
+
+/// Resizes the block of 100 bytes to 300, after `times` from the same place that change nothing: when
+/// the thread has the stack in its cache, `realloc` takes its fast path.
+fn realloc_after(times: usize, allocator: &TraceAlloc<&HandOff>, inner: &HandOff, block: *mut u8) {
+    for left in (0..=times).rev() {
+        inner.stays.store(left > 0, Ordering::SeqCst);
+        let (new, size) = if left > 0 { (OLD, 100) } else { (NEW, 300) };
+        assert_eq!(realloc(allocator, block, 100, size).addr(), new);
     }
 }
 
@@ -60,12 +76,16 @@ unsafe impl GlobalAlloc for &HandOff {
 fn race(
     size: usize,
     is_system: bool,
-    give_up: impl FnOnce(&TraceAlloc<&HandOff>, *mut u8),
+    give_up: impl FnOnce(&TraceAlloc<&HandOff>, &HandOff, *mut u8),
 ) -> (u64, u64, Vec<u64>) {
     let inner = HandOff::new();
     let tracker = tracker();
     start(tracker);
     let allocator = wrapper(&inner, tracker, is_system);
+    // The table for the new place is there, as it is for most blocks.
+    let near = wrapper(Unseen(NEW + 4096), tracker, is_system);
+    let other = alloc(&near, 300);
+    dealloc(&near, other, 300);
     let block = alloc(&allocator, 100).addr();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -73,7 +93,7 @@ fn race(
             assert_eq!(alloc(&allocator, size).addr(), OLD);
             inner.taken.wait();
         });
-        give_up(&allocator, ptr::without_provenance_mut(block));
+        give_up(&allocator, &inner, ptr::without_provenance_mut(block));
     });
     let session = tracker.session().expect("tracing");
     assert!(
@@ -93,12 +113,12 @@ fn each(sizes: [usize; 3]) -> impl Iterator<Item = (usize, bool)> {
 #[test]
 fn dealloc_forgets_before_it_gives_back() {
     for (size, is_system) in each([100, 10, 5000]) {
-        let state = race(size, is_system, |allocator, block| {
+        let state = race(size, is_system, |allocator, _, block| {
             dealloc(allocator, block, 100);
         });
         assert_eq!(
             state,
-            (size as u64, 100.max(size as u64), vec![size as u64])
+            (size as u64, 300.max(size as u64), vec![size as u64])
         );
     }
 }
@@ -106,13 +126,15 @@ fn dealloc_forgets_before_it_gives_back() {
 #[test]
 fn realloc_leaves_the_new_owners_record_alone() {
     for (size, is_system) in each([100, 10, 5000]) {
-        let state = race(size, is_system, |allocator, block| {
-            assert_eq!(realloc(allocator, block, 100, 300).addr(), NEW);
-        });
-        let mut sizes = vec![300, size as u64];
-        sizes.sort_unstable();
-        assert_eq!(state.2, sizes);
-        assert_eq!(state.0, 300 + size as u64);
+        for times in [0, 5] {
+            let state = race(size, is_system, |allocator, inner, block| {
+                realloc_after(times, allocator, inner, block);
+            });
+            let mut sizes = vec![300, size as u64];
+            sizes.sort_unstable();
+            assert_eq!(state.2, sizes);
+            assert_eq!(state.0, 300 + size as u64);
+        }
     }
 }
 
@@ -171,20 +193,27 @@ unsafe impl GlobalAlloc for Unseen {
 
 #[test]
 fn a_moving_block_is_live_at_its_old_size() {
-    let inner = HandOff::new();
-    let tracker = tracker();
-    start(tracker);
-    let allocator = TraceAlloc::with_tracker(&inner, tracker);
-    let block = alloc(&allocator, 100).addr();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            inner.freed.wait();
-            assert_eq!(state(tracker), (100, 100, vec![100]));
-            inner.taken.wait();
+    for times in [0, 5] {
+        let inner = HandOff::new();
+        let tracker = tracker();
+        start(tracker);
+        let allocator = TraceAlloc::with_tracker(&inner, tracker);
+        let block = alloc(&allocator, 100).addr();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                inner.freed.wait();
+                assert_eq!(state(tracker), (100, 100, vec![100]));
+                inner.taken.wait();
+            });
+            realloc_after(
+                times,
+                &allocator,
+                &inner,
+                ptr::without_provenance_mut(block),
+            );
         });
-        realloc(&allocator, ptr::without_provenance_mut(block), 100, 300);
-    });
-    assert_eq!(state(tracker), (300, 300, vec![300]));
+        assert_eq!(state(tracker), (300, 300, vec![300]));
+    }
 }
 
 /// Runs `meanwhile` while an allocation, a `realloc` or a free is inside the inner allocator.

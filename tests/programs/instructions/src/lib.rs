@@ -1,4 +1,5 @@
-//! The work: `pair N` makes and drops N boxes below ten frames, `json N` reads a document N times.
+//! The work: `pair N` makes and drops N boxes below ten frames, `grow N` makes, grows and drops N
+//! vectors there, `json N` reads a document N times.
 
 use std::env;
 use std::hint::black_box;
@@ -17,6 +18,7 @@ pub fn run() {
     let count: usize = arguments[2].parse().expect("a number");
     match arguments[1].as_str() {
         "pair" => below(DEPTH, &mut || pairs(count)),
+        "grow" => below(DEPTH, &mut || grown(count)),
         "json" => below(DEPTH, &mut || documents(count)),
         other => panic!("there is no work named {other}"),
     }
@@ -35,6 +37,15 @@ fn below(frames: usize, work: &mut dyn FnMut()) {
 fn pairs(count: usize) {
     for _ in 0..count {
         drop(black_box(Box::new([0_u8; 64])));
+    }
+}
+
+#[inline(never)]
+fn grown(count: usize) {
+    for _ in 0..count {
+        let mut bytes: Vec<u8> = black_box(Vec::with_capacity(64));
+        bytes.reserve_exact(black_box(100));
+        drop(black_box(bytes));
     }
 }
 
