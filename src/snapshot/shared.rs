@@ -27,6 +27,10 @@ pub(crate) struct Call {
 
 impl Calls {
     /// `None` if a call has a frame that is not there, or a caller that does not come before it.
+    #[cfg_attr(
+        not(feature = "file"),
+        expect(dead_code, reason = "comes from files alone")
+    )]
     pub(crate) fn new(frames: Vec<Frame>, calls: Vec<Call>) -> Option<Self> {
         let fits = |(index, call): (usize, &Call)| {
             (call.frame as usize) < frames.len()
@@ -60,6 +64,10 @@ impl List for OnceLock<Box<[Frame]>> {
 
 impl Path {
     /// The `len` frames up to the call `last`, which must have as many; at least one.
+    #[cfg_attr(
+        not(feature = "file"),
+        expect(dead_code, reason = "comes from files alone")
+    )]
     pub(super) fn new(calls: Arc<Calls>, last: u32, len: u32) -> Self {
         debug_assert!(len > 0);
         Self {

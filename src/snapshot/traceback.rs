@@ -42,6 +42,10 @@ enum Frames {
     /// Oldest first.
     Listed(Arc<[Frame]>),
     /// Frames that other stacks share. They are not listed unless somebody asks for a slice.
+    #[cfg_attr(
+        not(feature = "file"),
+        expect(dead_code, reason = "comes from files alone")
+    )]
     Shared(Arc<Path>),
 }
 
