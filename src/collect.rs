@@ -69,6 +69,7 @@ impl Collector<'_> {
     }
 
     fn blocks(&self, session: Session, guard: &Guard) -> Result<Vec<Block>, Busy> {
+        self.tracker.reclaim();
         let mut blocks = Vec::new();
         self.tracker.for_each_block(session, |size, stack| {
             blocks.push(Block {

@@ -133,8 +133,8 @@ pub fn clear_traces() {
 /// moved counts once.
 ///
 /// Current is exact whenever no allocation is under way. The peak is exact as long as one thread
-/// allocates. With several, each thread looks at the others' part after every 64 KiB that its own
-/// has moved: the peak may then be off by up to 128 KiB for each thread but one, in either direction.
+/// allocates. With several, each thread adds its part to a shared sum after every 64 KiB that it has
+/// moved: the peak may then be off by up to 64 KiB for each thread, in either direction.
 /// In a session that samples both are estimates
 /// ([`Config::sample_every`](crate::Config::sample_every)).
 ///

@@ -305,20 +305,15 @@ impl Tracker {
 
     #[inline(never)]
     fn change_beyond(&self, session: Session, thread: &ThreadSlot, old: u64, new: u64) {
-        thread.counter.change(session, old, new, || {
-            self.shared
-                .current(session.number())
-                .wrapping_add(self.threads.net(session, Some(thread)))
-        });
+        let fold = |part| self.shared.fold(session.number(), part);
+        thread.counter.change(session, old, new, fold);
     }
 
     /// Counts that `old` bytes became `new` that belong to no thread's slot: those of a thread without
     /// one, and memory that is not the allocator's.
     #[inline(never)]
     pub(crate) fn change_shared(&self, session: Session, old: u64, new: u64) {
-        self.shared.change(session.number(), old, new, || {
-            self.threads.net(session, None)
-        });
+        self.shared.change(session.number(), old, new);
     }
 
     /// Removes the record of the block at `address`, which this thread owns and is about to free.
@@ -371,6 +366,11 @@ impl Tracker {
         Some((record.size, record.stack))
     }
 
+    /// Gives back the memory of threads that have ended. The thread must be inside the tracer.
+    pub(crate) fn reclaim(&self) {
+        self.threads.reclaim(&self.arena);
+    }
+
     /// Calls `visit` with the size and the stack of every live block.
     pub(crate) fn for_each_block(&self, session: Session, mut visit: impl FnMut(u64, StackId)) {
         self.live
@@ -395,7 +395,7 @@ impl Tracker {
     /// Bytes that are live now, and the peak since the session began or the peak was reset.
     pub(crate) fn traced_memory(&self, session: Session) -> (u64, u64) {
         let number = session.number();
-        let current = self.shared.current(number) + self.threads.net(session, None);
+        let current = self.shared.current(number) + self.threads.net(session);
         let peak = self.shared.peak(number).max(self.threads.peak(session));
         (current.max(0) as u64, peak.max(current).max(0) as u64)
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use once_cell::race::OnceRef;
 
+use crate::engine::memory::budget::Budget;
 use crate::engine::memory::errno::KeepErrno;
 #[cfg(any(test, tracemalloc_failpoints))]
 use crate::engine::memory::refusals::Refusals;
@@ -118,6 +119,7 @@ pub(crate) struct Arena {
     large_chunk: AtomicPtr<Chunk>,
     mappings: AtomicPtr<Mapping>,
     policy: PagePolicy,
+    budget: Budget,
     #[cfg(any(test, tracemalloc_failpoints))]
     refusals: Refusals,
 }
@@ -152,6 +154,7 @@ impl Arena {
             large_chunk: AtomicPtr::new(ptr::null_mut()),
             mappings: AtomicPtr::new(ptr::null_mut()),
             policy: PagePolicy::new(),
+            budget: Budget::new(),
             #[cfg(any(test, tracemalloc_failpoints))]
             refusals: Refusals::new(),
         }
@@ -160,6 +163,11 @@ impl Arena {
     #[cfg(any(test, tracemalloc_failpoints))]
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// What threads have reserved to touch of memory that is mapped for them.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Refuses to map more than `bytes` in all from now on. What is mapped already stays.
@@ -385,8 +393,16 @@ impl Arena {
     /// Gives the memory of `table` back as far as it has pages to itself; they read as zeros from
     /// then on. Threads may still be reading or writing there.
     pub(crate) fn empty<T: Zeroed>(&self, table: &'static T) {
-        let start = ptr::from_ref(table).addr().next_multiple_of(PAGE);
-        let end = (ptr::from_ref(table).addr() + size_of::<T>()) / PAGE * PAGE;
+        self.empty_pages_at(ptr::from_ref(table).addr(), size_of::<T>());
+    }
+
+    /// Gives back the memory of a `table` that nobody else uses, as [`empty`](Self::empty) does.
+    pub(crate) fn empty_pages<T: Zeroed>(&self, table: &mut T) {
+        self.empty_pages_at(ptr::from_mut(table).addr(), size_of::<T>());
+    }
+
+    fn empty_pages_at(&self, start: usize, len: usize) {
+        let (start, end) = (start.next_multiple_of(PAGE), (start + len) / PAGE * PAGE);
         if start < end {
             let _errno = KeepErrno::new();
             pages::empty(start, end - start);

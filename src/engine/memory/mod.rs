@@ -2,6 +2,7 @@
 
 #[expect(unsafe_code, reason = "maps memory and hands out references into it")]
 pub(super) mod arena;
+pub(super) mod budget;
 #[expect(
     unsafe_code,
     reason = "lends out exclusive references to shared memory"

@@ -76,12 +76,15 @@ fn age(word: u64, number: SessionNumber) -> Compare {
     (written.wrapping_sub(number.0 as u16) as i16).cmp(&0)
 }
 
-/// Bytes that came and went, of blocks that no thread's counter counts: negative when more of those
-/// went than came.
+/// What threads share of the sums of a session.
 pub(crate) struct Shared {
-    /// In two's complement.
+    /// Bytes that came and went, of blocks that no thread's counter counts: negative when more of those
+    /// went than came. In two's complement.
     current: Counter,
+    /// The most that this and the folded parts were after a change of `current`.
     peak: Counter,
+    /// What threads have folded of the bytes that they count themselves. In two's complement.
+    folded: Counter,
 }
 
 impl Shared {
@@ -89,25 +92,30 @@ impl Shared {
         Self {
             current: Counter::new(),
             peak: Counter::new(),
+            folded: Counter::new(),
         }
     }
 
-    /// One step from `old` to `new` bytes, so that a moved block is never counted twice in the
-    /// peak. `others`: bytes that are counted elsewhere.
-    pub(crate) fn change(
-        &self,
-        number: SessionNumber,
-        old: u64,
-        new: u64,
-        others: impl FnOnce() -> i64,
-    ) {
+    /// One step from `old` to `new` bytes that no thread's counter counts, so that a moved block is never
+    /// counted twice in the peak.
+    pub(crate) fn change(&self, number: SessionNumber, old: u64, new: u64) {
         let step = |sum: u64| sum.wrapping_add(new).wrapping_sub(old) & SUM;
         if let Some(current) = self.current.update(number, step)
             && new > old
         {
-            let total = signed(current).saturating_add(others()).max(0) as u64;
+            let folded = signed(self.folded.get(number));
+            let total = signed(current).saturating_add(folded).max(0) as u64;
             self.peak.update(number, |peak| peak.max(total));
         }
+    }
+
+    /// Folds `part` of what a thread has counted; negative if more went than came. Returns all that threads
+    /// have folded and all that none of them counts. One addition to one word, whatever the number of
+    /// threads.
+    pub(crate) fn fold(&self, number: SessionNumber, part: i64) -> i64 {
+        let step = |sum: u64| sum.wrapping_add_signed(part) & SUM;
+        let folded = self.folded.update(number, step).map_or(0, signed);
+        folded.saturating_add(self.current(number))
     }
 
     pub(crate) fn current(&self, number: SessionNumber) -> i64 {
@@ -122,6 +130,7 @@ impl Shared {
     pub(crate) fn refresh(&self, number: SessionNumber) {
         self.current.refresh(number);
         self.peak.refresh(number);
+        self.folded.refresh(number);
     }
 
     pub(crate) fn set_peak(&self, number: SessionNumber, bytes: u64) {
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn sums_of_one_session_do_not_reach_another() {
         let shared = Shared::new();
-        let change = |number, old, new| shared.change(SessionNumber(number), old, new, || 0);
+        let change = |number, old, new| shared.change(SessionNumber(number), old, new);
         change(1, 0, 100);
         change(1, 100, 30);
         assert_eq!(get(&shared, 1), (30, 100));
@@ -183,7 +192,9 @@ mod tests {
     #[test]
     fn peak_follows_only_rises_and_can_be_set() {
         let shared = Shared::new();
-        let change = |old, new| shared.change(SessionNumber(9), old, new, || 1000);
+        assert_eq!(shared.fold(SessionNumber(9), 1500), 1500);
+        assert_eq!(shared.fold(SessionNumber(9), -500), 1000);
+        let change = |old, new| shared.change(SessionNumber(9), old, new);
         change(0, 50);
         change(50, 80);
         change(80, 10);
@@ -197,11 +208,16 @@ mod tests {
     #[test]
     fn the_sum_may_be_negative() {
         let shared = Shared::new();
-        shared.change(SessionNumber(1), 10, 0, || 0);
+        shared.change(SessionNumber(1), 10, 0);
         assert_eq!(get(&shared, 1), (-10, 0));
-        shared.change(SessionNumber(1), 0, 3, || 0);
+        shared.change(SessionNumber(1), 0, 3);
         assert_eq!(get(&shared, 1), (-7, 0));
-        shared.change(SessionNumber(1), 0, 8, || 0);
+        shared.change(SessionNumber(1), 0, 8);
         assert_eq!(get(&shared, 1), (1, 1));
+        assert_eq!(shared.fold(SessionNumber(1), -5), -4);
+        // Of an ended session nothing is folded.
+        assert_eq!(shared.fold(SessionNumber(2), 3), 3);
+        shared.fold(SessionNumber(1), 100);
+        assert_eq!(shared.fold(SessionNumber(2), 0), 3);
     }
 }

@@ -40,23 +40,24 @@ impl Version {
 }
 
 /// A stack that was walked.
+#[repr(C)]
 pub(super) struct BaseStack {
-    /// Oldest first; `len` of them.
-    pub(super) frames: [Frame; MAX_BASE_FRAMES],
     pub(super) len: usize,
     /// How often it has become another one.
     changes: u64,
-    /// The first frame is not the oldest of its stack.
-    pub(super) truncated: bool,
-    /// Of all frames, those of the oldest first.
-    words: [Word; 2 * MAX_BASE_FRAMES],
+    stacks: usize,
     /// The oldest frame on each of the stacks, the oldest stack first; `stacks` of them.
     begins: [u16; MAX_STACKS],
-    stacks: usize,
+    /// The first frame is not the oldest of its stack.
+    pub(super) truncated: bool,
     /// How many of the oldest frames have all their words on known stacks.
     pub(super) known: usize,
     /// Where words are that are on no known stack, those of entries too.
     pub(super) pages: Pages,
+    /// Of all frames, those of the oldest first.
+    words: [Word; 2 * MAX_BASE_FRAMES],
+    /// Oldest first; `len` of them.
+    pub(super) frames: [Frame; MAX_BASE_FRAMES],
 }
 
 /// Frames of the base stack, all on one stack, that a walk may still meet.

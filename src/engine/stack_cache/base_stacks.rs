@@ -9,11 +9,12 @@ use super::base_stack::{BaseStack, Version};
 const MAX_COPIED: usize = 128;
 
 /// The last stacks that were walked and have little in common.
+#[repr(C)]
 pub(super) struct BaseStacks {
-    both: [BaseStack; 2],
     /// The one that was walked to last, or that an entry was found on which had been on the other
     /// one.
     recent: u8,
+    both: [BaseStack; 2],
 }
 
 impl BaseStacks {

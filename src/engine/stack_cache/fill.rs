@@ -220,7 +220,7 @@ impl StackCache {
             .checked_sub(start.plain().sp)?
             .try_into()
             .ok()?;
-        let entry = self.entries.replace(start)?;
+        let entry = self.entries.replace(start, tables.arena.budget())?;
         let mut needs_fp = attachment.needs_fp;
         let mut len = 0;
         for walked in self.walked.get(..count)?.iter().rev() {
@@ -281,7 +281,7 @@ impl StackCache {
         }
         let start = base_stack.start_of(base_stack.len.checked_sub(1)?, start, reader);
         let needs_fp = base_stack.frames.get(..base_stack.len)?.last()?.needs_fp;
-        let entry = self.entries.replace(start)?;
+        let entry = self.entries.replace(start, tables.arena.budget())?;
         entry.stack = path.stack;
         entry.needs_fp = needs_fp;
         entry.frames = 0;

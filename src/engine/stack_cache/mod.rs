@@ -60,6 +60,7 @@
 
 mod base_stack;
 mod base_stacks;
+mod entries;
 mod fill;
 mod foreign;
 #[cfg(test)]
@@ -73,6 +74,7 @@ use crate::engine::unwind::cfi::{Unwinder, probe};
 use crate::engine::unwind::{Caller, OwnStack};
 use base_stack::Version;
 use base_stacks::BaseStacks;
+use entries::{Entries, WAYS};
 
 /// Frames of a stack that are asked for at most; deeper ones are not remembered.
 pub(super) const MAX_FRAMES: usize = 1100;
@@ -80,10 +82,6 @@ pub(super) const MAX_FRAMES: usize = 1100;
 /// still meets the base stack.
 const BEYOND: usize = 64;
 const MAX_WALKED: usize = MAX_FRAMES + BEYOND;
-/// Entries that are remembered: so many with the same hash of their start, and so many hashes. The
-/// same place is often reached on more than one way.
-const WAYS: usize = 4;
-const SETS: usize = 512;
 /// Frames and words of the longest entry. A longer one becomes part of the base stack.
 const MAX_ENTRY_FRAMES: usize = 10;
 const MAX_ENTRY_WORDS: usize = 12;
@@ -115,13 +113,6 @@ struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 256);
 
-/// The ways from many places.
-struct Entries {
-    sets: [[Entry; WAYS]; SETS],
-    /// Which of the ways with the same hash is the next to be replaced.
-    turns: [u8; SETS],
-}
-
 /// A frame that has just been walked over.
 #[derive(Clone, Copy)]
 struct WalkedFrame {
@@ -147,11 +138,13 @@ enum StepKind {
     Beyond,
 }
 
-/// One thread's memory.
+/// One thread's memory. Arrays are filled from their start, so a thread with few stacks that are not deep
+/// touches a page or two of each; small fields stand in front of an array, on its first page.
+#[repr(C)]
 pub(crate) struct StackCache {
+    own: OwnStack,
     entries: Entries,
     base_stacks: BaseStacks,
-    own: OwnStack,
     walked: [WalkedFrame; MAX_WALKED],
     /// Of the same frames, the return addresses and what they are called.
     addresses: [usize; MAX_WALKED],
@@ -185,11 +178,14 @@ impl StackCache {
 
     /// Empties it, whatever state it is in: its thread may have been in the middle of a change.
     #[cold]
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, arena: &Arena) {
         self.hand_over();
-        for entry in self.entries.sets.as_flattened_mut() {
-            entry.start.sp = 0;
-        }
+        self.entries.clear(arena.budget());
+    }
+
+    /// True if it has more memory than that of a thread with few stacks.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.entries.has_grown()
     }
 
     /// The stack of `start` and its callers, of which the `max_frames` most recent count, if all
@@ -199,7 +195,7 @@ impl StackCache {
     /// unchanged one, which would hardly ever help.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall_fast(&self, start: Caller, max_frames: usize) -> Option<StackId> {
-        let mut ways = self.entries.sets.get(hash_of(start))?.iter();
+        let mut ways = self.entries.ways(start)?.iter();
         let entry = ways.find(|entry| entry.is_valid(start))?;
         self.base_stacks
             .is_valid_fast(entry, max_frames)
@@ -210,7 +206,7 @@ impl StackCache {
     /// kept [`StackCache::recall_fast`] from it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(&mut self, start: Caller, max_frames: usize) -> Option<StackId> {
-        let ways = self.entries.sets.get_mut(hash_of(start))?;
+        let ways = self.entries.ways_mut(start)?;
         let mut in_front = None;
         for at in 0..WAYS {
             let entry = ways.get_mut(at)?;
@@ -231,6 +227,30 @@ impl StackCache {
 }
 
 impl Entry {
+    /// Starts nowhere.
+    const EMPTY: Self = Self {
+        start: Caller {
+            pc: 0,
+            sp: 0,
+            fp: 0,
+        },
+        stack: StackId::TRUNCATED,
+        needs_fp: false,
+        frames: 0,
+        len: 0,
+        base_stack: 0,
+        attachment_at: 0,
+        attachment_above: 0,
+        attachment: StackId::TRUNCATED,
+        attachment_fp: 0,
+        attached: Version::NONE,
+        base_words: (0, 0),
+        words: [Word {
+            address: 0,
+            value: 0,
+        }; MAX_ENTRY_WORDS],
+    };
+
     /// True if a walk from `start` would still come to the attachment point.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_valid(&self, start: Caller) -> bool {
@@ -239,26 +259,6 @@ impl Entry {
             && self.start.pc == start.pc
             && (!self.needs_fp || self.start.fp == start.fp)
             && words.is_some_and(all_unchanged)
-    }
-}
-
-/// Where entries from `start` are remembered.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn hash_of(start: Caller) -> usize {
-    let key = (start.sp as u64) ^ (start.pc as u64).rotate_left(23);
-    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.ilog2())) as usize
-}
-
-impl Entries {
-    /// The entry that a new one from `start` takes the place of. It starts nowhere until it is
-    /// filled.
-    fn replace(&mut self, start: Caller) -> Option<&mut Entry> {
-        let hash = hash_of(start);
-        let turn = self.turns.get_mut(hash)?;
-        *turn = (*turn + 1) % WAYS as u8;
-        let entry = self.sets.get_mut(hash)?.get_mut(*turn as usize)?;
-        entry.start.sp = 0;
-        Some(entry)
     }
 }
 

@@ -10,11 +10,14 @@ use crate::engine::thread::counter::ThreadCounter;
 use crate::engine::unwind::StackCache;
 
 /// One slot. It belongs to one thread at a time.
+#[repr(C)]
 pub(crate) struct ThreadSlot {
     /// The bits of an `Owner`; 0 for none.
     pub(super) owner: AtomicU64,
     /// The last owner vanished in a fork: the stack cache may be half changed.
     pub(super) torn: AtomicBool,
+    /// The stack cache was used since its memory was given back.
+    pub(super) is_touched: AtomicBool,
     pub(super) next: OnceRef<'static, ThreadSlot>,
     pub(crate) counter: ThreadCounter,
     pub(super) stack_cache: UnsafeCell<StackCache>,

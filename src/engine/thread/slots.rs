@@ -1,13 +1,26 @@
 //! What the tracer keeps for each thread, found by the thread itself without a lock.
 //!
-//! A slot belongs to a thread until that thread has ended; the next thread that needs one takes it
-//! over. Nothing runs when a thread ends: whoever looks for a slot asks the system whether the
-//! owners of the existing ones are still there. So there are never more slots than threads ran at
-//! one time, and no destructor that could run too early or too late.
+//! A slot belongs to a thread until that thread has ended; the next thread that needs one takes it over.
+//! Nothing runs when a thread ends, so there is no destructor that could run too early or too late. Instead
+//! a *sweep* asks the system of every owner whether it is still there, and marks the slots of those that are
+//! not as free.
+//!
+//! ```text
+//! claim a slot:
+//!     go on from the cursor, past slots in use; take the first free one
+//!     none, and there were half as many claims since the last sweep as there are slots:
+//!         sweep, put the cursor at the first slot, and try again
+//!     none: append a slot
+//! ```
+//!
+//! A sweep asks once for each slot and is paid for by half as many claims, so a claim costs two questions on
+//! average, whatever the number of threads. After a sweep more than half of the slots are in use, or the
+//! free ones last until the next sweep is due: there are at most twice as many slots as threads ran at one
+//! time, and a few more.
 
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use once_cell::race::OnceRef;
 
@@ -17,9 +30,53 @@ use crate::engine::thread::guard::Guard;
 use crate::engine::thread::slot::ThreadSlot;
 use crate::engine::unwind::StackCache;
 
-/// All slots, as a list that only grows.
+/// Up to so many slots are swept at every claim that finds none free.
+const FEW: u32 = 8;
+
+/// The slots that exist, as a list that only grows.
 pub(crate) struct ThreadSlots {
     first: OnceRef<'static, ThreadSlot>,
+    /// A slot near the end of the list, where new ones are appended.
+    last: Hint,
+    /// Where the search for a free slot goes on; none before the first sweep, and at the end of the list.
+    cursor: Hint,
+    /// How many slots there are, within what threads append at the same moment.
+    count: AtomicU32,
+    /// Claims since the last sweep.
+    claims: AtomicU32,
+}
+
+/// The owner of a slot whose memory is being given back: no thread's number.
+const RECLAIMING: u64 = u64::MAX;
+
+/// Of which slots of ended threads the memory is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reclaim {
+    /// Those that have grown: a small one serves the next thread as it is.
+    Grown,
+    /// All that were ever used.
+    All,
+}
+
+/// A slot to begin at. It may be outdated: whoever reads it checks what it leads to.
+struct Hint(AtomicPtr<ThreadSlot>);
+
+impl Hint {
+    const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    fn get(&self) -> Option<&'static ThreadSlot> {
+        // Acquired: the slot's fields are seen as they were when the hint was set.
+        let slot = self.0.load(Ordering::Acquire);
+        // SAFETY: null, or a slot that was given to `set`: slots are never freed.
+        unsafe { slot.as_ref() }
+    }
+
+    fn set(&self, slot: Option<&'static ThreadSlot>) {
+        let slot = slot.map_or(ptr::null(), ptr::from_ref);
+        self.0.store(slot.cast_mut(), Ordering::Release);
+    }
 }
 
 /// The running thread's slot, while it is inside the tracer.
@@ -32,6 +89,10 @@ impl ThreadSlots {
     pub(crate) const fn new() -> Self {
         Self {
             first: OnceRef::new(),
+            last: Hint::new(),
+            cursor: Hint::new(),
+            count: AtomicU32::new(0),
+            claims: AtomicU32::new(0),
         }
     }
 
@@ -62,26 +123,97 @@ impl ThreadSlots {
     #[inline(never)]
     fn claim(&self, arena: &Arena, guard: &mut Guard) -> Option<&'static ThreadSlot> {
         let me = Owner::me()?;
-        let mut cell = &self.first;
-        loop {
-            let thread = arena.first_use(cell)?;
-            let now = thread.owner.load(Ordering::Acquire);
-            let free = now == 0 || now == me.bits() || Owner::from_bits(now).is_gone(me);
-            if free
-                && thread
-                    .owner
-                    .compare_exchange(now, me.bits(), Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-            {
-                if thread.torn.swap(false, Ordering::Relaxed) {
-                    OwnSlot::new(thread, guard).stack_cache().clear();
-                    thread.counter.mend();
-                } else if now != 0 && now != me.bits() {
-                    OwnSlot::new(thread, guard).stack_cache().hand_over();
-                }
-                return Some(thread);
+        if let Some(slot) = self.kept_slot(me) {
+            return Some(slot);
+        }
+        self.claims.fetch_add(1, Ordering::Relaxed);
+        let free = self.take_free(me).or_else(|| {
+            self.begin_sweep()
+                .then(|| self.sweep(arena, me, Reclaim::Grown))?;
+            self.take_free(me)
+        });
+        let slot = match free {
+            Some(slot) => slot,
+            None => self.append(arena, me)?,
+        };
+        let mut own = OwnSlot::new(slot, guard);
+        let was_touched = slot.is_touched.swap(true, Ordering::Relaxed);
+        if slot.torn.swap(false, Ordering::Relaxed) {
+            own.stack_cache().clear(arena);
+            slot.counter.mend();
+        } else if was_touched {
+            own.stack_cache().hand_over();
+        }
+        Some(slot)
+    }
+
+    /// The slot that this thread has in this list already. Tests have several lists, and a thread keeps in
+    /// mind only the last one that it asked.
+    fn kept_slot(&self, me: Owner) -> Option<&'static ThreadSlot> {
+        let is_mine = |slot: &&ThreadSlot| slot.owner.load(Ordering::Relaxed) == me.bits();
+        cfg!(test).then(|| self.all().find(is_mine)).flatten()
+    }
+
+    /// The next free slot from the cursor on.
+    fn take_free(&self, me: Owner) -> Option<&'static ThreadSlot> {
+        let mut next = self.cursor.get();
+        while let Some(slot) = next {
+            next = slot.next.get();
+            if slot.take(me) {
+                self.cursor.set(next);
+                return Some(slot);
             }
-            cell = &thread.next;
+        }
+        self.cursor.set(None);
+        None
+    }
+
+    /// True if a sweep is due; it is then this thread's to make.
+    fn begin_sweep(&self) -> bool {
+        let claims = self.claims.load(Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed);
+        let due = count <= FEW || claims >= count / 2;
+        due && self
+            .claims
+            .compare_exchange(claims, 0, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Gives back the memory of threads that have ended. Asks the system once for each slot.
+    pub(crate) fn reclaim(&self, arena: &Arena) {
+        if let Some(me) = Owner::me() {
+            self.sweep(arena, me, Reclaim::All);
+        }
+    }
+
+    /// Frees the slots of threads that have ended, and the memory of some.
+    fn sweep(&self, arena: &Arena, me: Owner, reclaim: Reclaim) {
+        let mut count = 0;
+        for slot in self.all() {
+            count += 1;
+            let owner = slot.owner.load(Ordering::Acquire);
+            let is_free = owner == 0 && reclaim == Reclaim::All;
+            let has_ended = || owner != me.bits() && Owner::from_bits(owner).is_gone(me);
+            if (is_free || owner != 0 && has_ended()) && slot.change_owner(owner, RECLAIMING) {
+                slot.give_back(arena, reclaim);
+                slot.owner.store(0, Ordering::Release);
+            }
+        }
+        self.count.store(count, Ordering::Relaxed);
+        self.cursor.set(self.first.get());
+    }
+
+    /// A new slot at the end of the list. `None` without memory for it.
+    fn append(&self, arena: &Arena, me: Owner) -> Option<&'static ThreadSlot> {
+        let mut cell = self.last.get().map_or(&self.first, |slot| &slot.next);
+        loop {
+            let slot = arena.first_use(cell)?;
+            self.last.set(Some(slot));
+            if slot.take(me) {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                return Some(slot);
+            }
+            cell = &slot.next;
         }
     }
 
@@ -96,11 +228,12 @@ impl ThreadSlots {
             let owner = Owner::from_bits(thread.owner.load(Ordering::Relaxed));
             if owner == before {
                 thread.owner.store(me.bits(), Ordering::Relaxed);
-            } else if owner.is_of_process_of(before) {
+            } else if owner.is_of_process_of(before) || owner.bits() == RECLAIMING {
                 thread.torn.store(true, Ordering::Relaxed);
                 thread.owner.store(0, Ordering::Release);
             }
         }
+        self.cursor.set(self.first.get());
     }
 
     /// All slots, those of threads that have ended too.
@@ -108,13 +241,11 @@ impl ThreadSlots {
         std::iter::successors(self.first.get(), |thread| thread.next.get())
     }
 
-    /// The sum of all threads' parts of `session`, but for `slot`.
-    pub(crate) fn net(&self, session: Session, slot: Option<&ThreadSlot>) -> i64 {
-        self.all()
-            .filter(|thread| !slot.is_some_and(|slot| ptr::eq(slot, *thread)))
-            .fold(0, |sum, thread| {
-                sum.wrapping_add(thread.counter.net(session))
-            })
+    /// The sum of all threads' parts of `session`.
+    pub(crate) fn net(&self, session: Session) -> i64 {
+        self.all().fold(0, |sum, thread| {
+            sum.wrapping_add(thread.counter.net(session))
+        })
     }
 
     /// The most that any thread has seen since the last reset of the peak of `session`.
@@ -123,6 +254,36 @@ impl ThreadSlots {
             .map(|thread| thread.counter.peak(session))
             .max()
             .unwrap_or(0)
+    }
+}
+
+impl ThreadSlot {
+    /// Makes `me` the owner of a free slot. False if it is not free.
+    fn take(&self, me: Owner) -> bool {
+        self.change_owner(0, me.bits())
+    }
+
+    /// Acquires what the owner before has left here, if that is still the one that is expected.
+    fn change_owner(&self, before: u64, after: u64) -> bool {
+        self.owner
+            .compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Gives back the memory of the stack cache. The slot belongs to the running thread, by
+    /// [`RECLAIMING`].
+    fn give_back(&self, arena: &Arena, reclaim: Reclaim) {
+        // SAFETY: whoever set `RECLAIMING` has the slot to itself until it sets another owner; the owner
+        // before has ended, or there was none.
+        let cache = unsafe { &mut *self.stack_cache.get() };
+        let touched = self.is_touched.load(Ordering::Relaxed);
+        if cache.has_grown() || touched && reclaim == Reclaim::All {
+            cache.clear(arena);
+            self.is_touched.store(false, Ordering::Relaxed);
+            // An empty cache may have any bytes but those that say so, which are zeros; pages that it
+            // shares with other fields stay.
+            arena.empty_pages(cache);
+        }
     }
 }
 
@@ -271,6 +432,47 @@ mod tests {
         assert!(all.len() < 20, "{}", all.len());
     }
 
+    /// What threads that follow each other leave behind is used again, and the system is asked a bounded
+    /// number of times for each.
+    #[test]
+    fn slots_are_at_most_twice_the_threads_and_a_few() {
+        let (arena, threads) = (Arena::new(), ThreadSlots::new());
+        const AT_ONCE: usize = 30;
+        for _ in 0..12 {
+            let barrier = Barrier::new(AT_ONCE);
+            thread::scope(|scope| {
+                let claim = || {
+                    slot_of(&threads, &arena);
+                    barrier.wait();
+                };
+                let running: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(claim)).collect();
+                for thread in running {
+                    thread.join().expect("no panic");
+                }
+            });
+        }
+        let slots = threads.all().count();
+        // A thread may still be ending when the next ones come.
+        assert!((AT_ONCE..=5 * AT_ONCE).contains(&slots), "{slots}");
+    }
+
+    /// Starting many threads takes a number of sweeps that grows with the logarithm of theirs.
+    #[test]
+    fn a_sweep_is_paid_for_by_the_claims_before_it() {
+        let threads = ThreadSlots::new();
+        let (mut sweeps, mut asked) = (0, 0);
+        for count in 0..3000_u32 {
+            threads.count.store(count, Ordering::Relaxed);
+            threads.claims.fetch_add(1, Ordering::Relaxed);
+            if threads.begin_sweep() {
+                sweeps += 1;
+                asked += count;
+            }
+        }
+        assert!(sweeps < 40, "{sweeps}");
+        assert!(asked < 4 * 3000, "{asked}");
+    }
+
     /// Seen to fail while slots of the parent's threads stayed theirs in the child.
     #[test]
     fn places_of_threads_that_are_not_there_are_taken_over() {
@@ -312,7 +514,7 @@ mod tests {
             scope.spawn(|| {
                 let mut guard = Guard::enter().expect("outside the tracer");
                 let slot = threads.own_slot(&arena, &mut guard).expect("memory");
-                slot.thread.counter.change(session, 0, 100, || 0);
+                slot.thread.counter.change(session, 0, 100, |part| part);
                 slot.thread.counter.tear(60_100);
                 torn.wait();
                 over.wait();

@@ -17,7 +17,13 @@ unsafe impl Zeroed for StackCache {}
 impl StackCache {
     /// There is nothing to forget.
     #[cfg_attr(miri, expect(dead_code, reason = "no thread has a place"))]
-    pub(crate) fn clear(&mut self) {}
+    pub(crate) fn clear(&mut self, _arena: &Arena) {}
+
+    /// There is nothing that could grow.
+    #[cfg_attr(miri, expect(dead_code, reason = "no thread has a slot"))]
+    pub(crate) fn has_grown(&self) -> bool {
+        false
+    }
 
     /// Nothing.
     pub(crate) fn own_stack(&self) -> OwnStack {

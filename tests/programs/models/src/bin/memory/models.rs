@@ -84,9 +84,9 @@ fn thread_counter() {
     // SAFETY: zeroed memory is an empty one.
     let counter: &'static ThreadCounter = leak(unsafe { std::mem::zeroed() });
     let write = move || {
-        counter.change(one, 0, 100, || 0);
+        counter.change(one, 0, 100, |part| part);
         assert!(counter.change_within(one, 0, 20));
-        counter.change(two, 0, 5, || 7);
+        counter.change(two, 0, 5, |part| part + 7);
     };
     let read = move || {
         assert!([0, 100, 120].contains(&counter.net(one)));
