@@ -52,6 +52,17 @@ mod session;
 ))]
 #[expect(unsafe_code, reason = "reads the stack again")]
 mod stack_cache;
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_env = "gnu", target_env = "musl"),
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(miri)
+)))]
+#[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
+#[path = "stack_cache/none.rs"]
+mod stack_cache;
 mod stacks;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "calls the allocator's methods directly")]

@@ -57,9 +57,6 @@ const ENGINE: [&str; 12] = [
     "allocator",
 ];
 
-/// Imports of a layer above that are still to go.
-const UPWARDS: [(&str, &str); 2] = [("unwind", "stack_cache"), ("unwind", "capture")];
-
 /// What a file imports although it must not, or that it stands on no layer.
 fn violations(source: &Source) -> Vec<String> {
     let mut violations = violations_of_crate(source);
@@ -86,7 +83,6 @@ fn violations_of_engine(source: &Source) -> Vec<String> {
     imports
         .into_iter()
         .filter(|(_, layer)| position(layer).is_none_or(|at| at > own_position))
-        .filter(|(_, layer)| !UPWARDS.contains(&(own, layer.as_str())))
         .map(|(line, layer)| format!("{}:{line}: {own} imports {layer}", source.path))
         .collect()
 }

@@ -114,8 +114,8 @@ impl Capture {
         let caller = Caller { pc, sp, fp };
         let walked = slot.as_mut().and_then(|slot| {
             let max_frames = frames_of(session);
-            self.unwinder
-                .remember(arena, &self.stacks, slot.stack_cache(), caller, max_frames)
+            let cache = slot.stack_cache();
+            cache.fill(arena, &self.unwinder, &self.stacks, caller, max_frames)
         });
         let stack = walked.unwrap_or_else(|| {
             let own = slot.as_mut().map(|slot| slot.stack_cache().own_stack());

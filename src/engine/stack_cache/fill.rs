@@ -2,8 +2,10 @@
 
 use super::base_stack::{BaseStack, MAX_BASE_FRAMES, Version};
 use super::{BEYOND, MAX_ENTRY_FRAMES, MAX_FRAMES, StackCache, StepKind, Tables, WalkedFrame};
+use crate::engine::memory::arena::Arena;
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::unwind::Caller;
+use crate::engine::unwind::cfi::Unwinder;
 use crate::engine::unwind::cfi::reader::Reader;
 use crate::engine::unwind::cfi::rule::UnwindRule;
 use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
@@ -63,14 +65,29 @@ impl Tables<'_> {
 }
 
 impl StackCache {
-    /// Walks from `start` to the base stack, or all the way. `None` if `max_frames` frames are more
-    /// than can be remembered, a step cannot be, or there is no room for a new stack.
-    pub(in super::super) fn walk(
+    /// The stack of `caller`, by a walk that fills the cache. `None` if the walk needs a step that cannot
+    /// be cached, or there is no memory for a new stack.
+    ///
+    /// At least `max_frames` frames are read, if there are as many. The stack may have more than those.
+    pub(crate) fn fill(
         &mut self,
-        tables: Tables,
-        start: Caller,
+        arena: &Arena,
+        unwinder: &Unwinder,
+        stacks: &Stacks,
+        caller: Caller,
         max_frames: usize,
     ) -> Option<StackId> {
+        let tables = Tables {
+            arena,
+            unwinder,
+            stacks,
+        };
+        unwinder.with_room(arena, || self.walk(tables, caller, max_frames))
+    }
+
+    /// Walks from `start` to the base stack, or all the way. `None` if `max_frames` frames are more
+    /// than can be remembered, a step cannot be, or there is no room for a new stack.
+    fn walk(&mut self, tables: Tables, start: Caller, max_frames: usize) -> Option<StackId> {
         if max_frames > MAX_FRAMES {
             return None;
         }

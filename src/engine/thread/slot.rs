@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::Zeroed;
+use crate::engine::stack_cache::StackCache;
 use crate::engine::thread::counter::ThreadCounter;
-use crate::engine::unwind::StackCache;
 
 /// One slot. It belongs to one thread at a time.
 #[repr(C)]

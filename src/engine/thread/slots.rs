@@ -26,9 +26,9 @@ use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::Session;
+use crate::engine::stack_cache::StackCache;
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::slot::ThreadSlot;
-use crate::engine::unwind::StackCache;
 
 /// Up to so many slots are swept at every claim that finds none free.
 const FEW: u32 = 8;

@@ -4,8 +4,7 @@
 //! but the running thread's own stack and tables that need no lock, and leaves out its own frames
 //! and the tracer's: everything below the [`Mark`] on the stack.
 //!
-//! - `cfi`, on Linux: call-frame information, compiled once per return address, and what is known of
-//!   the last stacks of each thread
+//! - `cfi`, on Linux: call-frame information, compiled once per return address
 //! - `system`: the system unwinder
 //! - `noop`: reads nothing
 
@@ -30,7 +29,7 @@ pub(crate) use cfi::fuzzing;
     target_endian = "little",
     not(miri)
 ))]
-pub(crate) use cfi::{OwnStack, StackCache, Unwinder, entry, here};
+pub(crate) use cfi::{OwnStack, Unwinder, entry, here};
 
 #[cfg(not(all(
     target_os = "linux",
@@ -40,7 +39,6 @@ pub(crate) use cfi::{OwnStack, StackCache, Unwinder, entry, here};
     target_endian = "little",
     not(miri)
 )))]
-#[expect(unsafe_code, reason = "promises that nothing is valid when zero")]
 mod uncached;
 #[cfg(not(all(
     target_os = "linux",
@@ -52,7 +50,7 @@ mod uncached;
 )))]
 pub(crate) use self::{
     backend::Unwinder,
-    uncached::{OwnStack, StackCache, entry, here},
+    uncached::{OwnStack, entry, here},
 };
 
 // Miri cannot unwind, and 32-bit Windows unwinds only through a library that needs a process-wide

@@ -1,62 +1,15 @@
-//! What back-ends share that remember nothing and do without the caller's registers.
+//! What back-ends share that start from their own frame, and so do without the caller's registers.
 
 use super::{Caller, Unwinder};
-use crate::engine::memory::arena::{Arena, Zeroed};
-use crate::engine::stacks::{StackId, Stacks};
-
-/// Nothing.
-pub(crate) struct StackCache;
 
 /// Nothing is known of the thread's own stack.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct OwnStack;
 
-// SAFETY: there is nothing that could be invalid.
-unsafe impl Zeroed for StackCache {}
-
-impl StackCache {
-    /// There is nothing to forget.
-    #[cfg_attr(miri, expect(dead_code, reason = "no thread has a place"))]
-    pub(crate) fn clear(&mut self, _arena: &Arena) {}
-
-    /// There is nothing that could grow.
-    #[cfg_attr(miri, expect(dead_code, reason = "no thread has a slot"))]
-    pub(crate) fn has_grown(&self) -> bool {
-        false
-    }
-
-    /// Nothing.
-    pub(crate) fn own_stack(&self) -> OwnStack {
-        OwnStack
-    }
-
-    /// Every stack must be captured.
-    pub(crate) fn recall_fast(&self, _caller: Caller, _max_frames: usize) -> Option<StackId> {
-        None
-    }
-
-    /// The same.
-    pub(crate) fn recall(&self, _caller: Caller, _max_frames: usize) -> Option<StackId> {
-        None
-    }
-}
-
 impl Unwinder {
-    /// ThreadSlots have nothing of this one's.
+    /// Does nothing: such a back-end keeps nothing for threads.
     #[cfg(all(unix, not(miri)))]
     pub(crate) fn forked(&self) {}
-
-    /// The same.
-    pub(crate) fn remember(
-        &self,
-        _arena: &Arena,
-        _stacks: &Stacks,
-        _stack_cache: &mut StackCache,
-        _caller: Caller,
-        _max_frames: usize,
-    ) -> Option<StackId> {
-        None
-    }
 }
 
 /// The registers of no function.

@@ -9,8 +9,9 @@ use super::modules::{Module, describe};
 use super::reader::Reader;
 use super::rule::UnwindRule;
 use super::walk::{NoStep, Slots, no_step, step, unusual_step};
-use super::{Arena, Caller, Mark, OwnStack, StackId, Stacks, Unwinder};
+use super::{Arena, Caller, Mark, OwnStack, Unwinder};
 use crate::engine::stack_cache::StackCache;
+use crate::engine::stacks::{StackId, Stacks};
 use crate::engine::unwind::StackEnd;
 
 /// Works out the rules of some addresses from an image that holds a header and call-frame
@@ -258,7 +259,7 @@ fn compare(
     let fast = stack_cache.recall_fast(caller, max_frames);
     let cached = stack_cache.recall(caller, max_frames);
     let filled = match cached {
-        None => unwinder.remember(arena, stacks, stack_cache, caller, max_frames),
+        None => stack_cache.fill(arena, unwinder, stacks, caller, max_frames),
         Some(_) => None,
     };
     answers.asked += 1;

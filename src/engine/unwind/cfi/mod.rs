@@ -2,9 +2,8 @@
 //!
 //! What has to be done to get from a function to its caller depends on the return address alone: it
 //! is worked out once from `.eh_frame` and kept as one word, a [`UnwindRule`](rule::UnwindRule).
-//! The walk is then a look-up and two loads per frame, and each thread remembers its last walks, so
-//! that most of them come down to comparing what they have read
-//! ([`StackCache`](crate::engine::stack_cache::StackCache)).
+//! The walk is then a look-up and two loads per frame. The stack cache, a layer above, makes most
+//! walks unnecessary.
 //!
 //! Frames of interrupted functions, aligned frames, and stacks that lead from one to another take a
 //! step of their own kind. Anything else that call-frame information can say takes a general step
@@ -35,9 +34,7 @@ pub(in crate::engine) mod walk;
 
 use super::{Caller, Captured, Mark};
 use crate::engine::memory::arena::Arena;
-use crate::engine::stacks::{StackId, Stacks};
 
-pub(crate) use crate::engine::stack_cache::StackCache;
 pub(crate) use arch::{entry, here};
 pub(crate) use stack::OwnStack;
 
@@ -79,25 +76,6 @@ impl Unwinder {
     /// In the child of a fork: threads that are not there use nothing any more.
     pub(crate) fn forked(&self) {
         self.scratch.forked();
-    }
-
-    /// The stack of `caller`, which the thread will then remember, of whose frames the `max_frames`
-    /// most recent count: if there are more, the others are not to be looked at. `None` if it must
-    /// be captured, or there is no room for it.
-    pub(crate) fn remember(
-        &self,
-        arena: &Arena,
-        stacks: &Stacks,
-        stack_cache: &mut StackCache,
-        caller: Caller,
-        max_frames: usize,
-    ) -> Option<StackId> {
-        let tables = crate::engine::stack_cache::Tables {
-            arena,
-            unwinder: self,
-            stacks,
-        };
-        self.with_room(arena, || stack_cache.walk(tables, caller, max_frames))
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack from `caller` on, those
@@ -144,7 +122,7 @@ impl Unwinder {
     /// more than a signal handler's may have. A walk is told where to begin, so it may run
     /// anywhere.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn with_room<R>(&self, arena: &Arena, mut walk: impl FnMut() -> R) -> R {
+    pub(in crate::engine) fn with_room<R>(&self, arena: &Arena, mut walk: impl FnMut() -> R) -> R {
         if cfg!(debug_assertions) {
             self.scratch.run(arena, &mut walk).unwrap_or_else(walk)
         } else {

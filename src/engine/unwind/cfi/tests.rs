@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::rule::Kind;
 use super::*;
+use crate::engine::stack_cache::StackCache;
+use crate::engine::stacks::Stacks;
 use crate::engine::unwind::{StackEnd, system};
 
 /// One unwinder for all tests, as in a program.
@@ -54,7 +56,7 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
         let known = stack_cache.recall(caller, limit).map(frames);
         assert!(at_once.is_none() || at_once == known);
         let known = known.or_else(|| stack_cache.recall_foreign(caller, limit).map(frames));
-        let mut walk = || UNWINDER.remember(&ARENA, &STACKS, stack_cache, caller, limit);
+        let mut walk = || stack_cache.fill(&ARENA, &UNWINDER, &STACKS, caller, limit);
         known.or_else(|| walk().map(frames))
     })
 }
