@@ -1,5 +1,6 @@
 //! A stack that was walked, frame by frame.
 
+use super::attachment::Attachment;
 use super::{Entry, Pages, StepKind, WalkedFrame, Word, all_unchanged};
 use crate::engine::stacks::Path;
 use crate::engine::unwind::{Caller, DEEPEST};
@@ -90,10 +91,10 @@ impl BaseStack {
     /// base stack, would go on along it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid_fast(&self, entry: &Entry, max_frames: usize) -> bool {
-        if entry.attached != self.version(max_frames) {
+        if entry.attachment.version != self.version(max_frames) {
             return false;
         }
-        let (from, to) = entry.base_words;
+        let (from, to) = entry.attachment.words;
         let words = self.words.get(from as usize..to as usize);
         words.is_some_and(all_unchanged)
     }
@@ -102,7 +103,9 @@ impl BaseStack {
     /// one since.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid(&self, entry: &mut Entry, max_frames: usize) -> bool {
-        if entry.attached != self.version(max_frames) && self.attach(entry, max_frames).is_none() {
+        if entry.attachment.version != self.version(max_frames)
+            && self.attach(entry, max_frames).is_none()
+        {
             return false;
         }
         self.is_valid_fast(entry, max_frames)
@@ -117,20 +120,28 @@ impl BaseStack {
     /// any more.
     #[inline(never)]
     fn attach(&self, entry: &mut Entry, max_frames: usize) -> Option<()> {
-        let at = entry.attachment_at as usize;
-        let attachment = self.frames.get(..self.len)?.get(at)?;
-        let above = attachment.caller.sp.wrapping_sub(entry.stack_pointer());
-        if above != entry.attachment_above as usize
+        let Attachment {
+            at,
+            above,
+            stack,
+            fp,
+            frames,
+            ..
+        } = entry.attachment;
+        let at = at as usize;
+        let frame = self.frames.get(..self.len)?.get(at)?;
+        let is_above = frame.caller.sp.wrapping_sub(entry.stack_pointer());
+        if is_above != above as usize
             || !self.covers(entry)
-            || attachment.path.stack != entry.attachment
-            || (attachment.needs_fp && attachment.caller.fp != entry.attachment_fp)
+            || frame.path.stack != stack
+            || (frame.needs_fp && frame.caller.fp != fp)
         {
             return None;
         }
-        let known = at + 1 + entry.frames as usize;
+        let known = at + 1 + frames as usize;
         let (from, to) = self.words_that_count(at, known, max_frames)?;
-        entry.base_words = (from as u16, to as u16);
-        entry.attached = self.version(max_frames);
+        entry.attachment.words = (from as u16, to as u16);
+        entry.attachment.version = self.version(max_frames);
         Some(())
     }
 

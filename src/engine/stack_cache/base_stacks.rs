@@ -30,7 +30,7 @@ impl BaseStacks {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid_fast(&self, entry: &Entry, max_frames: usize) -> bool {
         // There are two: with the remainder no bound is checked.
-        let base_stack = self.both.get(usize::from(entry.base_stack % 2));
+        let base_stack = self.both.get(usize::from(entry.attachment.base_stack % 2));
         base_stack.is_some_and(|base_stack| base_stack.is_valid_fast(entry, max_frames))
     }
 
@@ -38,7 +38,11 @@ impl BaseStacks {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
         let [first, second] = &self.both;
-        let base_stack = if entry.base_stack == 0 { first } else { second };
+        let base_stack = if entry.attachment.base_stack == 0 {
+            first
+        } else {
+            second
+        };
         base_stack.is_valid(entry, max_frames) || self.is_valid_on_other(entry, max_frames)
     }
 
@@ -46,14 +50,14 @@ impl BaseStacks {
     #[inline(never)]
     fn is_valid_on_other(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
         let [first, second] = &self.both;
-        let (other, base_stack) = if entry.base_stack == 0 {
+        let (other, base_stack) = if entry.attachment.base_stack == 0 {
             (1, second)
         } else {
             (0, first)
         };
         // Its version may have the number of one of the first base stack's.
-        entry.attached = Version::NONE;
-        entry.base_stack = other;
+        entry.attachment.version = Version::NONE;
+        entry.attachment.base_stack = other;
         let bears = base_stack.is_valid(entry, max_frames);
         if bears {
             self.recent = other;

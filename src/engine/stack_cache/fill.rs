@@ -1,6 +1,7 @@
 //! The walk that remembers what it reads.
 
-use super::base_stack::{BaseStack, MAX_BASE_FRAMES, Version};
+use super::attachment::Attachment;
+use super::base_stack::{BaseStack, MAX_BASE_FRAMES};
 use super::{BEYOND, MAX_ENTRY_FRAMES, MAX_FRAMES, StackCache, StepKind, Tables, WalkedFrame};
 use crate::engine::memory::arena::Arena;
 use crate::engine::stacks::{Path, StackId, Stacks};
@@ -226,19 +227,17 @@ impl StackCache {
         count: usize,
         at: usize,
     ) -> Option<Option<StackId>> {
-        let attachment = *self.base_stacks.recent().frames.get(at)?;
-        let attachment_fp = match count.checked_sub(1) {
+        let fp = match count.checked_sub(1) {
             Some(last) => self.walked.get(last)?.fp_beyond(),
             None => start.fp,
         };
-        let attachment_above = attachment
-            .caller
-            .sp
-            .checked_sub(start.plain().sp)?
-            .try_into()
-            .ok()?;
+        let which = self.base_stacks.which();
+        let base_stack = self.base_stacks.recent();
+        let frame = *base_stack.frames.get(at)?;
+        let sp = start.plain().sp;
+        let attachment = Attachment::new(base_stack, which, at, count, sp, fp)?;
         let entry = self.entries.replace(start, tables.arena.budget())?;
-        let mut needs_fp = attachment.needs_fp;
+        let mut needs_fp = frame.needs_fp;
         let mut len = 0;
         for walked in self.walked.get(..count)?.iter().rev() {
             len = walked.put_words(needs_fp, &mut entry.words, len)?;
@@ -248,21 +247,11 @@ impl StackCache {
         let paths = &mut self.paths;
         let Some(path) = tables
             .stacks
-            .extend(tables.arena, attachment.path, frames, paths)
+            .extend(tables.arena, frame.path, frames, paths)
         else {
             return Some(None);
         };
-        entry.stack = path.stack;
-        entry.needs_fp = needs_fp;
-        entry.frames = count as u8;
-        entry.len = len as u8;
-        entry.attachment_at = at as u16;
-        entry.attachment = attachment.path.stack;
-        entry.attachment_above = attachment_above;
-        entry.attachment_fp = attachment_fp;
-        entry.base_stack = self.base_stacks.which();
-        entry.attached = Version::NONE;
-        entry.start = start;
+        entry.fill(start, needs_fp, path.stack, attachment, len);
         Some(Some(path.stack))
     }
 
@@ -280,7 +269,9 @@ impl StackCache {
             End::BaseStack(at) => (self.base_stacks.recent().frames.get(at)?.path, at + 1),
             End::Root(root) => (root, 0),
         };
-        let base_stack = self.base_stacks.keep(len);
+        self.base_stacks.keep(len);
+        let which = self.base_stacks.which();
+        let base_stack = self.base_stacks.recent();
         if let End::Root(root) = end {
             base_stack.truncated = root == Path::TRUNCATED;
         }
@@ -296,20 +287,13 @@ impl StackCache {
         if base_stack.known == len && reader.pages.is_empty() {
             base_stack.known = base_stack.len;
         }
-        let start = base_stack.start_of(base_stack.len.checked_sub(1)?, start, reader);
-        let needs_fp = base_stack.frames.get(..base_stack.len)?.last()?.needs_fp;
+        let at = base_stack.len.checked_sub(1)?;
+        let start = base_stack.start_of(at, start, reader);
+        let needs_fp = base_stack.frames.get(at)?.needs_fp;
+        let sp = start.plain().sp;
+        let attachment = Attachment::new(base_stack, which, at, 0, sp, start.fp)?;
         let entry = self.entries.replace(start, tables.arena.budget())?;
-        entry.stack = path.stack;
-        entry.needs_fp = needs_fp;
-        entry.frames = 0;
-        entry.len = 0;
-        entry.attachment_at = base_stack.len.checked_sub(1)? as u16;
-        entry.attachment = path.stack;
-        entry.attachment_above = 0;
-        entry.attachment_fp = start.fp;
-        entry.base_stack = self.base_stacks.which();
-        entry.attached = Version::NONE;
-        entry.start = start;
+        entry.fill(start, needs_fp, path.stack, attachment, 0);
         Some(path.stack)
     }
 }

@@ -80,7 +80,7 @@ impl BaseStack {
     /// stacks, or it is a foreign one and they are in pages that the system is asked about.
     pub(super) fn covers(&self, entry: &Entry) -> bool {
         if !entry.is_foreign() {
-            return (entry.attachment_at as usize) < self.known;
+            return (entry.attachment.at as usize) < self.known;
         }
         let running = running_page(entry.stack_pointer());
         let words = entry.words.get(..entry.len as usize);

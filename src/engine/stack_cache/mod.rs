@@ -58,6 +58,7 @@
 //!
 //! *Entries*: for many places that allocate the few frames between there and a base stack.
 
+mod attachment;
 mod base_stack;
 mod base_stacks;
 mod entries;
@@ -72,11 +73,11 @@ use crate::engine::unwind::cfi::reader::Pages;
 use crate::engine::unwind::cfi::walk::{UnusualStep, Word, read};
 use crate::engine::unwind::cfi::{Unwinder, probe};
 use crate::engine::unwind::{Caller, OwnStack};
-use base_stack::Version;
+use attachment::Attachment;
 use base_stacks::BaseStacks;
 use entries::{Entries, WAYS};
 
-/// Frames of a stack that are asked for at most; deeper ones are not remembered.
+/// Maximum number of frames that can be asked for. Deeper stacks are not cached.
 pub(super) const MAX_FRAMES: usize = 1100;
 /// Frames that a walk goes beyond those that are asked for, so that the next one, from a caller,
 /// still meets the base stack.
@@ -86,55 +87,46 @@ const MAX_WALKED: usize = MAX_FRAMES + BEYOND;
 const MAX_ENTRY_FRAMES: usize = 10;
 const MAX_ENTRY_WORDS: usize = 12;
 
-/// The way from one place to the base stack.
+/// One cached stack: the frames from `start` to a base stack.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Entry {
+    /// The key: where the walk starts. No stack pointer if the entry is not in use.
     start: Caller,
-    stack: StackId,
+    /// The frame register is a part of the key.
     needs_fp: bool,
-    frames: u8,
-    /// How many words count.
+    /// The value.
+    stack: StackId,
+    attachment: Attachment,
+    /// The words that lead from `start` to the attachment point, most recent last; `len` of them.
     len: u8,
-    /// Which of the base stacks it was last found to lead to.
-    base_stack: u8,
-    /// The frame of the base stack that it leads to: how many are older, how far up the stack,
-    /// which stack it is, and the frame register there.
-    attachment_at: u16,
-    attachment_above: u32,
-    attachment: StackId,
-    attachment_fp: usize,
-    /// The base stack that was found to have that frame, and which of its words count.
-    attached: Version,
-    base_words: (u16, u16),
-    /// The words on the way, the most recent last.
     words: [Word; MAX_ENTRY_WORDS],
 }
 
 const _: () = assert!(size_of::<Entry>() == 256);
 
-/// A frame that has just been walked over.
+/// A frame of the walk that is under way.
 #[derive(Clone, Copy)]
 struct WalkedFrame {
     caller: Caller,
     /// The frame's CFA was found by the frame register.
     by_fp: bool,
     kind: StepKind,
-    /// The words read to get to the next frame; address 0 for a frame register that was not saved.
+    /// The words that the step to the caller has read. Address 0 if the frame register was not saved.
     return_word: Word,
     fp_word: Word,
     /// Counts only if `kind` says so.
     link_word: Word,
 }
 
-/// How the walk came to the next frame.
+/// How the walk got from a frame to its caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum StepKind {
     Plain,
-    /// By a word that tells where the next frame is, on the same stack.
+    /// By a word that says where the caller's frame is. It is further out on this stack.
     Linked,
-    /// By such a word or without one, on another stack.
+    /// The caller's frame is on another stack.
     Beyond,
 }
 
@@ -146,7 +138,7 @@ pub(crate) struct StackCache {
     entries: Entries,
     base_stacks: BaseStacks,
     walked: [WalkedFrame; MAX_WALKED],
-    /// Of the same frames, the return addresses and what they are called.
+    /// The return addresses of these frames, and the stacks up to each.
     addresses: [usize; MAX_WALKED],
     paths: [Path; MAX_WALKED],
 }
@@ -155,7 +147,7 @@ pub(crate) struct StackCache {
 // nowhere. It is shared between threads by `ThreadSlot` alone, which lets one in at a time.
 unsafe impl Zeroed for StackCache {}
 
-/// Everything that a walk needs besides.
+/// What a walk needs besides the cache.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
     pub(super) arena: &'a Arena,
@@ -164,8 +156,8 @@ pub(super) struct Tables<'a> {
 }
 
 impl StackCache {
-    /// Another thread takes it over: what the last one knew of its own stack is not true of this
-    /// one's.
+    /// Must come before another thread uses the cache: what the last one knew of its own stack is not
+    /// true of this one's.
     pub(crate) fn hand_over(&mut self) {
         self.base_stacks.clear();
         self.own = OwnStack::default();
@@ -188,11 +180,12 @@ impl StackCache {
         self.entries.has_grown()
     }
 
-    /// The stack of `start` and its callers, of which the `max_frames` most recent count, if all
-    /// that was read on a way from there is unchanged, and the base stack is still the one that the
-    /// way was last found to lead to: else [`StackCache::recall`] has the answer. There is no call
-    /// in it, so that everything stays in registers; that is also why it looks at no way after an
-    /// unchanged one, which would hardly ever help.
+    /// Fast path of [`StackCache::recall`]: the cached stack for `start`, if every word that its walk
+    /// read is unchanged, and its base stack has not changed since the entry was last used.
+    ///
+    /// Compares as many words as tell the `max_frames` most recent frames. Makes no call, so that
+    /// everything stays in registers. So it also tries no entry after the first whose own words are
+    /// unchanged: that would hardly ever help.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall_fast(&self, start: Caller, max_frames: usize) -> Option<StackId> {
         let mut ways = self.entries.ways(start)?.iter();
@@ -202,8 +195,11 @@ impl StackCache {
             .then_some(entry.stack)
     }
 
-    /// The same, whatever has become of the base stack. The way takes the place of the one that
-    /// kept [`StackCache::recall_fast`] from it.
+    /// The cached stack for `start`, if every word that its walk read is unchanged.
+    ///
+    /// Compares as many words as tell the `max_frames` most recent frames; the stack may have more. An
+    /// entry that was found behind one whose base stack has changed is put in front of it, where
+    /// [`StackCache::recall_fast`] finds it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn recall(&mut self, start: Caller, max_frames: usize) -> Option<StackId> {
         let ways = self.entries.ways_mut(start)?;
@@ -234,24 +230,35 @@ impl Entry {
             sp: 0,
             fp: 0,
         },
-        stack: StackId::TRUNCATED,
         needs_fp: false,
-        frames: 0,
+        stack: StackId::TRUNCATED,
+        attachment: Attachment::NONE,
         len: 0,
-        base_stack: 0,
-        attachment_at: 0,
-        attachment_above: 0,
-        attachment: StackId::TRUNCATED,
-        attachment_fp: 0,
-        attached: Version::NONE,
-        base_words: (0, 0),
         words: [Word {
             address: 0,
             value: 0,
         }; MAX_ENTRY_WORDS],
     };
 
-    /// True if a walk from `start` would still come to the attachment point.
+    /// Fills an entry whose words are in place; `len` of them count. Comes last: from now on the entry is
+    /// in use.
+    fn fill(
+        &mut self,
+        start: Caller,
+        needs_fp: bool,
+        stack: StackId,
+        attachment: Attachment,
+        len: usize,
+    ) {
+        self.needs_fp = needs_fp;
+        self.stack = stack;
+        self.attachment = attachment;
+        self.len = len as u8;
+        self.start = start;
+    }
+
+    /// True if a walk from `start` would still come to the attachment point: the key is equal, and the
+    /// entry's own words are unchanged.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_valid(&self, start: Caller) -> bool {
         let words = self.words.get(..self.len as usize);
