@@ -5,7 +5,7 @@
 //! mark the record as moving          the block is live at its old size, for whoever looks
 //! inner realloc                      from here on another thread may own the old address
 //! failed: take the mark back
-//! else: clear the old entry if it still bears the mark, write the new one, count the difference
+//! else: clear the old entry if it still has the mark, write the new one, count the difference
 //! ```
 
 use std::alloc::{GlobalAlloc, Layout};

@@ -353,8 +353,8 @@ impl LiveTable {
         })
     }
 
-    /// The block now starts at `address`: its old entry goes, unless the old address has a new owner
-    /// who wrote it anew.
+    /// Clears the old entry of a block that now starts at `address`, unless the old address has a new
+    /// owner who has written over it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_move(&self, moving: &Moving, address: usize) {
         if address == moving.address {

@@ -9,8 +9,7 @@
 //! ```
 //!
 //! Where nothing is known of the code, the tracer ends the stack and marks it. The system unwinder
-//! may know more, for frames that were registered with it: it must have read the same frames up to
-//! there.
+//! may know more, for frames that were registered with it. Up to there it must have read equal frames.
 //!
 //! Everything here runs inside allocations of the traced program, so numbers are written by hand.
 
@@ -22,7 +21,7 @@ use crate::engine::memory::errno::KeepErrno;
 use crate::engine::stacks::{StackId, Stacks};
 use crate::engine::unwind::{DEEPEST, Mark, StackEnd, SystemUnwinder};
 
-/// The first stacks of a process are compared, and of the others one in so many.
+/// The first [`FIRST`] stacks of a process are compared, and one in [`ONE_IN`] of the others.
 const FIRST: u64 = 2000;
 const ONE_IN: u64 = 7;
 /// Differences that are shown frame by frame.
@@ -219,7 +218,7 @@ impl Line {
     }
 
     fn flush(&mut self) {
-        // SAFETY: so many bytes are there. What cannot be written is lost.
+        // SAFETY: `len` bytes are there. What cannot be written is lost.
         unsafe { libc::write(2, self.bytes.as_ptr().cast(), self.len) };
         self.len = 0;
     }

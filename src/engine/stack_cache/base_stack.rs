@@ -22,13 +22,13 @@ pub(super) struct Frame {
     pub(super) needs_fp: bool,
 }
 
-/// Tells a base stack, and how many frames of a stack count, from others.
+/// Stands for the contents of a base stack together with a number of frames that are asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct Version(u64);
 
 impl Version {
-    /// That of no base stack: a stack has frames that count.
+    /// The version of no base stack: at least one frame is always asked for.
     pub(super) const NONE: Self = Self(0);
 
     /// `changes` fills what `max_frames` leaves of the bits.
@@ -44,7 +44,7 @@ impl Version {
 #[repr(C)]
 pub(super) struct BaseStack {
     pub(super) len: usize,
-    /// How often it has become another one.
+    /// How often frames were cut off.
     changes: u64,
     stacks: usize,
     /// The oldest frame on each of the stacks, the oldest stack first; `stacks` of them.
@@ -87,8 +87,8 @@ impl Frame {
 }
 
 impl BaseStack {
-    /// True if a walk that has come to the attachment point of `entry`, found before on just this
-    /// base stack, would go on along it.
+    /// Fast path of [`BaseStack::is_valid`]: false if the attachment point was not found in this very
+    /// version of the base stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid_fast(&self, entry: &Entry, max_frames: usize) -> bool {
         if entry.attachment.version != self.version(max_frames) {
@@ -99,8 +99,9 @@ impl BaseStack {
         words.is_some_and(all_unchanged)
     }
 
-    /// The same of a attachment point that has to be found, if the base stack has become another
-    /// one since.
+    /// True if a walk that has come to the attachment point of `entry` would continue along this base
+    /// stack: it has that frame, and the words from there outwards are unchanged. If the base stack has
+    /// changed since the entry was used last, the frame is looked for.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid(&self, entry: &mut Entry, max_frames: usize) -> bool {
         if entry.attachment.version != self.version(max_frames)
@@ -145,9 +146,9 @@ impl BaseStack {
         Some(())
     }
 
-    /// Of a stack of `known` frames, that from frame `at` of the base stack on are the base
-    /// stack's: the words that tell that `max_frames` of them are as they were, and that there are
-    /// more if there are. `None` if the base stack does not know enough of them.
+    /// The range of the base stack's words that an entry attached at frame `at` has to compare, if the
+    /// whole stack has `known` frames: as many as tell the `max_frames` most recent frames, and whether
+    /// there are more. `None` if the base stack has too few frames for that.
     fn words_that_count(
         &self,
         at: usize,

@@ -1,32 +1,31 @@
-//! Two base stacks: a thread that takes two very different ways in turn, or goes from one stack to
-//! another and back, walks neither of them anew.
+//! A thread's two base stacks. A thread that takes two very different call paths in turn, or switches
+//! between two stacks, keeps both of them cached.
 
 use super::Entry;
 use super::base_stack::{BaseStack, Version};
 
-/// Frames that two base stacks have in common are copied if there are no more than so many: this is
-/// done whenever a walk leaves a base stack far behind.
+/// Maximum number of common frames that are copied from one base stack to the other. They are copied
+/// whenever a walk leaves a base stack far behind.
 const MAX_COPIED: usize = 128;
 
-/// The last stacks that were walked and have little in common.
+/// The last two stacks that were walked and have little in common.
 #[repr(C)]
 pub(super) struct BaseStacks {
-    /// The one that was walked to last, or that an entry was found on which had been on the other
-    /// one.
+    /// The number of the one that was used last: a walk has met it, or an entry has moved to it.
     recent: u8,
     both: [BaseStack; 2],
 }
 
 impl BaseStacks {
-    /// Forgets what both hold.
+    /// Empties both.
     pub(super) fn clear(&mut self) {
         for base_stack in &mut self.both {
             base_stack.cut(0);
         }
     }
 
-    /// True if a walk that has come to the attachment point of `entry` would go on along the base
-    /// stack that was last found to have that frame, and which has not become another one since.
+    /// Fast path of [`BaseStacks::is_valid`]: tries the base stack that `entry` was found on last, and
+    /// only if that has not changed since.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid_fast(&self, entry: &Entry, max_frames: usize) -> bool {
         // There are two: with the remainder no bound is checked.
@@ -34,7 +33,8 @@ impl BaseStacks {
         base_stack.is_some_and(|base_stack| base_stack.is_valid_fast(entry, max_frames))
     }
 
-    /// The same of either base stack, whatever has become of it.
+    /// True if one of the base stacks has the attachment point of `entry`, and its words from there
+    /// outwards are unchanged, as far as `max_frames` frames of the stack reach.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_valid(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
         let [first, second] = &self.both;
@@ -46,7 +46,7 @@ impl BaseStacks {
         base_stack.is_valid(entry, max_frames) || self.is_valid_on_other(entry, max_frames)
     }
 
-    /// The same of the base stack that the entry was not last found on.
+    /// [`BaseStacks::is_valid`] for the base stack that the entry was not found on last.
     #[inline(never)]
     fn is_valid_on_other(&mut self, entry: &mut Entry, max_frames: usize) -> bool {
         let [first, second] = &self.both;
@@ -58,11 +58,11 @@ impl BaseStacks {
         // Its version may have the number of one of the first base stack's.
         entry.attachment.version = Version::NONE;
         entry.attachment.base_stack = other;
-        let bears = base_stack.is_valid(entry, max_frames);
-        if bears {
+        let is_valid = base_stack.is_valid(entry, max_frames);
+        if is_valid {
             self.recent = other;
         }
-        bears
+        is_valid
     }
 
     pub(super) fn both(&mut self) -> &mut [BaseStack; 2] {

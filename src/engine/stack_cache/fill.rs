@@ -1,4 +1,4 @@
-//! The walk that remembers what it reads.
+//! Fills the cache: the walk that keeps what it reads.
 
 use super::attachment::Attachment;
 use super::base_stack::{BaseStack, MAX_BASE_FRAMES};
@@ -11,19 +11,19 @@ use crate::engine::unwind::cfi::reader::Reader;
 use crate::engine::unwind::cfi::rule::UnwindRule;
 use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
 
-/// Where a step leads that is not plain.
+/// Where an unusual step leads.
 enum Step {
     To(Caller),
     /// Nowhere.
     Root(Path),
 }
 
-/// Where a walk that was cut short goes on.
+/// Where a walk has ended.
 #[derive(Clone, Copy)]
 enum End {
-    /// At this frame of the base stack.
+    /// At this frame of the base stack, whose words are unchanged.
     BaseStack(usize),
-    /// Nowhere: all frames were walked, or more than needed.
+    /// At the oldest frame, or beyond all frames that were asked for.
     Root(Path),
 }
 

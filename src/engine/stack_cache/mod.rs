@@ -87,20 +87,20 @@ const MAX_WALKED: usize = MAX_FRAMES + BEYOND;
 const MAX_ENTRY_FRAMES: usize = 10;
 const MAX_ENTRY_WORDS: usize = 12;
 
-/// One cached stack: the frames from `start` to a base stack.
+/// One cached stack: the frames from `start` to a base stack. All but the words is one cache line.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Entry {
+    /// The words that lead from `start` to the attachment point, most recent last; `len` of them.
+    words: [Word; MAX_ENTRY_WORDS],
     /// The key: where the walk starts. No stack pointer if the entry is not in use.
     start: Caller,
-    /// The frame register is a part of the key.
-    needs_fp: bool,
+    attachment: Attachment,
     /// The value.
     stack: StackId,
-    attachment: Attachment,
-    /// The words that lead from `start` to the attachment point, most recent last; `len` of them.
+    /// The frame register is a part of the key.
+    needs_fp: bool,
     len: u8,
-    words: [Word; MAX_ENTRY_WORDS],
 }
 
 const _: () = assert!(size_of::<Entry>() == 256);

@@ -84,7 +84,7 @@ zeroed_struct!(Piece { used, entries });
 
 const PIECE_BITS: u32 = 12;
 const ENTRIES: usize = 1 << PIECE_BITS;
-/// The table grows when so many of [`ENTRIES`] are taken on average: a node's entry then takes 10 to 20
+/// The table grows when this many of [`ENTRIES`] are taken on average: a node's entry then takes 10 to 20
 /// bytes, and a look-up of a new path reads 14 entries at most on average, two lines of memory.
 const GROW_AT: u32 = ENTRIES as u32 / 16 * 13;
 /// A piece this full makes the table grow too, and takes no more if it cannot.

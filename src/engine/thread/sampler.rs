@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     const PERIOD: NonZeroU64 = NonZeroU64::new(512 * 1024).unwrap();
-    /// A block of so many bytes is recorded every other time: 512 KiB times the logarithm of 2.
+    /// A block of this many bytes is recorded every other time: 512 KiB times the logarithm of 2.
     const EVEN_CHANCE: u64 = 363_409;
 
     fn probability(size: u64, period: NonZeroU64) -> f64 {

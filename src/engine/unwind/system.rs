@@ -35,7 +35,7 @@ impl Unwinder {
         capture(mark, buffer)
     }
 
-    /// The same, which needs nothing else.
+    /// Fills `buffer` as [`Unwinder::capture`] does, without a session's tables.
     #[cfg(tracemalloc_check)]
     pub(crate) fn capture_beyond(&self, mark: Mark, buffer: &mut [usize]) -> Captured {
         capture(mark, buffer)

@@ -236,7 +236,7 @@ mod committed {
                 page.address = ptr::without_provenance_mut(address);
             });
             let bytes = (asked.count() * size_of::<Page>()) as u32;
-            // SAFETY: so many pages are asked about, which the call fills in. It touches none.
+            // SAFETY: there is a byte for each page that is asked about, which the call fills in. It touches none.
             if unsafe { K32QueryWorkingSetEx(GetCurrentProcess(), pages.as_mut_ptr(), bytes) } == 0
             {
                 // The system does not tell: count what was mapped.

@@ -119,7 +119,7 @@ impl Unwinder {
     }
 
     /// Runs `walk`, in a build without optimisation on a stack of the tracer's own: it would take
-    /// more than a signal handler's may have. A walk is told where to begin, so it may run
+    /// more than a signal handler's may have. A walk gets the registers that it begins with, so it may run
     /// anywhere.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(in crate::engine) fn with_room<R>(&self, arena: &Arena, mut walk: impl FnMut() -> R) -> R {

@@ -46,7 +46,7 @@ impl Modules {
     }
 
     /// Asks the loader. Takes its lock, so not to be called inside an allocation of a running
-    /// session. ThreadSlots that come here together all write the same.
+    /// session. Threads that come here together all write equal values.
     pub(super) fn prepare(&self) {
         if self.found.load(Ordering::Acquire) != 0 {
             return;

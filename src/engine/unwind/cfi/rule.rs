@@ -1,4 +1,4 @@
-//! One step of the walk: how to get from a function to its caller, at one place in the code.
+//! An unwind rule: one step from a frame to its caller, for one return address.
 
 use gimli::{CfaRule, Operation, RegisterRule, UnwindExpression};
 
@@ -14,8 +14,8 @@ use super::modules::Module;
 /// | CFA offset   | fp offset    | ra offset    | saved | kind |
 /// ```
 ///
-/// The return address is at CFA + 8 * (ra offset); where that is the same for all functions of a
-/// processor, the offset is left at 0. `saved`: the caller's frame register is at CFA + 8 * (fp
+/// The return address is at CFA + 8 * (ra offset). On a processor where all functions have it at one
+/// offset, the field is 0. `saved`: the caller's frame register is at CFA + 8 * (fp
 /// offset), else it is still in the register. In an aligned frame both offsets, of the CFA and of
 /// the frame register, are relative to the frame register.
 ///

@@ -1,8 +1,8 @@
-//! UnwindRules by return address: compiled when first needed, then found without a lock.
+//! Unwind rules by return address: compiled when first needed, then found without a lock.
 //!
-//! Open addressing in a table that only fills: code stays, so rules do too. A full table is
-//! followed by another of the same size; rules are looked for in each in turn, and those that were
-//! needed first are in the first.
+//! A hash table with open addressing that only fills: code stays, so rules do too. A full table is
+//! followed by another one. A rule is looked for in each table in turn, and those that were needed
+//! first are in the first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ impl UnwindRules {
 
     pub(super) fn prepare(&self, arena: &Arena) {
         if let Some(first) = self.0.first() {
-            // Without memory for it every rule is compiled anew.
+            // Without memory for it a rule is compiled each time it is needed.
             let _ = arena.first_use(&first.slots);
         }
     }
@@ -146,7 +146,7 @@ impl Table {
                     self.used.fetch_add(1, Ordering::Relaxed);
                     return slot.rule.store(rule.bits(), Ordering::Release);
                 }
-                // Whoever took the slot found the same rule.
+                // The thread that took the slot has found an equal rule.
                 Err(taken) if taken == wanted => {
                     return slot.rule.store(rule.bits(), Ordering::Release);
                 }

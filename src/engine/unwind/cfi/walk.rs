@@ -121,8 +121,7 @@ pub(in crate::engine) fn no_step(frame: Caller, rule: UnwindRule, end: usize) ->
 }
 
 impl Caller {
-    /// True for the caller of `frame` if it is not further out on the same stack, which ends at
-    /// `end`.
+    /// True if this, the caller of `frame`, is on another stack than `frame`, whose stack ends at `end`.
     pub(in crate::engine) fn is_beyond(self, frame: Self, end: usize) -> bool {
         self.sp <= frame.sp || self.sp > end
     }
