@@ -79,16 +79,16 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "slots-of-living-threads-taken",
         file: "thread/slots.rs",
-        old: "let free = now == 0 || now == me.bits() || Owner::from_bits(now).is_gone(me);",
-        new: "let free = true;",
+        old: "owner != me.bits() && Owner::from_bits(owner).is_gone(me);",
+        new: "owner != me.bits();",
         found_by: "interleavings slots",
     },
     Fault {
         name: "a-slot-claimed-without-comparing",
         file: "thread/slots.rs",
-        old: "                    .compare_exchange(now, me.bits(), Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()",
-        new: "                    .swap(me.bits(), Ordering::AcqRel) != me.bits()",
+        old: "            .compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()",
+        new: "            .swap(after, Ordering::AcqRel) == before",
         found_by: "interleavings slots",
     },
     Fault {

@@ -90,6 +90,10 @@ atomics!(AtomicU8: u8, AtomicU32: u32, AtomicU64: u64, AtomicUsize: usize, Atomi
 pub(crate) struct AtomicBool(AtomicU8);
 
 impl AtomicBool {
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        self.0.load(order) != 0
+    }
+
     pub(crate) fn store(&self, value: bool, order: Ordering) {
         self.0.store(u8::from(value), order)
     }
