@@ -99,9 +99,9 @@ fn sites() -> impl TypedValueParser<Value = GroupBy> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Verdict, Failure> {
-    let new = options.selection.load(&options.subject.path)?;
-    let base = options.base.as_deref();
-    let base = base.map(|path| options.selection.load(path)).transpose()?;
+    let (new, base) = options
+        .selection
+        .load_with(&options.subject.path, options.base.as_deref())?;
     let outcome = outcome(options, &new, base.as_ref())?;
     let written = match options.format {
         Format::Text => options.destination.write(Content::Text, |out| {

@@ -66,15 +66,12 @@ impl From<Sort> for SortBy {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.grouping.check()?;
-    let old = options.selection.load(&options.old)?;
-    let new = options.selection.load(&options.new)?;
+    let (old, new) = options.selection.load_pair(&options.old, &options.new)?;
     let grouping = &options.grouping;
     let sort_by = SortBy::from(options.sort);
     options.destination.write(grouping.format.content(), |out| {
         match grouping.format {
-            TableFormat::Text => grouping
-                .text(sort_by, out.color)
-                .write_diff(&new, &old, out)?,
+            TableFormat::Text => grouping.text(sort_by, out).write_diff(&new, &old, out)?,
             TableFormat::Json => grouping.json(sort_by).write_diff(&new, &old, out)?,
             TableFormat::Csv => grouping.csv(sort_by).write_diff(&new, &old, out)?,
         }

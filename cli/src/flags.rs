@@ -8,12 +8,12 @@ use tracemalloc::report::{Csv, Json, Text};
 use tracemalloc::{Counting, GroupBy, SortBy};
 
 use crate::failure::Failure;
-use crate::output::Content;
+use crate::output::{Content, Out};
 
 /// The one snapshot that a command is about.
 #[derive(Args, Debug)]
 pub(crate) struct Subject {
-    /// A saved snapshot.
+    /// A saved snapshot; `-` is standard input.
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) path: PathBuf,
 }
@@ -63,14 +63,15 @@ impl Grouping {
         }
     }
 
-    pub(crate) fn text(&self, sort_by: SortBy, color: bool) -> Text {
+    pub(crate) fn text(&self, sort_by: SortBy, out: &Out) -> Text {
         Text::new()
             .group_by(self.by)
             .counting(self.counting())
             .sort_by(sort_by)
             .limit(self.limit)
             .source_lines(!self.no_source)
-            .color(color)
+            .color(out.color)
+            .width(out.width)
     }
 
     pub(crate) fn json(&self, sort_by: SortBy) -> Json {

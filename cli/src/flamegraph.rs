@@ -58,9 +58,9 @@ pub(crate) struct Options {
 const MIN_SHARE: f64 = 0.0001;
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let new = options.selection.load(&options.subject.path)?;
-    let old = options.diff.as_deref();
-    let old = old.map(|path| options.selection.load(path)).transpose()?;
+    let (new, old) = options
+        .selection
+        .load_with(&options.subject.path, options.diff.as_deref())?;
     check(options, [Some(&new), old.as_ref()])?;
 
     let stacks = Folded::new()

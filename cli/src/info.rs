@@ -34,7 +34,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let path = &options.subject.path;
+    let path = match options.subject.path.as_path() {
+        path if path == Path::new("-") => Path::new("/dev/stdin"),
+        path => path,
+    };
     let (snapshot, header) = Snapshot::load_with_header(path)?;
     let file = File {
         path,

@@ -1,34 +1,37 @@
-//! Reading snapshots, and choosing blocks of them.
+//! Reading snapshots, and choosing blocks and frames of them.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use tracemalloc::{Domain, Filter, FrameFilter, Snapshot};
+use regex_lite::{Regex, RegexBuilder};
+use tracemalloc::report::terminal_text;
+use tracemalloc::{Domain, Filter, Frame, FrameFilter, Snapshot};
 
 use crate::failure::Failure;
 
-/// Which blocks to look at.
+/// Which blocks to look at, and which frames of their stacks.
 ///
 /// Each kind of condition filters what the kinds before it have left; within one kind a block that
 /// meets any of the conditions stays.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Which blocks")]
+#[command(next_help_heading = "Which blocks and frames")]
 pub(crate) struct Selection {
     /// Only blocks allocated in files whose name matches GLOB. May be repeated:
     /// any of them.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
     filter: Vec<String>,
 
     /// No blocks allocated in files whose name matches GLOB. May be repeated.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
     exclude: Vec<String>,
 
     /// Only blocks allocated in functions whose full path matches GLOB.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
     function: Vec<String>,
 
     /// Only blocks allocated in crates whose name matches GLOB.
-    #[arg(long = "crate", value_name = "GLOB")]
+    #[arg(long = "crate", value_name = "GLOB", value_parser = glob)]
     crates: Vec<String>,
 
     /// Only blocks of this domain; 0 is the global allocator.
@@ -39,15 +42,71 @@ pub(crate) struct Selection {
     /// not only at the frame that made the allocation.
     #[arg(long)]
     all_frames: bool,
+
+    /// Only blocks whose stack has a frame that REGEX finds: in its function,
+    /// its crate or its FILE:LINE.
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    focus: Option<Regex>,
+
+    /// No blocks whose stack has a frame that REGEX finds.
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    ignore: Option<Regex>,
+
+    /// Leave frames that REGEX finds out of stacks; no block is left out.
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    hide: Option<Regex>,
+
+    /// Leave all frames but those that REGEX finds out of stacks.
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    show: Option<Regex>,
 }
 
 impl Selection {
-    /// The chosen blocks of the snapshot in the file `path`.
+    /// What is chosen of the snapshot in the file `path`.
     pub(crate) fn load(&self, path: &Path) -> Result<Snapshot, Failure> {
-        Ok(self.of(Snapshot::load(path)?))
+        let whole = read(path)?;
+        let blocks = whole.block_count();
+        let chosen = self.of(whole);
+        if chosen.block_count() == 0 && blocks > 0 {
+            warn(&format!(
+                "{}: no block matches; the snapshot has {blocks}",
+                path.display()
+            ));
+        }
+        Ok(chosen)
     }
 
-    pub(crate) fn of(&self, snapshot: Snapshot) -> Snapshot {
+    /// What is chosen of an earlier snapshot and a later one.
+    pub(crate) fn load_pair(
+        &self,
+        old: &Path,
+        new: &Path,
+    ) -> Result<(Snapshot, Snapshot), Failure> {
+        if is_standard_input(old) && is_standard_input(new) {
+            return Err(Failure::new(
+                "one of two snapshots at most can be read from standard input",
+            ));
+        }
+        let pair = (self.load(old)?, self.load(new)?);
+        for doubt in doubts(&pair.0, &pair.1) {
+            warn(&doubt);
+        }
+        Ok(pair)
+    }
+
+    /// What is chosen of a snapshot, and of an earlier one if there is one.
+    pub(crate) fn load_with(
+        &self,
+        new: &Path,
+        old: Option<&Path>,
+    ) -> Result<(Snapshot, Option<Snapshot>), Failure> {
+        match old {
+            None => Ok((self.load(new)?, None)),
+            Some(old) => self.load_pair(old, new).map(|(old, new)| (new, Some(old))),
+        }
+    }
+
+    fn of(&self, snapshot: Snapshot) -> Snapshot {
         type Rule = fn(&str) -> Filter;
         let patterns: [(&Vec<String>, Rule); 4] = [
             (&self.filter, |glob| Filter::include(glob)),
@@ -64,13 +123,21 @@ impl Selection {
             let filters = globs.iter().map(|glob| self.looking_far(rule(glob)));
             chosen = kept(chosen, filters.collect());
         }
-        let domains = self.domain.iter();
-        kept(
-            chosen,
-            domains
-                .map(|&number| Filter::include_domain(Domain(number)))
-                .collect(),
-        )
+        let domains = self
+            .domain
+            .iter()
+            .map(|&number| Filter::include_domain(Domain(number)));
+        chosen = kept(chosen, domains.collect());
+        let focus = found_by(&self.focus).map(|frames| Filter::include(frames).all_frames());
+        let ignore = found_by(&self.ignore).map(|frames| Filter::exclude(frames).all_frames());
+        chosen = kept(chosen, focus.into_iter().chain(ignore).collect());
+        if let Some(frames) = found_by(&self.hide) {
+            chosen = chosen.hide_frames([frames]);
+        }
+        if let Some(frames) = found_by(&self.show) {
+            chosen = chosen.show_frames([frames]);
+        }
+        chosen
     }
 
     fn looking_far(&self, filter: Filter) -> Filter {
@@ -85,5 +152,93 @@ fn kept(snapshot: Snapshot, filters: Vec<Filter>) -> Snapshot {
     match filters.is_empty() {
         true => snapshot,
         false => snapshot.filter_traces(filters),
+    }
+}
+
+/// Frames that a pattern finds by one of their names.
+fn found_by(pattern: &Option<Regex>) -> Option<FrameFilter> {
+    let pattern = pattern.clone()?;
+    Some(FrameFilter::custom(move |frame: &Frame| {
+        let names = [frame.function(), frame.crate_name()];
+        names
+            .into_iter()
+            .flatten()
+            .any(|name| pattern.is_match(name))
+            || pattern.is_match(&frame.to_string())
+    }))
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn read(path: &Path) -> Result<Snapshot, Failure> {
+    match is_standard_input(path) {
+        true => Snapshot::read_from(io::stdin().lock())
+            .map_err(|error| Failure::new(format!("standard input: {error}"))),
+        false => Ok(Snapshot::load(path)?),
+    }
+}
+
+/// Why the difference from `old` to `new` may not be what the user wants to see.
+fn doubts(old: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let (Some(before), Some(after)) = (&old.recording().program, &new.recording().program)
+        && before != after
+    {
+        doubts.push(format!(
+            "the snapshots are of two programs: {before} and {after}"
+        ));
+    }
+    if let (Some(before), Some(after)) = (old.recording().taken_at, new.recording().taken_at)
+        && after < before
+    {
+        doubts.push("the new snapshot was taken before the old one: are they swapped?".to_owned());
+    }
+    doubts
+}
+
+fn warn(text: &str) {
+    // Nobody is left to be told if standard error is closed.
+    let _ = writeln!(io::stderr(), "warning: {}", terminal_text(text));
+}
+
+/// A pattern with wildcards. The library takes a bracket that is not closed for itself, as CPython does;
+/// on a command line it is a slip.
+fn glob(text: &str) -> Result<String, String> {
+    let mut rest = text;
+    while let Some((_, class)) = rest.split_once('[') {
+        let first = class.strip_prefix('!').unwrap_or(class);
+        // A bracket that comes first is a member of the class.
+        let members = first.strip_prefix(']').unwrap_or(first);
+        rest = members
+            .split_once(']')
+            .map(|(_, after)| after)
+            .ok_or_else(|| "a [ without its ]: [[] matches the character itself".to_owned())?;
+    }
+    Ok(text.to_owned())
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .case_insensitive(true)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_not_closed_is_an_error() {
+        for whole in [
+            "", "*", "src/*.rs", "[abc]*", "[!a]", "[]]", "[!]x]", "a]b", "[[]",
+        ] {
+            assert_eq!(glob(whole).as_deref(), Ok(whole));
+        }
+        for broken in ["[", "[abc", "src/[a-z", "[!", "[]", "[a]["] {
+            assert!(glob(broken).is_err(), "{broken}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bytesize::ByteSize;
 use tracemalloc::Size;
 
 /// How much something may grow.
@@ -57,7 +56,7 @@ impl FromStr for Growth {
 /// A number of bytes with or without a unit: `KiB` is 1024 of them, `kB` 1000.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     text.parse()
-        .map(|ByteSize(bytes)| bytes)
+        .map(|Size(bytes)| bytes)
         .map_err(|_| "expected a size such as 65536, 64KiB or 1.5MiB".to_owned())
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use tempfile::NamedTempFile;
+use terminal_size::{Width, terminal_size_of};
 
 use crate::failure::Failure;
 
@@ -23,13 +24,13 @@ pub(crate) struct Destination {
 
     /// Whether to set off parts of a text by color. `auto`: on a terminal,
     /// unless NO_COLOR is set.
-    #[arg(
-        long,
-        visible_alias = "color",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
+
+    /// Columns of a text, 60 at least. Without it those of the terminal, or 80
+    /// if the output is none.
+    #[arg(long, value_name = "COLUMNS")]
+    width: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,7 +57,12 @@ pub(crate) struct Out {
     error: Option<io::Error>,
     /// Whether text is to be colored.
     pub(crate) color: bool,
+    /// How many columns a text may have.
+    pub(crate) width: usize,
 }
+
+/// Columns of a text that is not for a terminal.
+const WIDTH: usize = 80;
 
 impl Destination {
     /// Has `write` make the output, and puts it where the user wants it. A file is written under
@@ -76,7 +82,7 @@ impl Destination {
                     ));
                 }
                 let name = "standard output";
-                filled(name, self.standard_output(content), write).map(drop)
+                filled(name, self.standard_output(content), write)
             }
         }
     }
@@ -88,10 +94,27 @@ impl Destination {
             Color::Never => ColorChoice::Never,
         };
         if content != Content::Text || choice == ColorChoice::Never {
-            return Out::new(BufWriter::new(io::stdout()), false);
+            return self.out(BufWriter::new(io::stdout()), false);
         }
         // Turns colors into what older consoles of Windows understand.
-        Out::new(BufWriter::new(AutoStream::new(io::stdout(), choice)), true)
+        self.out(BufWriter::new(AutoStream::new(io::stdout(), choice)), true)
+    }
+
+    fn out(&self, inner: impl Write + 'static, color: bool) -> Out {
+        let is_named = self
+            .output
+            .as_deref()
+            .is_some_and(|path| path != Path::new("-"));
+        let of_terminal = || match is_named {
+            true => None,
+            false => terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into()),
+        };
+        Out {
+            inner: Box::new(inner),
+            error: None,
+            color,
+            width: self.width.or_else(of_terminal).unwrap_or(WIDTH),
+        }
     }
 
     fn write_file(
@@ -109,7 +132,7 @@ impl Destination {
             Ok(found) if !found.is_file() => {
                 let device = OpenOptions::new().write(true).open(path);
                 let device = device.map_err(|error| failed("cannot open", &error))?;
-                return filled(&name, Out::new(BufWriter::new(device), color), write).map(drop);
+                return filled(&name, self.out(BufWriter::new(device), color), write);
             }
             Ok(_) if !self.force => return Err(exists(&name)),
             _ => {}
@@ -118,7 +141,7 @@ impl Destination {
         let copy = file
             .reopen()
             .map_err(|error| failed("cannot create", &error))?;
-        filled(&name, Out::new(BufWriter::new(copy), color), write)?;
+        filled(&name, self.out(BufWriter::new(copy), color), write)?;
         let kept = match self.force {
             true => file.persist(path),
             false => file.persist_noclobber(path),
@@ -166,14 +189,6 @@ fn filled(
 }
 
 impl Out {
-    fn new(inner: impl Write + 'static, color: bool) -> Self {
-        Self {
-            inner: Box::new(inner),
-            error: None,
-            color,
-        }
-    }
-
     /// Writes `value` as indented JSON.
     pub(crate) fn json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
         serde_json::to_writer_pretty(&mut *self, value)?;

@@ -44,9 +44,9 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let new = options.selection.load(&options.subject.path)?;
-    let old = options.diff.as_deref();
-    let old = old.map(|path| options.selection.load(path)).transpose()?;
+    let (new, old) = options
+        .selection
+        .load_with(&options.subject.path, options.diff.as_deref())?;
     let mut page = Html::new().source_lines(!options.no_source);
     if let Some(title) = &options.title {
         page = page.title(title);

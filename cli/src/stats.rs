@@ -40,7 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let snapshot = options.selection.load(&options.subject.path)?;
     match options.format {
         Format::Text => options.destination.write(Content::Text, |out| {
-            let summary = Summary::new().limit(options.limit).color(out.color);
+            let summary = Summary::new()
+                .limit(options.limit)
+                .color(out.color)
+                .width(out.width);
             Ok(summary.write(&snapshot, out)?)
         }),
         Format::Json => {

@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let sort_by = SortBy::from(options.sort);
     options.destination.write(grouping.format.content(), |out| {
         match grouping.format {
-            TableFormat::Text => grouping.text(sort_by, out.color).write(&snapshot, out)?,
+            TableFormat::Text => grouping.text(sort_by, out).write(&snapshot, out)?,
             TableFormat::Json => grouping.json(sort_by).write(&snapshot, out)?,
             TableFormat::Csv => grouping.csv(sort_by).write(&snapshot, out)?,
         }

@@ -81,7 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
                 .weight(options.weight.into())
                 .depth(options.depth)
                 .min_share(options.threshold / 100.0)
-                .color(out.color);
+                .color(out.color)
+                .width(out.width);
             Ok(tree.write(&snapshot, out)?)
         }),
         Format::Json => {

@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 ///
 /// fn main() -> Result<(), tracemalloc::Error> {
 ///     tracemalloc::start(25)?;
-///     tracemalloc::dump_on_panic("panic-%p.json.gz");
+///     tracemalloc::dump_on_panic("panic-%p.tmsnap.json.gz");
 ///     // The program itself.
 ///     Ok(())
 /// }

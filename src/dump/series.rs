@@ -11,14 +11,14 @@ use crate::error::Error;
 use crate::snapshot::Snapshot;
 use crate::utc::Utc;
 
-const ENDING: &str = ".json.gz";
+const ENDING: &str = ".tmsnap.json.gz";
 /// As many as the digits of a name have room for.
 const LAST: u32 = 99_999_999;
 
 /// Where to save one snapshot after the other, each in a file of its own.
 ///
-/// The files are called `NAME-NUMBER-TIME-PROCESS.json.gz`, such as
-/// `heap-00000017-20260309T170405Z-4711.json.gz`: sorted by name they are in the order in which they
+/// The files are called `NAME-NUMBER-TIME-PROCESS.tmsnap.json.gz`, such as
+/// `heap-00000017-20260309T170405Z-4711.tmsnap.json.gz`: sorted by name they are in the order in which they
 /// were made, also when the clock was set back. The number is the one after the highest that is there,
 /// whichever process made it, so a program that is started again goes on where it was. The time is
 /// that of saving, in UTC.

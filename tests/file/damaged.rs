@@ -38,9 +38,17 @@ pub(crate) fn every_flipped_bit_is_found_or_harmless() {
 
 #[test]
 fn foreign_files_are_refused() {
-    check_bytes(b"", "end too early");
-    check_bytes(b"Dear diary", "gzip");
-    check_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "gzip");
+    check_bytes(b"", "not a tracemalloc snapshot: it is empty");
+    for foreign in [
+        &b"Dear diary"[..],
+        b"<!doctype html>",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    ] {
+        check_bytes(
+            foreign,
+            "not a tracemalloc snapshot: it does not begin as a gzip file does",
+        );
+    }
     check_bytes(&gzip(b""), "EOF");
     check_bytes(&gzip(b"Dear diary"), "line 1 column 1");
     check_bytes(&gzip(b"[1, 2]"), "an object that starts with");

@@ -45,8 +45,11 @@ fn unusable_files_are_named() {
     for (name, message) in [
         ("missing", "missing: cannot open: "),
         ("folder", "folder: cannot read: "),
-        ("plain", "plain: "),
-        ("nothing", "nothing: the compressed data end too early"),
+        ("plain", "plain: not a tracemalloc snapshot: "),
+        (
+            "nothing",
+            "nothing: not a tracemalloc snapshot: it is empty",
+        ),
         ("truncated", "truncated: the compressed data end too early"),
         (
             "newer",

@@ -182,7 +182,7 @@ fn what_cannot_be_drawn_is_said() {
         let ran = run(folder.path(), &line(text));
         assert_eq!(ran.code, Some(2), "{text}");
         assert!(
-            ran.err.starts_with(&format!("error: {message}")),
+            ran.err.contains(&format!("error: {message}")),
             "{text}: {}",
             ran.err
         );

@@ -10,4 +10,5 @@ mod help;
 mod json;
 mod names;
 mod outputs;
+mod selection;
 mod tool;

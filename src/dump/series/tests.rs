@@ -38,27 +38,30 @@ fn names_are_read_as_they_are_made() {
         assert_eq!(read, expect, "{name}");
     };
     check(
-        "heap-00000017-20260309T170405Z-4711.json.gz",
+        "heap-00000017-20260309T170405Z-4711.tmsnap.json.gz",
         Some((17, 4711)),
     );
-    check("heap-99999999-20260309T170405Z-1.json.gz", Some((LAST, 1)));
+    check(
+        "heap-99999999-20260309T170405Z-1.tmsnap.json.gz",
+        Some((LAST, 1)),
+    );
     for foreign in [
         "heap",
-        "heap.json.gz",
-        "heap-17-20260309T170405Z-4711.json.gz",
-        "heap-000000017-20260309T170405Z-4711.json.gz",
-        "heap-100000000-20260309T170405Z-4711.json.gz",
-        "heap-+0000017-20260309T170405Z-4711.json.gz",
-        "heap-00000017-20260309T170405Z-04711.json.gz",
-        "heap-00000017-20260309T170405Z-+4711.json.gz",
-        "heap-00000017-20260309T170405Z-4294967296.json.gz",
-        "heap-00000017-20260309-170405Z-4711.json.gz",
-        "heap-00000017-20260309T170405Z-4711.json.gz.bak",
-        "heap-00000017-20260309T170405Z-4711-2.json.gz",
-        "heap-00000017-2026030xT170405Z-4711.json.gz",
-        "heap-b-00000017-20260309T170405Z-4711.json.gz",
-        "heap2-00000017-20260309T170405Z-4711.json.gz",
-        "cheap-00000017-20260309T170405Z-4711.json.gz",
+        "heap.tmsnap.json.gz",
+        "heap-17-20260309T170405Z-4711.tmsnap.json.gz",
+        "heap-000000017-20260309T170405Z-4711.tmsnap.json.gz",
+        "heap-100000000-20260309T170405Z-4711.tmsnap.json.gz",
+        "heap-+0000017-20260309T170405Z-4711.tmsnap.json.gz",
+        "heap-00000017-20260309T170405Z-04711.tmsnap.json.gz",
+        "heap-00000017-20260309T170405Z-+4711.tmsnap.json.gz",
+        "heap-00000017-20260309T170405Z-4294967296.tmsnap.json.gz",
+        "heap-00000017-20260309-170405Z-4711.tmsnap.json.gz",
+        "heap-00000017-20260309T170405Z-4711.tmsnap.json.gz.bak",
+        "heap-00000017-20260309T170405Z-4711-2.tmsnap.json.gz",
+        "heap-00000017-2026030xT170405Z-4711.tmsnap.json.gz",
+        "heap-b-00000017-20260309T170405Z-4711.tmsnap.json.gz",
+        "heap2-00000017-20260309T170405Z-4711.tmsnap.json.gz",
+        "cheap-00000017-20260309T170405Z-4711.tmsnap.json.gz",
     ] {
         check(foreign, None);
     }
@@ -91,23 +94,23 @@ fn files_of_others_stay() {
     let own = process::id();
     let mut others = vec![
         format!("heap-00000001-20260309T170405Z-{own}.json"),
-        format!("heap-1-20260309T170405Z-{own}.json.gz"),
-        format!("heap-00000001-20260309T170405Z-{own}.json.gz.part"),
-        format!("heap-b-00000001-20260309T170405Z-{own}.json.gz"),
+        format!("heap-1-20260309T170405Z-{own}.tmsnap.tmsnap.json.gz"),
+        format!("heap-00000001-20260309T170405Z-{own}.tmsnap.json.gz.part"),
+        format!("heap-b-00000001-20260309T170405Z-{own}.tmsnap.json.gz"),
         format!("other-00000001-20260309T170405Z-{own}.json.gz"),
         // Another process.
-        format!("heap-00000002-20260309T170405Z-{}.json.gz", own + 1),
+        format!("heap-00000002-20260309T170405Z-{}.tmsnap.json.gz", own + 1),
         "notes.txt".to_owned(),
     ];
     for name in &others {
         fs::write(folder.join(name), "somebody's").expect("a folder to write to");
     }
-    let as_folder = format!("heap-00000003-20260309T170405Z-{own}.json.gz");
+    let as_folder = format!("heap-00000003-20260309T170405Z-{own}.tmsnap.json.gz");
     fs::create_dir(folder.join(&as_folder)).expect("a folder to write to");
     others.push(as_folder);
     #[cfg(unix)]
     {
-        let link = format!("heap-00000001-20260309T170405Z-{own}.json.gz");
+        let link = format!("heap-00000001-20260309T170405Z-{own}.tmsnap.json.gz");
         std::os::unix::fs::symlink(folder.join("notes.txt"), folder.join(&link))
             .expect("a new link");
         others.push(link);

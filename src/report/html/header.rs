@@ -85,6 +85,9 @@ fn write_facts(whose: &str, snapshot: &Snapshot, out: &mut impl Write) -> io::Re
         let memory = Size(recording.tracer_memory);
         facts.push(format!("tracer's own memory {memory}"));
     }
+    if let Some(program) = &recording.program {
+        facts.push(format!("program {program}"));
+    }
     if let Some(process) = recording.process_id {
         facts.push(format!("process {process}"));
     }

@@ -84,7 +84,8 @@ impl Default for Html {
 }
 
 impl Html {
-    /// A page with source lines and a title that says what kind of page it is.
+    /// A page with source lines, whose title is the program's name, or where that is not known what kind of
+    /// page it is.
     pub fn new() -> Self {
         Self::default()
     }
@@ -165,7 +166,14 @@ impl Html {
         out: &mut W,
         insert: impl Fn(Slot, &mut BufWriter<&mut W>) -> io::Result<()>,
     ) -> io::Result<()> {
-        let title = Escaped(self.title.as_deref().unwrap_or(kind));
+        let new = snapshots.first();
+        let program = new.and_then(|new| new.recording().program.as_deref());
+        let title = self.title.as_deref().or(program).unwrap_or(kind);
+        // A tab of a browser shows nothing else of the page.
+        let name = match &self.title {
+            None if title != kind => format!("{title}: {kind}"),
+            _ => title.to_owned(),
+        };
         let mut out = BufWriter::new(out);
         // What is inserted is not looked through again, so it cannot hold marks of its own.
         let mut rest = PAGE;
@@ -175,7 +183,8 @@ impl Html {
                 "policy" => out.write_all(POLICY.trim_end().as_bytes())?,
                 "style" => out.write_all(STYLE.as_bytes())?,
                 "script" => out.write_all(SCRIPT.as_bytes())?,
-                "title" => write!(out, "{title}")?,
+                "title" => write!(out, "{}", Escaped(title))?,
+                "name" => write!(out, "{}", Escaped(&name))?,
                 "kind" => out.write_all(kind.as_bytes())?,
                 "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
                 "header" => insert(Slot::Header, &mut out)?,

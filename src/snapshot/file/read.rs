@@ -22,7 +22,7 @@ use crate::snapshot::traceback::Traceback;
 pub(super) type Body = schema::Body<'static, Vec<RunRow>>;
 
 pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error> {
-    let mut source = Source::new(input);
+    let mut source = Source::new(input)?;
     let (version, mut body) = parse(&mut source)?;
     source.expect_end()?;
 

@@ -14,14 +14,23 @@ pub(super) struct Source<R> {
 }
 
 impl<R: Read> Source<R> {
-    pub(super) fn new(input: R) -> Self {
-        Self {
-            gzip: GzDecoder::new(Compressed {
-                input: BufReader::new(input),
-                used: 0,
-            }),
-            decoded: 0,
+    /// Refuses what does not begin as a gzip file does: an empty file or a report is no damaged snapshot.
+    pub(super) fn new(input: R) -> Result<Self, Error> {
+        const MAGIC: [u8; 2] = [0x1f, 0x8b];
+        let mut input = BufReader::new(input);
+        let begin = input.fill_buf().map_err(describe)?;
+        if begin.is_empty() {
+            return Err(limits::invalid("not a tracemalloc snapshot: it is empty"));
         }
+        if !begin.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic) {
+            return Err(limits::invalid(
+                "not a tracemalloc snapshot: it does not begin as a gzip file does",
+            ));
+        }
+        Ok(Self {
+            gzip: GzDecoder::new(Compressed { input, used: 0 }),
+            decoded: 0,
+        })
     }
 
     /// Compressed bytes read so far.

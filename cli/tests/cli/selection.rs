@@ -1,0 +1,154 @@
+//! Which blocks and frames a command looks at, and how it warns.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+
+use crate::folder::{folder, line};
+use crate::tool::{command, finish, run, succeed};
+
+fn blocks(flags: &str) -> u64 {
+    let folder = folder();
+    let text = line(&format!("stats @new --format json {flags}"));
+    let found: Value = serde_json::from_slice(&run(folder.path(), &text).out).unwrap();
+    found["count"].as_u64().unwrap()
+}
+
+/// Whatever the pattern, a block is on one side or the other.
+#[test]
+fn focus_and_ignore_part_the_blocks() {
+    let all = blocks("");
+    for pattern in ["serde_json", r"^src/main\.rs:", "DESERIALIZE_ANY$"] {
+        let focused = blocks(&format!("--focus {pattern}"));
+        let others = blocks(&format!("--ignore {pattern}"));
+        assert_eq!(focused + others, all, "{pattern}");
+        assert!(focused > 0, "{pattern}");
+    }
+}
+
+#[test]
+fn frames_are_hidden_and_no_block_is_lost() {
+    let all = blocks("");
+    assert_eq!(blocks("--hide serde_json"), all);
+    assert_eq!(blocks("--show serde_json"), all);
+    let folder = folder();
+    let text = line("top @new --by crate --hide serde_json");
+    let text = succeed(folder.path(), &text).text();
+    assert!(!text.contains("serde_json"), "{text}");
+}
+
+#[test]
+fn a_text_is_as_wide_as_asked() {
+    let folder = folder();
+    let widest = |flags: &str| {
+        let text = line(&format!("top @new --by function {flags}"));
+        let text = succeed(folder.path(), &text).text();
+        text.lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!(widest("") <= 80);
+    assert!(widest("--width 60") <= 60);
+    assert!(widest("--width 160") > 80);
+}
+
+#[test]
+fn a_snapshot_is_read_from_standard_input() {
+    let folder = folder();
+    for text in ["top -", "info -", "export - --format json"] {
+        let mut piped = command(folder.path());
+        piped.args(text.split_whitespace());
+        piped.stdin(File::open(folder.path().join("new.tmsnap.json.gz")).unwrap());
+        let ran = finish(piped);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{text}");
+        assert!(!ran.out.is_empty());
+    }
+    let ran = run(folder.path(), "diff - -");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("one of two snapshots"), "{}", ran.err);
+}
+
+#[test]
+fn a_filter_that_hides_everything_says_so() {
+    let folder = folder();
+    let ran = run(folder.path(), &line("top @new --filter main.rs"));
+    assert_eq!(ran.code, Some(0));
+    let warning = "warning: new.tmsnap.json.gz: no block matches; the snapshot has 451\n";
+    assert_eq!(ran.err, warning);
+    for broken in ["--filter [abc", "--crate src/[", "--focus (", "--hide *"] {
+        let ran = run(folder.path(), &line(&format!("top @new {broken}")));
+        assert_eq!(ran.code, Some(2), "{broken}");
+        assert!(ran.err.contains("invalid value"), "{}", ran.err);
+    }
+}
+
+/// A snapshot of one block, by a program at a time.
+fn taken(seconds: u64, program: &str) -> Vec<u8> {
+    let line = Traceback::of(Frame::new("src/main.rs", 1));
+    let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 8, line)], 1);
+    let mut file = Vec::new();
+    snapshot.write_to(&mut file).unwrap();
+    let mut json = String::new();
+    GzDecoder::new(&file[..]).read_to_string(&mut json).unwrap();
+    let meta = "\"meta\":{";
+    let at = json.find(meta).unwrap() + meta.len();
+    json.insert_str(
+        at,
+        &format!("\"taken_at\":{seconds},\"program\":\"{program}\","),
+    );
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(json.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// Of another program, and in the wrong order: both are said, and the difference is shown.
+#[test]
+fn doubtful_comparisons_are_warned_of() {
+    let folder = folder();
+    for (name, seconds, program) in [("a", 100, "shop"), ("b", 200, "shop"), ("c", 300, "bank")] {
+        fs::write(folder.path().join(name), taken(seconds, program)).unwrap();
+    }
+    assert_eq!(run(folder.path(), "diff a b").err, "");
+    let swapped = run(folder.path(), "diff b a");
+    assert!(swapped.err.contains("are they swapped?"), "{}", swapped.err);
+    assert_eq!(swapped.code, Some(0));
+    let foreign = run(folder.path(), "diff a c");
+    let warning = "warning: the snapshots are of two programs: shop and bank\n";
+    assert_eq!(foreign.err, warning);
+}
+
+#[test]
+fn differences_are_exported_where_a_format_has_them() {
+    let folder = folder();
+    for format in ["folded", "json", "csv"] {
+        let text = format!("export @new --format {format} --diff @old");
+        assert!(!succeed(folder.path(), &line(&text)).out.is_empty());
+    }
+    let text = line("export @new --format pprof --diff @old");
+    let ran = run(folder.path(), &text);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("-diff_base"), "{}", ran.err);
+}
+
+#[test]
+fn a_pprof_profile_may_have_full_paths() {
+    let folder = folder();
+    let frame = Frame::new("src/main.rs", 1).with_path("/build/shop/src/main.rs");
+    let block = Trace::new(Domain::HEAP, 8, Traceback::of(frame));
+    let snapshot = Snapshot::from_traces([block], 1);
+    snapshot.dump(folder.path().join("paths.gz")).unwrap();
+    let has_path = |flag: &str| {
+        let text = format!("export paths.gz --format pprof -o - {flag}");
+        let mut profile = Vec::new();
+        GzDecoder::new(&succeed(folder.path(), &text).out[..])
+            .read_to_end(&mut profile)
+            .unwrap();
+        String::from_utf8_lossy(&profile).contains("/build/shop")
+    };
+    assert!(!has_path("") && has_path("--full-paths"));
+    let ran = run(folder.path(), "export paths.gz --format json --full-paths");
+    assert_eq!(ran.code, Some(2));
+}
