@@ -1,7 +1,7 @@
 //! Where an entry joins a base stack.
 
-use super::base_stack::{BaseStack, Version};
 use crate::engine::stacks::StackId;
+use crate::engine::unwind::DEEPEST;
 
 /// An entry's attachment point: a frame of a base stack, and what was found there last.
 #[derive(Clone, Copy)]
@@ -36,28 +36,22 @@ impl Attachment {
         version: Version::NONE,
         words: (0, 0),
     };
+}
 
-    /// At frame `at` of `base_stack`, which is number `which` of the thread's. The entry has `frames`
-    /// frames, begins at the stack pointer `sp`, and leaves `fp` in the frame register. `None` if the
-    /// frame is too far above. That the base stack's words are unchanged is not known yet.
-    pub(super) fn new(
-        base_stack: &BaseStack,
-        which: u8,
-        at: usize,
-        frames: usize,
-        sp: usize,
-        fp: usize,
-    ) -> Option<Self> {
-        let frame = base_stack.frames.get(at)?;
-        Some(Self {
-            stack: frame.path.stack,
-            fp,
-            above: frame.caller.sp.checked_sub(sp)?.try_into().ok()?,
-            at: at.try_into().ok()?,
-            frames: frames.try_into().ok()?,
-            base_stack: which,
-            version: Version::NONE,
-            words: (0, 0),
-        })
+/// Stands for the contents of a base stack together with a number of frames that are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Version(u64);
+
+impl Version {
+    /// The version of no base stack: at least one frame is always asked for.
+    pub(super) const NONE: Self = Self(0);
+
+    /// `changes` fills what `max_frames` leaves of the bits.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn new(changes: u64, max_frames: usize) -> Self {
+        const MAX_BITS: u32 = 17;
+        const { assert!(DEEPEST < 1 << MAX_BITS) };
+        Self(changes << MAX_BITS | max_frames as u64)
     }
 }

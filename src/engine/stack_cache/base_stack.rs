@@ -1,9 +1,9 @@
 //! A stack that was walked, frame by frame.
 
-use super::attachment::Attachment;
+use super::attachment::{Attachment, Version};
 use super::{Entry, Pages, StepKind, WalkedFrame, Word, all_unchanged};
 use crate::engine::stacks::Path;
-use crate::engine::unwind::{Caller, DEEPEST};
+use crate::engine::unwind::Caller;
 
 /// Frames of the longest base stack.
 pub(super) const MAX_BASE_FRAMES: usize = 2048;
@@ -20,24 +20,6 @@ pub(super) struct Frame {
     words: u32,
     /// `caller.fp` matters.
     pub(super) needs_fp: bool,
-}
-
-/// Stands for the contents of a base stack together with a number of frames that are asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(transparent)]
-pub(super) struct Version(u64);
-
-impl Version {
-    /// The version of no base stack: at least one frame is always asked for.
-    pub(super) const NONE: Self = Self(0);
-
-    /// `changes` fills what `max_frames` leaves of the bits.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn new(changes: u64, max_frames: usize) -> Self {
-        const MAX_BITS: u32 = 17;
-        const { assert!(DEEPEST < 1 << MAX_BITS) };
-        Self(changes << MAX_BITS | max_frames as u64)
-    }
 }
 
 /// A stack that was walked.
@@ -115,6 +97,29 @@ impl BaseStack {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn version(&self, max_frames: usize) -> Version {
         Version::new(self.changes, max_frames)
+    }
+
+    /// The attachment at frame `at` of this base stack, which is number `which` of the thread's, of an
+    /// entry with `frames` frames that begins at the stack pointer `sp` and leaves `fp` in the frame
+    /// register. `None` if the frame is too far above. That the words are unchanged is not known yet.
+    pub(super) fn attachment(
+        &self,
+        which: u8,
+        at: usize,
+        frames: usize,
+        sp: usize,
+        fp: usize,
+    ) -> Option<Attachment> {
+        let frame = self.frames.get(at)?;
+        Some(Attachment {
+            stack: frame.path.stack,
+            fp,
+            above: frame.caller.sp.checked_sub(sp)?.try_into().ok()?,
+            at: at.try_into().ok()?,
+            frames: frames.try_into().ok()?,
+            base_stack: which,
+            ..Attachment::NONE
+        })
     }
 
     /// Finds the attachment point of `entry`. `None` if that frame is not part of the base stack

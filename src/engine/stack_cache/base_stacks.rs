@@ -2,7 +2,8 @@
 //! between two stacks, keeps both of them cached.
 
 use super::Entry;
-use super::base_stack::{BaseStack, Version};
+use super::attachment::Version;
+use super::base_stack::BaseStack;
 
 /// Maximum number of common frames that are copied from one base stack to the other. They are copied
 /// whenever a walk leaves a base stack far behind.

@@ -1,6 +1,5 @@
 //! Fills the cache: the walk that keeps what it reads.
 
-use super::attachment::Attachment;
 use super::base_stack::{BaseStack, MAX_BASE_FRAMES};
 use super::{BEYOND, MAX_ENTRY_FRAMES, MAX_FRAMES, StackCache, StepKind, Tables, WalkedFrame};
 use crate::engine::memory::arena::Arena;
@@ -9,7 +8,8 @@ use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::Unwinder;
 use crate::engine::unwind::cfi::reader::Reader;
 use crate::engine::unwind::cfi::rule::UnwindRule;
-use crate::engine::unwind::cfi::walk::{NoStep, Word, no_step, step, unusual_step};
+use crate::engine::unwind::cfi::walk::{NoStep, no_step, step, unusual_step};
+use crate::engine::unwind::cfi::word::Word;
 
 /// Where an unusual step leads.
 enum Step {
@@ -235,7 +235,7 @@ impl StackCache {
         let base_stack = self.base_stacks.recent();
         let frame = *base_stack.frames.get(at)?;
         let sp = start.plain().sp;
-        let attachment = Attachment::new(base_stack, which, at, count, sp, fp)?;
+        let attachment = base_stack.attachment(which, at, count, sp, fp)?;
         let entry = self.entries.replace(start, tables.arena.budget())?;
         let mut needs_fp = frame.needs_fp;
         let mut len = 0;
@@ -291,7 +291,7 @@ impl StackCache {
         let start = base_stack.start_of(at, start, reader);
         let needs_fp = base_stack.frames.get(at)?.needs_fp;
         let sp = start.plain().sp;
-        let attachment = Attachment::new(base_stack, which, at, 0, sp, start.fp)?;
+        let attachment = base_stack.attachment(which, at, 0, sp, start.fp)?;
         let entry = self.entries.replace(start, tables.arena.budget())?;
         entry.fill(start, needs_fp, path.stack, attachment, 0);
         Some(path.stack)

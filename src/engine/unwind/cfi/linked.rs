@@ -8,8 +8,6 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::modules::headers;
-
 /// The dynamic section of a loaded file.
 #[derive(Clone, Copy)]
 struct Dynamic {
@@ -131,6 +129,15 @@ impl Dynamic {
                 unsafe { CStr::from_ptr(text) }.to_bytes()
             })
     }
+}
+
+/// What the loader says of the parts of a module.
+pub(super) fn headers(info: &libc::dl_phdr_info) -> Option<&[libc::Elf64_Phdr]> {
+    if info.dlpi_phdr.is_null() {
+        return None;
+    }
+    // SAFETY: the loader passes that many program headers.
+    Some(unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) })
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 pub(in crate::engine) mod walk;
+pub(in crate::engine) mod word;
 
 use super::{Caller, Captured, Mark};
 use crate::engine::memory::arena::Arena;

@@ -9,7 +9,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::linked::{Linked, MAX_MODULES};
+use super::linked::{Linked, MAX_MODULES, headers};
 use super::probe::are_readable;
 
 /// A loaded file that stays.
@@ -223,15 +223,6 @@ fn is_kernels(info: &libc::dl_phdr_info) -> bool {
     // SAFETY: reads what the kernel gave the process at its start.
     let start = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
     start != 0 && info.dlpi_addr == start
-}
-
-/// What the loader says of the parts of a module.
-pub(super) fn headers(info: &libc::dl_phdr_info) -> Option<&[libc::Elf64_Phdr]> {
-    if info.dlpi_phdr.is_null() {
-        return None;
-    }
-    // SAFETY: the loader passes that many program headers.
-    Some(unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) })
 }
 
 pub(super) fn describe(info: &libc::dl_phdr_info) -> Option<Module> {

@@ -7,7 +7,7 @@
 use super::probe::{PAGE, is_readable, page_of};
 use super::rule::UnwindRule;
 use super::stack::{MainStack, OwnStack};
-use super::walk::{Word, read};
+use super::word::{Word, read};
 use crate::engine::unwind::Caller;
 
 /// Largest frame on a stack that is not known, in bytes.

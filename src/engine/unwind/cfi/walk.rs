@@ -5,6 +5,7 @@ use super::arch::{PROCESSOR, plain};
 use super::modules::Module;
 use super::reader::Reader;
 use super::rule::{Kind, UnwindRule};
+use super::word::{Word, read};
 use crate::engine::memory::arena::Arena;
 use crate::engine::unwind::{Caller, Captured, Mark, StackEnd};
 
@@ -86,13 +87,6 @@ pub(in crate::engine) fn step(frame: Caller, rule: UnwindRule, end: usize) -> Op
         return_word,
         slots,
     })
-}
-
-/// A word that a walk has read.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Word {
-    pub(in crate::engine) address: usize,
-    pub(in crate::engine) value: usize,
 }
 
 /// A step out of an aligned frame, out of a signal handler, or from one stack to another.
@@ -331,15 +325,4 @@ fn returned_from(
         fp_word: Some(fp),
         interrupted: true,
     })
-}
-
-/// A word of this thread's stack.
-///
-/// # Safety
-/// `address` is a multiple of 8 and can be read: it lies between the stack pointer and the end of a
-/// known stack, or its page was found readable in this walk.
-#[inline(always)]
-pub(in crate::engine) unsafe fn read(address: usize) -> usize {
-    // SAFETY: the caller's promise; nobody else writes to frames of this thread meanwhile.
-    unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }
