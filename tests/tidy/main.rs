@@ -1,6 +1,7 @@
 //! The laws of this code base, each a function from text to violations. Every law is first shown
 //! to find what it forbids, then put to the sources.
 
+mod circles;
 mod documented;
 mod engine;
 mod layers;
