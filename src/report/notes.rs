@@ -30,10 +30,19 @@ pub(super) fn total(snapshot: &Snapshot) -> String {
         Size(snapshot.total_size()),
         counted(snapshot.block_count(), "block")
     );
-    if snapshot.recording().peak > 0 {
-        text += &format!("; peak {}", Size(snapshot.recording().peak));
+    let recording = snapshot.recording();
+    if recording.peak > 0 {
+        // What filters have left had a peak of its own, which nobody knows.
+        let whose = if is_part(snapshot) { " of all" } else { "" };
+        text += &format!("; peak{whose} {}", Size(recording.peak));
     }
     text
+}
+
+/// True if filters have left out some of what was live. Of a sample it is not known: its sums are
+/// estimates.
+fn is_part(snapshot: &Snapshot) -> bool {
+    snapshot.sample_every().is_none() && snapshot.total_size() < snapshot.recording().current
 }
 
 pub(super) fn total_change(new: &Snapshot, old: &Snapshot) -> String {
