@@ -2,7 +2,7 @@
 
 use super::*;
 
-const EPOCH: SessionNumber = SessionNumber(5);
+const NUMBER: SessionNumber = SessionNumber(5);
 const BASE: usize = 0x7fff_1230_0000;
 
 /// One size from each end of every class.
@@ -16,12 +16,12 @@ fn record(size: u64, stack: u64) -> Record {
 }
 
 fn insert(live: &LiveTable, arena: &Arena, address: usize, record: Record) -> Option<u64> {
-    live.insert(arena, address, record, EPOCH).expect("room")
+    live.insert(arena, address, record, NUMBER).expect("room")
 }
 
 fn all(live: &LiveTable) -> Vec<Record> {
     let mut found = Vec::new();
-    live.for_each(EPOCH, |record| found.push(record));
+    live.for_each(NUMBER, |record| found.push(record));
     found
 }
 
@@ -33,7 +33,7 @@ fn a_record_reads_as_it_was_written_in_every_class_and_at_every_offset() {
             let (arena, live) = (Arena::new(), LiveTable::new());
             let (address, stack) = (BASE + offset, (1 << 28) - 1);
             assert_eq!(insert(&live, &arena, address, record(size, stack)), None);
-            assert_eq!(live.get(address, EPOCH), Some(record(size, stack)));
+            assert_eq!(live.get(address, NUMBER), Some(record(size, stack)));
             assert_eq!(all(&live), [record(size, stack)]);
             assert_eq!(live.get(address, SessionNumber(6)), None);
             for near in [
@@ -42,11 +42,11 @@ fn a_record_reads_as_it_was_written_in_every_class_and_at_every_offset() {
                 address + window,
                 address ^ (1 << 47),
             ] {
-                assert_eq!(live.get(near, EPOCH), None, "{size} at {offset}");
+                assert_eq!(live.get(near, NUMBER), None, "{size} at {offset}");
             }
-            let taken = live.remove(address, size as usize, EPOCH);
+            let taken = live.remove(address, size as usize, NUMBER);
             assert_eq!(taken, Some(size));
-            assert_eq!(live.remove(address, size as usize, EPOCH), None);
+            assert_eq!(live.remove(address, size as usize, NUMBER), None);
             assert_eq!(all(&live), []);
         }
     }
@@ -66,7 +66,7 @@ fn blocks_side_by_side_keep_their_own_records() {
     }
     assert_eq!(all(&live).len(), expect.len());
     for (address, record) in expect {
-        assert_eq!(live.get(address, EPOCH), Some(record));
+        assert_eq!(live.get(address, NUMBER), Some(record));
     }
 }
 
@@ -83,12 +83,12 @@ fn any_number_can_be_looked_up() {
         1 << 48,
         (1 << 48) - 1,
     ] {
-        assert_eq!(live.get(address, EPOCH), None);
+        assert_eq!(live.get(address, NUMBER), None);
         insert(&live, &arena, BASE, record(50, 3));
-        assert_eq!(live.get(address, EPOCH), None);
-        assert_eq!(live.remove(address, 50, EPOCH), None);
+        assert_eq!(live.get(address, NUMBER), None);
+        assert_eq!(live.remove(address, 50, NUMBER), None);
     }
-    let outside = live.insert(&arena, 1 << 52, record(50, 3), EPOCH);
+    let outside = live.insert(&arena, 1 << 52, record(50, 3), NUMBER);
     assert_eq!(outside, Err(NoRoom));
 }
 
@@ -99,14 +99,14 @@ fn a_record_at_the_place_of_a_new_block_is_handed_out_unless_it_moves_or_is_dead
         insert(&live, &arena, BASE, record(size, 3));
         assert_eq!(insert(&live, &arena, BASE, record(size, 4)), Some(size));
 
-        let moving = live.begin_move(BASE, size as usize, EPOCH).expect("known");
+        let moving = live.begin_move(BASE, size as usize, NUMBER).expect("known");
         assert_eq!(moving.size, size);
         assert_eq!(insert(&live, &arena, BASE, record(size, 5)), None);
         live.finish_move(&moving, BASE + 4096);
-        assert_eq!(live.get(BASE, EPOCH), Some(record(size, 5)));
+        assert_eq!(live.get(BASE, NUMBER), Some(record(size, 5)));
 
         // A failed move leaves an ordinary record, not one that the next block may ignore.
-        let moving = live.begin_move(BASE, size as usize, EPOCH).expect("known");
+        let moving = live.begin_move(BASE, size as usize, NUMBER).expect("known");
         live.cancel_move(&moving);
         assert_eq!(insert(&live, &arena, BASE, record(size, 6)), Some(size));
 

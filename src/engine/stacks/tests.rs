@@ -52,7 +52,7 @@ fn growth_loses_nothing_and_keeps_numbers() {
 #[test]
 fn equal_hashes_do_not_make_equal_stacks() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
-    // Planted: paths that all have the same hash must still be told apart.
+    // Injected: paths that all have the same hash must still be told apart.
     let hash = Path::COMPLETE.hash.then(77);
     let child = |caller, address| {
         let key = Key::of_path(hash);
@@ -91,7 +91,7 @@ fn a_path_is_found_only_if_every_frame_of_it_agrees() {
     let whole = extend(base, &[1, 2, 3]).expect("memory");
     assert_eq!(extend(Path::COMPLETE, &[1, 2, 3, 7, 8, 9]), Some(whole));
     assert_eq!(extend(base, &[]), Some(base));
-    // Planted: the hash of another path, so that only the comparison can tell.
+    // Injected: the hash of another path, so that only the comparison can tell.
     let other = extend(Path::COMPLETE, &[4, 8, 9]).expect("memory");
     let forged = Path {
         hash: base.hash,

@@ -198,7 +198,7 @@ mod tests {
     fn a_panic_leaves_the_tracer() {
         let caught = std::panic::catch_unwind(|| {
             let _guard = Guard::enter();
-            panic!("planted");
+            panic!("injected");
         });
         assert!(caught.is_err());
         assert!(Guard::enter().is_some());
