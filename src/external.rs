@@ -23,14 +23,14 @@ pub(crate) struct External(Mutex<Table>);
 
 struct Table {
     /// The session of the regions; those of an earlier one are dropped at the next change.
-    number: SessionNumber,
+    number: Option<SessionNumber>,
     regions: BTreeMap<(u32, usize), Region>,
 }
 
 impl External {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Table {
-            number: SessionNumber(0),
+            number: None,
             regions: BTreeMap::new(),
         }))
     }
@@ -92,8 +92,9 @@ impl External {
 
     fn table(&self, session: Session) -> MutexGuard<'_, Table> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.number < session.number() {
-            table.number = session.number();
+        let number = session.number();
+        if table.number.is_none_or(|before| before.is_before(number)) {
+            table.number = Some(number);
             table.regions.clear();
         }
         table
@@ -103,7 +104,7 @@ impl External {
 impl Table {
     /// The regions, if `session` has not been overtaken by a later one.
     fn of(&mut self, session: Session) -> Option<&mut BTreeMap<(u32, usize), Region>> {
-        if self.number == session.number() {
+        if self.number == Some(session.number()) {
             Some(&mut self.regions)
         } else {
             None

@@ -165,6 +165,12 @@ impl Tracker {
         self.sweep_if_due(self.switch.clear());
     }
 
+    /// Sets or clears `flag` for the events that begin from now on.
+    #[cfg(test)]
+    pub(crate) fn set_flag(&self, flag: crate::engine::session::Flag, value: bool) {
+        self.switch.set(flag, value);
+    }
+
     /// Clears what old sessions have left in the tables, every [`SWEEP_EVERY`] sessions: a table keeps
     /// only the low bits of a session's number.
     fn sweep_if_due(&self, begun: Option<Session>) {

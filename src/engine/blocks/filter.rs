@@ -48,11 +48,14 @@ pub(crate) struct Filter {
     cells: OnceRef<'static, Cells>,
 }
 
-/// A session's number as it is in a cell: its low 28 bits, above the count.
+/// A session's number as a cell bears it: above the count, at the upper end, so that differences of
+/// numbers wrap where the numbers do.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn owner_of(number: SessionNumber) -> u32 {
-    (number.0 << COUNT_BITS) as u32
+    (number.0 << (u32::BITS - SessionNumber::BITS)) as u32
 }
+
+const _: () = assert!(SessionNumber::BITS + COUNT_BITS <= u32::BITS);
 
 /// True if `owner`, that of a cell, is a session after that of `base`: one of the next half of the
 /// numbers.
@@ -98,8 +101,8 @@ impl Filter {
         cells.get((address >> RANGE_BITS) % CELLS)
     }
 
-    /// False if no block at `address` has a record of session `number`. Always true in a session whose
-    /// number is one of 2^28, as an empty cell is.
+    /// False if no block at `address` has a record of session `number`. Always true in the
+    /// session whose number is 0, as an empty cell's is.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn may_have_record(&self, address: usize, number: SessionNumber) -> bool {
         let Some(cell) = self.cell(address) else {
@@ -217,7 +220,7 @@ mod tests {
     /// Seen to fail without the sweep.
     #[test]
     fn session_numbers_come_round_again() {
-        const ROUND: u64 = 1 << (32 - COUNT_BITS);
+        const ROUND: u64 = 1 << SessionNumber::BITS;
         for later in [1, ROUND / 2 - 1, ROUND / 2, ROUND / 2 + 1, ROUND - 1, ROUND] {
             for first in [0, 1, ROUND - 1, ROUND, 2 * ROUND - 1] {
                 let filter = filter();

@@ -6,4 +6,6 @@ mod switch;
 
 pub(crate) use counters::Shared;
 pub(crate) use lost::{Lost, LostBlocks};
+#[cfg(test)]
+pub(crate) use switch::Flag;
 pub(crate) use switch::{NotStarted, Session, SessionNumber, Settings, Switch};

@@ -7,21 +7,59 @@
 //! Every record has the number of its session. A thread that was overtaken by `stop` or
 //! `clear_traces` in the middle of an allocation still writes its record, but with the number of a
 //! session that has ended: nobody counts it as live.
+//!
+//! # Flags
+//!
+//! Some bits say what else an event has to do, whatever session it belongs to: a [`Flag`] each. They
+//! are in the word so that one load tells everything, and they are no part of the session. A flag
+//! may change in the middle of a session: what was recorded stays valid, the peak goes on, and
+//! threads keep what they remember of the session. So nothing may compare the word as a whole:
+//! sessions compare by [`Session::bits`], which leaves the flags out. A flag stays as it is while
+//! sessions start, stop and clear; whoever has set it clears it.
+//!
+//! Here is room for two features that do not exist yet. Nothing sets their flags, and no event asks
+//! for them.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const ON: u64 = 1;
-const RUNTIME_FRAMES: u64 = 2;
-const SAMPLED: u64 = 4;
-const LIMIT_SHIFT: u32 = 3;
-const RESETS_SHIFT: u32 = 19;
-const EPOCH_SHIFT: u32 = 35;
-const RESETS: u64 = (1 << EPOCH_SHIFT) - (1 << RESETS_SHIFT);
+/// The bits of all flags, also of one that has no meaning yet.
+const FLAGS: u64 = 0b111;
+const ON: u64 = 1 << 3;
+const RUNTIME_FRAMES: u64 = 1 << 4;
+const SAMPLED: u64 = 1 << 5;
+const LIMIT_SHIFT: u32 = 6;
+const RESETS_SHIFT: u32 = 22;
+const NUMBER_SHIFT: u32 = 38;
+const RESETS: u64 = (1 << NUMBER_SHIFT) - (1 << RESETS_SHIFT);
 
-/// The number of a session; every start, stop and clear begins a new one. 29 bits of it are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The number of a session; every start, stop and clear begins a new one. Numbers are circular:
+/// after 2^[`BITS`](Self::BITS) of them they begin again at 0. So they have no order of their own:
+/// [`is_before`](Self::is_before) tells which of two is the earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionNumber(pub(crate) u64);
+
+impl SessionNumber {
+    /// Bits of a number. The filter of sampled addresses keeps this many, other tables fewer.
+    pub(crate) const BITS: u32 = u64::BITS - NUMBER_SHIFT;
+    const MAX: u64 = (1 << Self::BITS) - 1;
+
+    /// True if `other` is a later session's: one of the next half of the numbers.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        let ahead = other.0.wrapping_sub(self.0) & Self::MAX;
+        (1..=Self::MAX / 2).contains(&ahead)
+    }
+}
+
+/// What an event has to do beside what its session asks for.
+#[cfg_attr(not(test), expect(dead_code, reason = "room for scopes and history"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// Some thread of the process is in a scope, which an event of that thread counts for.
+    ScopesOpen = 1 << 0,
+    /// Events count for totals and peaks of their stacks.
+    HistoryOn = 1 << 1,
+}
 
 /// What a program asks for when it starts tracing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,27 +102,44 @@ pub(crate) enum NotStarted {
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
-///  63   35 34        19 18    3    2         1           0
-/// | number | peak resets | limit | sampled | runtime fr. | on |
+///  63   38 37        22 21    6    5         4           3    2   0
+/// | number | peak resets | limit | sampled | runtime fr. | on | flags |
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Two are equal if no session began and no peak was reset between them, whatever the flags were.
+#[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(crate) struct Session(u64);
 
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+    }
+}
+
+impl Eq for Session {}
+
 impl Session {
     fn new(number: SessionNumber, settings: u64) -> Self {
-        Self(number.0 << EPOCH_SHIFT | settings)
+        Self(number.0 << NUMBER_SHIFT | settings)
     }
 
-    /// Different for every session and for every reset of its peak; never 0 while tracing.
+    /// What sessions are compared by: different for every session and for every reset of its peak,
+    /// whatever the flags are; never 0 while tracing.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn bits(self) -> u64 {
-        self.0
+        self.0 & !FLAGS
+    }
+
+    /// True if `flag` was set when the event began.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has(self, flag: Flag) -> bool {
+        self.0 & flag as u64 != 0
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn number(self) -> SessionNumber {
-        SessionNumber(self.0 >> EPOCH_SHIFT)
+        SessionNumber(self.0 >> NUMBER_SHIFT)
     }
 
     /// True if `bits` are those of this session, before or after a reset of its peak.
@@ -94,7 +149,7 @@ impl Session {
 
     /// True if `bits` are those of a later session.
     pub(crate) fn is_before(self, bits: u64) -> bool {
-        self.number() < Self(bits).number()
+        self.number().is_before(Self(bits).number())
     }
 
     /// Maximum number of frames that a traceback keeps.
@@ -116,7 +171,7 @@ impl Session {
 
     /// What stays when the program clears its traces.
     fn settings(self) -> u64 {
-        self.0 & ((1 << RESETS_SHIFT) - 1) & !ON
+        self.0 & ((1 << RESETS_SHIFT) - 1) & !ON & !FLAGS
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -134,7 +189,7 @@ impl Session {
     }
 
     fn next_number(self) -> SessionNumber {
-        SessionNumber((self.number().0 + 1) & (u64::MAX >> EPOCH_SHIFT))
+        SessionNumber((self.number().0 + 1) & SessionNumber::MAX)
     }
 }
 
@@ -156,7 +211,7 @@ impl Switch {
 
     /// True until the first start.
     pub(crate) fn never_started(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        Session(self.0.load(Ordering::Relaxed)).bits() == 0
     }
 
     /// Begins a session. `None` if one is on already, which then goes on unchanged.
@@ -178,8 +233,10 @@ impl Switch {
         })
     }
 
+    /// Keeps the settings: a limit is never 0, so the word tells from one that was never started
+    /// even when the numbers begin again.
     fn off_after(session: Session) -> Session {
-        Session::new(session.next_number(), 0)
+        Session::new(session.next_number(), session.settings())
     }
 
     /// Begins a new session with unchanged settings. `None` if none was on.
@@ -198,10 +255,24 @@ impl Switch {
         })
     }
 
+    /// Sets or clears `flag`, while tracing is on or off. True if it was set before. An event that
+    /// is under way does not see the change.
+    #[cfg_attr(not(test), expect(dead_code, reason = "room for scopes and history"))]
+    pub(crate) fn set(&self, flag: Flag, value: bool) -> bool {
+        // Both sides as `advance`.
+        let before = if value {
+            self.0.fetch_or(flag as u64, Ordering::AcqRel)
+        } else {
+            self.0.fetch_and(!(flag as u64), Ordering::AcqRel)
+        };
+        Session(before).has(flag)
+    }
+
+    /// Goes on to what `next` makes of the word, with the flags as they are.
     fn advance(&self, next: impl Fn(Session) -> Option<Session>) -> Option<Session> {
         let mut now = Session(self.0.load(Ordering::Relaxed));
         loop {
-            let then = next(now)?;
+            let then = Session(next(now)?.bits() | now.0 & FLAGS);
             match self
                 .0
                 .compare_exchange_weak(now.0, then.0, Ordering::AcqRel, Ordering::Relaxed)
@@ -279,5 +350,52 @@ mod tests {
         assert!(switch.abandon(first).is_some());
         assert_eq!(switch.session(), None);
         assert_eq!(switch.reset_peak(first), None);
+    }
+
+    #[test]
+    fn a_changed_flag_is_seen_and_is_no_new_session() {
+        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
+            let switch = Switch::new();
+            let first = switch.start(settings(u16::MAX, true)).expect("was off");
+            assert!(!switch.set(flag, true) && switch.set(flag, true));
+            let seen = switch.session().expect("was on");
+            assert!(seen.has(flag) && !first.has(flag));
+            assert_eq!((seen, seen.bits()), (first, first.bits()));
+            assert_eq!(seen.settings(), first.settings());
+            assert!(seen.has_number(first.bits()) && !seen.is_before(first.bits()));
+            assert!(switch.set(flag, false));
+            assert!(!switch.session().expect("was on").has(flag));
+        }
+    }
+
+    #[test]
+    fn a_flag_stays_until_it_is_cleared() {
+        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
+            let switch = Switch::new();
+            switch.set(flag, true);
+            assert!(switch.never_started());
+            assert_eq!(switch.session(), None);
+            let first = switch.start(settings(7, false)).expect("was off");
+            let reset = switch.reset_peak(first).expect("was on");
+            let cleared = switch.clear().expect("was on");
+            for session in [first, reset, cleared] {
+                assert!(session.has(flag));
+                assert_eq!(session.settings(), settings(7, false).bits());
+            }
+            assert!(first != reset && reset != cleared);
+            assert!(switch.abandon(cleared).expect("was on").has(flag));
+            assert!(switch.set(flag, false) && !switch.never_started());
+        }
+    }
+
+    #[test]
+    fn numbers_begin_again_and_the_last_one_is_before_the_first() {
+        let last = Session::new(SessionNumber(SessionNumber::MAX), settings(7, false).bits()).on();
+        let switch = Switch(AtomicU64::new(last.0));
+        let next = switch.clear().expect("was on");
+        assert_eq!(next.number(), SessionNumber(0));
+        assert!(last.is_before(next.bits()) && !next.is_before(last.bits()));
+        let switch = Switch(AtomicU64::new(last.0));
+        assert!(switch.stop().is_some() && !switch.never_started());
     }
 }

@@ -1,9 +1,12 @@
 //! Blocks and sessions that do not coincide.
 
+use std::num::NonZeroU64;
+
 use super::heap::{Heap, Next};
 use super::*;
 use crate::engine::NotStarted;
 use crate::engine::blocks::SWEEP_EVERY;
+use crate::engine::session::Flag;
 use crate::engine::thread::guard::Guard;
 
 #[test]
@@ -124,6 +127,40 @@ fn session_numbers_wrap_without_raising_the_dead() {
     }
     alloc(&allocator, 77);
     assert_eq!(state(tracker), (77, 77, vec![77]));
+}
+
+/// Seen to fail where the flags took part in the comparison of sessions: the peak was 40.
+#[test]
+fn a_changed_flag_invalidates_nothing() {
+    for sample_every in [None, NonZeroU64::new(1)] {
+        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
+            let heap = Heap::new();
+            let tracker = tracker();
+            let allocator = TraceAlloc::with_tracker(&heap, tracker);
+            let settings = Settings {
+                sample_every,
+                ..settings(8)
+            };
+            let begun = tracker.start(settings, usize::MAX);
+            let begun = begun.expect("memory").expect("was off");
+            // Sizes that are recorded in every session that samples each byte.
+            let (small, large) = (alloc(&allocator, 40), alloc(&allocator, 1000));
+            dealloc(&allocator, large, 1000);
+            for value in [true, false] {
+                tracker.set_flag(flag, value);
+                // As it was, and after an event that sees the flag.
+                assert_eq!(state(tracker), (40, 1040, vec![40]));
+                assert_eq!(tracker.session(), Some(begun));
+                let more = alloc(&allocator, 50);
+                assert_eq!(state(tracker), (90, 1040, vec![40, 50]));
+                dealloc(&allocator, more, 50);
+                // An event that began before the flag changed counts for the same session.
+                assert_eq!(tracker.traced_memory(begun), (40, 1040));
+            }
+            dealloc(&allocator, small, 40);
+            assert_eq!(state(tracker), (0, 1040, vec![]));
+        }
+    }
 }
 
 #[test]
