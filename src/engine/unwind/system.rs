@@ -24,6 +24,10 @@ impl Unwinder {
     }
 
     /// Fills `buffer` with the return addresses of this thread's stack beyond `mark`.
+    #[cfg_attr(
+        tracemalloc_check,
+        allow(dead_code, reason = "not called where the tracer walks by itself")
+    )]
     pub(crate) fn capture(
         &self,
         _arena: &Arena,
