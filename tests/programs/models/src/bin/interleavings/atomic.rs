@@ -70,6 +70,11 @@ macro_rules! atomics {
                 self.0.fetch_sub(value, SeqCst)
             }
 
+            pub(crate) fn fetch_and(&self, value: $value, _: Ordering) -> $value {
+                point();
+                self.0.fetch_and(value, SeqCst)
+            }
+
             pub(crate) fn fetch_or(&self, value: $value, _: Ordering) -> $value {
                 point();
                 self.0.fetch_or(value, SeqCst)

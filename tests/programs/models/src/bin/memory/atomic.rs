@@ -75,6 +75,10 @@ macro_rules! atomics {
                 self.real().fetch_sub(value, order)
             }
 
+            pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                self.real().fetch_and(value, order)
+            }
+
             pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 self.real().fetch_or(value, order)
             }
