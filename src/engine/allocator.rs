@@ -248,12 +248,23 @@ unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     let caller = Caller { pc, sp, fp };
     let context = wrapper.tracker.call_context(session, &mut guard, caller);
     // SAFETY: passed on from the caller.
-    let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
+    let block = unsafe { wrapper.allocate_apart::<ZEROED>(layout) };
     wrapper.record(session, context, block, layout.size());
     block
 }
 
 impl<A: GlobalAlloc> TraceAlloc<A> {
+    /// As [`TraceAlloc::allocate`], in a function of its own: what the inner allocator needs of the stack is
+    /// not there yet while the caller's stack is walked.
+    ///
+    /// # Safety
+    /// Those of [`TraceAlloc::allocate`].
+    #[inline(never)]
+    unsafe fn allocate_apart<const ZEROED: bool>(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on from the caller.
+        unsafe { self.allocate::<ZEROED>(layout) }
+    }
+
     /// Has the inner allocator make a block.
     ///
     /// # Safety

@@ -11,11 +11,8 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::TraceAlloc;
-use crate::engine::blocks::Moving;
-use crate::engine::capture::CallContext;
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
-use crate::engine::tracker::Tracker;
 use crate::engine::unwind::Caller;
 
 /// What `realloc` is asked for, apart from the block.
@@ -42,33 +39,55 @@ pub(super) unsafe fn record_resize<A: GlobalAlloc>(
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
     let resize = unsafe { resize.read() };
+    // SAFETY: passed on from the caller.
+    match unsafe { record_resize_fast(wrapper, session, block, resize, caller) } {
+        Ok(moved) => moved,
+        Err(guard) => {
+            let Caller { pc, sp, fp } = caller;
+            // SAFETY: passed on from the caller.
+            unsafe { record_resize_slow(wrapper, session, block, resize, (pc, sp, fp), guard) }
+        }
+    }
+}
+
+/// Fast path of [`record_resize`]. If it cannot serve nothing has been done but entering the tracer: then the
+/// guard comes back, `None` if the thread was inside already.
+///
+/// A function of its own for builds without optimisation: what it needs of the stack is free again on the
+/// slow path.
+///
+/// # Safety
+/// Those of [`record_resize`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_resize_fast<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: *mut u8,
+    resize: Resize,
+    caller: Caller,
+) -> Result<*mut u8, Option<Guard>> {
     let Resize { layout, new_size } = resize;
-    let Caller { pc, sp, fp } = caller;
     let tracker = wrapper.tracker;
-    let slow = |guard| {
-        // SAFETY: passed on from the caller.
-        unsafe { record_resize_slow(wrapper, session, block, resize, (pc, sp, fp), guard) }
-    };
     if session.is_sampled() {
-        return slow(Guard::enter());
+        return Err(Guard::enter());
     }
     let Some(mut guard) = Guard::enter() else {
-        return slow(None);
+        return Err(None);
     };
     let Some(context) = tracker.call_context_fast(session, &mut guard, caller) else {
-        return slow(Some(guard));
+        return Err(Some(guard));
     };
     let Some(moving) = tracker.begin_move_fast(session, block.addr(), layout.size()) else {
-        return slow(Some(guard));
+        return Err(Some(guard));
     };
     // SAFETY: passed on from the caller.
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
     if moved.is_null() {
         tracker.cancel_move(Some(moving));
     } else if !tracker.finish_move_fast(session, &context, &moving, moved.addr(), new_size) {
-        finish_move_slow(tracker, session, context, moving, moved.addr(), new_size);
+        tracker.finish_move(session, &context, Some(moving), moved.addr(), new_size);
     }
-    moved
+    Ok(moved)
 }
 
 /// Slow path of [`record_resize`]: the stack is not in this thread's cache, or the block has no
@@ -95,7 +114,7 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     };
     let moving = tracker.begin_move(session, block.addr(), layout.size());
     // SAFETY: passed on from the caller.
-    let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
+    let moved = unsafe { resize_apart(wrapper, block, layout, new_size) };
     match context {
         _ if moved.is_null() => tracker.cancel_move(moving),
         Some(context) => {
@@ -107,15 +126,18 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     moved
 }
 
-/// Slow path of [`Tracker::finish_move_fast`].
+/// The inner allocator's `realloc`, in a function of its own: what it needs of the stack is not there yet
+/// while the caller's stack is walked.
+///
+/// # Safety
+/// Those of [`GlobalAlloc::realloc`].
 #[inline(never)]
-fn finish_move_slow(
-    tracker: &Tracker,
-    session: Session,
-    context: CallContext,
-    moving: Moving,
-    address: usize,
-    size: usize,
-) {
-    tracker.finish_move(session, &context, Some(moving), address, size);
+unsafe fn resize_apart<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    // SAFETY: passed on from the caller.
+    unsafe { wrapper.inner.realloc(block, layout, new_size) }
 }

@@ -88,19 +88,20 @@ impl Entries {
             return;
         }
         self.doublings += 1;
-        // Set n becomes sets 2n and 2n + 1. From the last one on, so that none is overwritten.
-        for old in (0..sets).rev() {
-            let Some(ways) = self.sets.get_mut(old) else {
-                return;
+        // Set n becomes sets 2n and 2n + 1. From the last one on, so that none is overwritten; one entry at a
+        // time, for which a small stack has room.
+        for at in (0..sets * WAYS).rev() {
+            let entries = self.sets.as_flattened();
+            let Some(entry) = entries.get(at).copied().filter(Entry::is_in_use) else {
+                continue;
             };
-            let moved = std::mem::replace(ways, [Entry::EMPTY; WAYS]);
-            for (way, entry) in moved.into_iter().enumerate() {
-                let set = self.set_of(entry.start);
-                if entry.is_in_use()
-                    && let Some(place) = self.sets.get_mut(set).and_then(|set| set.get_mut(way))
-                {
-                    *place = entry;
-                }
+            let to = self.set_of(entry.start) * WAYS + at % WAYS;
+            let entries = self.sets.as_flattened_mut();
+            if let Some(old) = entries.get_mut(at) {
+                old.start.sp = 0;
+            }
+            if let Some(new) = entries.get_mut(to) {
+                *new = entry;
             }
         }
     }

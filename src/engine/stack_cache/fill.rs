@@ -220,6 +220,7 @@ impl StackCache {
     /// Remembers the frames just walked as an entry at frame `at` of the base stack. `None` if they
     /// take too many words for that or are too large; `Some(None)` if there is no room for the
     /// stack.
+    #[inline(never)]
     fn insert_entry(
         &mut self,
         tables: Tables,
@@ -257,6 +258,7 @@ impl StackCache {
 
     /// Puts the frames just walked on the base stack, in place of those that were there beyond the
     /// frame where they meet it.
+    #[inline(never)]
     fn grow_base_stack(
         &mut self,
         tables: Tables,

@@ -213,7 +213,7 @@ impl StackCache {
             if self.base_stacks.is_valid(entry, max_frames) {
                 let stack = entry.stack;
                 if let Some(in_front) = in_front {
-                    ways.swap(in_front, at);
+                    swap(ways, in_front, at);
                 }
                 return Some(stack);
             }
@@ -223,24 +223,14 @@ impl StackCache {
     }
 }
 
-impl Entry {
-    /// Starts nowhere.
-    const EMPTY: Self = Self {
-        start: Caller {
-            pc: 0,
-            sp: 0,
-            fp: 0,
-        },
-        needs_fp: false,
-        stack: StackId::TRUNCATED,
-        attachment: Attachment::NONE,
-        len: 0,
-        words: [Word {
-            address: 0,
-            value: 0,
-        }; MAX_ENTRY_WORDS],
-    };
+/// In a function of its own: an entry on the stack would be there while a stack is walked, too.
+#[cold]
+#[inline(never)]
+fn swap(ways: &mut [Entry; WAYS], one: usize, other: usize) {
+    ways.swap(one, other);
+}
 
+impl Entry {
     /// Fills an entry whose words are in place; `len` of them count. Comes last: from now on the entry is
     /// in use.
     fn fill(

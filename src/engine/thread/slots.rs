@@ -187,6 +187,7 @@ impl ThreadSlots {
     }
 
     /// Frees the slots of threads that have ended, and the memory of some.
+    #[inline(never)]
     fn sweep(&self, arena: &Arena, me: Owner, reclaim: Reclaim) {
         let mut count = 0;
         for slot in self.all() {
@@ -204,6 +205,7 @@ impl ThreadSlots {
     }
 
     /// A new slot at the end of the list. `None` without memory for it.
+    #[inline(never)]
     fn append(&self, arena: &Arena, me: Owner) -> Option<&'static ThreadSlot> {
         let mut cell = self.last.get().map_or(&self.first, |slot| &slot.next);
         loop {
@@ -272,6 +274,7 @@ impl ThreadSlot {
 
     /// Gives back the memory of the stack cache. The slot belongs to the running thread, by
     /// [`RECLAIMING`].
+    #[inline(never)]
     fn give_back(&self, arena: &Arena, reclaim: Reclaim) {
         // SAFETY: whoever set `RECLAIMING` has the slot to itself until it sets another owner; the owner
         // before has ended, or there was none.

@@ -20,6 +20,7 @@ impl Tracker {
     }
 
     /// Marks the block at `address` before `realloc` may move it. `None` if it has no record.
+    #[inline(never)]
     pub(crate) fn begin_move(
         &self,
         session: Session,
@@ -71,7 +72,8 @@ impl Tracker {
 
     /// `realloc` has put the block at `address` with `size` bytes: a record of its own, from this
     /// call.
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    // What it needs of the stack is not there yet while the caller's stack is walked.
+    #[inline(never)]
     pub(crate) fn finish_move(
         &self,
         session: Session,
@@ -85,6 +87,7 @@ impl Tracker {
     }
 
     /// `realloc` has put the block at `address` but the new one is not to be recorded.
+    #[inline(never)]
     pub(crate) fn drop_move(
         &self,
         session: Session,
