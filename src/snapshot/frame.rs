@@ -42,7 +42,8 @@ impl Module {
     }
 }
 
-/// One frame of a [`Traceback`]: a file name and a line, and what else is known of the place.
+/// One frame of a [`Traceback`](crate::Traceback): a file name and a line, and what else is known of
+/// the place.
 ///
 /// Frames are equal, ordered and hashed by `(filename, lineno)` alone, as in CPython: the function,
 /// the crate and the rest describe the place and never split a group. File names compare by Unicode
