@@ -1,9 +1,51 @@
-#![doc = include_str!("../README.md")]
+//! Records every allocation of a program with its call stack, and shows which lines hold the memory:
+//! CPython's `tracemalloc` for Rust.
+//!
+//! Install [`TraceAlloc`] as the global allocator, [`start`] tracing, and take snapshots around the code in
+//! question. No flags and no frame pointers are needed.
+//!
+//! ```standalone_crate
+//! use tracemalloc::GroupBy;
+//!
+//! #[global_allocator]
+//! static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+//!
+//! fn main() -> Result<(), tracemalloc::Error> {
+//!     tracemalloc::start(25)?;
+//!     let before = tracemalloc::take_snapshot()?;
+//!     let kept: Vec<String> = (0..1000).map(|n| format!("request {n}")).collect();
+//!     let after = tracemalloc::take_snapshot()?;
+//!     for line in after.compare_to(&before, GroupBy::Line)?.iter().take(10) {
+//!         println!("{line}");
+//!     }
+//!     drop(kept);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | to | use |
+//! | --- | --- |
+//! | choose frames, sampling, a memory limit | [`Config`] |
+//! | start from variables, without a change of the program's code | [`start_from_env`] |
+//! | know how much is live now and at most | [`get_traced_memory`] |
+//! | ask who allocated one block | [`block_of`], [`traceback_of`] |
+//! | count memory that is not the allocator's | [`Tracked`] |
+//! | group, compare and filter | [`Snapshot`], [`GroupBy`], [`Counting`], [`Filter`], [`FrameFilter`] |
+//! | show and export | [`report`] |
+//!
+//! With the feature `file` (default) snapshots are saved and loaded: `Snapshot::dump`, `Snapshot::load`, and
+//! `Series`, `dump_on_panic` and `dump_every` for programs that save them by themselves.
+//!
+//! [`guide`] leads from a service that grows to the line, with the tool for saved snapshots.
 
-/// The programs of the guide are compiled and run as tests.
-#[cfg(doctest)]
+#[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/GUIDE.md")]
-mod guide {}
+pub mod guide {}
+
+/// The program of the README is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod collect;
 mod config;
