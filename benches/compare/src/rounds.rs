@@ -185,8 +185,10 @@ fn check(
         if run.checksum != first.checksum {
             return Err(format!("{name} has another result on {}", workload.name).into());
         }
-        // On two threads the peak depends on who is where when.
-        let peaks = first.peak.zip(run.peak).filter(|_| workload.threads == 1);
+        // On two threads the peak depends on who is where when, and beside many threads the traced
+        // one is exact only within a bound that grows with them.
+        let peaks = first.peak.zip(run.peak);
+        let peaks = peaks.filter(|_| workload.is_work_of_one_thread());
         for (what, counts) in [
             ("bytes live at once", peaks),
             ("allocations", first.allocations.zip(run.allocations)),
