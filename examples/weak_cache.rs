@@ -1,0 +1,120 @@
+//! A cache that does not keep its values alive: is the memory gone with the last user?
+//!
+//!     cargo run --release --example weak_cache
+//!
+//! A `Weak` keeps the block of its `Arc`, though not what the value owns beyond it: whether that is
+//! 40 bytes or all of the value is the choice between `Arc<Config>` and `Arc<[u8]>`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use tracemalloc::{Error, Size, TraceAlloc};
+
+#[global_allocator]
+static ALLOC: TraceAlloc = TraceAlloc::system();
+
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+struct Config {
+    text: Vec<u8>,
+}
+
+impl Config {
+    fn load(number: usize) -> Self {
+        let text = vec![number as u8; 10_000];
+        Self { text }
+    }
+}
+
+impl AsRef<[u8]> for Config {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// What a finalizer does in other languages.
+impl Drop for Config {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct WeakCache<V: ?Sized> {
+    entries: HashMap<usize, Weak<V>>,
+    hits: usize,
+    misses: usize,
+}
+
+impl<V: ?Sized> WeakCache<V> {
+    fn new() -> Self {
+        let entries = HashMap::with_capacity(1_000);
+        Self {
+            entries,
+            hits: 0,
+            misses: 0,
+        }
+    }
+
+    fn get(&mut self, key: usize, make: impl FnOnce(usize) -> Arc<V>) -> Arc<V> {
+        if let Some(value) = self.entries.get(&key).and_then(Weak::upgrade) {
+            self.hits += 1;
+            return value;
+        }
+        self.misses += 1;
+        let value = make(key);
+        self.entries.insert(key, Arc::downgrade(&value));
+        value
+    }
+
+    fn purge(&mut self) {
+        self.entries.retain(|_, value| value.strong_count() > 0);
+    }
+}
+
+/// Fills the cache, drops every user of its values, and purges it: the bytes after each.
+fn lifetimes<V: AsRef<[u8]> + ?Sized>(kind: &str, make: impl Fn(usize) -> Arc<V>) -> [i64; 3] {
+    let mut cache = WeakCache::new();
+    let empty = tracemalloc::get_traced_memory();
+    let live = || tracemalloc::get_traced_memory().since(empty).current;
+
+    let mut users = Vec::with_capacity(500);
+    users.extend((0..500).map(|key| cache.get(key, &make)));
+    let again = cache.get(0, &make);
+    assert!(Arc::ptr_eq(&again, &users[0]) && (*again).as_ref().len() == 10_000);
+    assert_eq!((cache.hits, cache.misses), (1, 500));
+    let used = live();
+    drop((again, users));
+    let unused = live();
+    cache.purge();
+    let purged = live();
+
+    let sizes = [used, unused, purged].map(|bytes| Size(bytes.unsigned_abs()).to_string());
+    println!(
+        "{kind:<12} {:>10} {:>10} {:>10}",
+        sizes[0], sizes[1], sizes[2]
+    );
+    [used, unused, purged]
+}
+
+fn main() -> Result<(), Error> {
+    tracemalloc::start(5)?;
+    println!("500 values         in use     unused     purged");
+    let config = lifetimes("Arc<Config>", |number| Arc::new(Config::load(number)));
+    assert_eq!(DROPPED.load(Ordering::Relaxed), 500);
+    let bytes = lifetimes("Arc<[u8]>", |number| {
+        Arc::<[u8]>::from(vec![number as u8; 10_000])
+    });
+
+    let shallow = 500 * size_of::<Config>();
+    println!("size_of says {} for the 500", Size(shallow as u64));
+
+    assert!(config[0] > 5_000_000 && shallow < 20_000);
+    assert!(config[1] < 500 * 48, "the blocks of the Arcs alone");
+    assert!(
+        bytes[1] > 5_000_000,
+        "the bytes are in the block that the Weak keeps"
+    );
+    assert_eq!([config[2], bytes[2]], [0, 0]);
+    Ok(())
+}
