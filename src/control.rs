@@ -2,6 +2,7 @@
 
 mod memory;
 mod tracked;
+mod unload;
 
 use std::hint::black_box;
 
@@ -17,6 +18,7 @@ use crate::symbols::Symbols;
 
 pub use memory::{TracedMemory, TracedMemoryDiff};
 pub use tracked::Tracked;
+pub use unload::unload;
 
 static EXTERNAL: External = External::new();
 static SYMBOLS: Symbols = Symbols::new();

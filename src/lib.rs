@@ -70,7 +70,7 @@ mod utc;
 
 // The wrapper, and what turns tracing on and off.
 pub use config::Config;
-pub use control::{clear_traces, is_tracing, reset_peak, start, stop};
+pub use control::{clear_traces, is_tracing, reset_peak, start, stop, unload};
 pub use engine::TraceAlloc;
 pub use environment::start_from_env;
 

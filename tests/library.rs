@@ -12,19 +12,27 @@ mod programs {
     pub(crate) mod run;
 }
 
+use std::path::Path;
+
 use programs::run::{build, run};
 
 #[track_caller]
-fn check(profile: &str) {
-    assert_eq!(run(&build("library", profile), &[]), "right\n", "{profile}");
+fn check(profile: &str, arguments: &[&Path]) {
+    let output = run(&build("library", profile), arguments);
+    assert_eq!(output, "right\n", "{profile}");
 }
 
 #[test]
 fn a_loaded_library_with_a_tracer_of_its_own_keeps_right_books() {
-    check("dev");
+    check("dev", &[]);
 }
 
 #[test]
 fn the_same_in_a_release_build() {
-    check("release");
+    check("release", &[]);
+}
+
+#[test]
+fn a_library_that_unloads_its_tracer_leaves_no_tables() {
+    check("dev", &[Path::new("reload")]);
 }

@@ -106,6 +106,9 @@ impl Tracker {
         if self.session().is_some() {
             return Ok(None);
         }
+        if self.arena.is_unmapped() {
+            return Err(NotStarted::NoMemory);
+        }
         self.arena.set_limit(memory_limit);
         self.capture
             .prepare(&self.arena)
@@ -158,6 +161,19 @@ impl Tracker {
         let ended = self.switch.abandon(session);
         self.sweep_if_due(ended);
         ended.is_some()
+    }
+
+    /// Turns tracing off for ever and gives the tables back to the system.
+    ///
+    /// # Safety
+    /// No other thread is inside this tracker, and from now on it is only asked to forward
+    /// allocations, and to start, which fails.
+    #[expect(unsafe_code, reason = "a promise of the caller's")]
+    pub(crate) unsafe fn unload(&self) {
+        self.switch.stop();
+        // SAFETY: with tracing off an event reads the switch and no table; the caller promises that
+        // no thread is still in an event of the session that has ended.
+        unsafe { self.arena.unmap_all() };
     }
 
     /// Begins a new session with unchanged settings. Every record of the old one is dead.
@@ -437,6 +453,8 @@ pub(crate) static TRACKER: Tracker = Tracker::new();
 /// thread was in the parent.
 #[cfg(all(unix, not(miri)))]
 fn in_child(before: Option<crate::engine::thread::slots::Owner>) {
-    TRACKER.threads.forked(before);
-    TRACKER.capture.forked();
+    if !TRACKER.arena.is_unmapped() {
+        TRACKER.threads.forked(before);
+        TRACKER.capture.forked();
+    }
 }

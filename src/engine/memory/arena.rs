@@ -6,14 +6,15 @@
 //!
 //! Memory is given back only by a thread that has lost the race to publish a table. A published table
 //! stays for the life of the process: a thread that is still inside an allocation of an ended session
-//! may touch it at any time.
+//! may touch it at any time. A library that is about to be unloaded is the exception
+//! ([`Arena::unmap_all`]).
 
 mod pages;
 mod policy;
 
 use std::mem::{align_of, size_of};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use once_cell::race::OnceRef;
 
@@ -120,6 +121,8 @@ pub(crate) struct Arena {
     mappings: AtomicPtr<Mapping>,
     policy: PagePolicy,
     budget: Budget,
+    /// True once [`Arena::unmap_all`] has begun.
+    unmapped: AtomicBool,
     #[cfg(any(test, tracemalloc_failpoints))]
     refusals: Refusals,
 }
@@ -155,6 +158,7 @@ impl Arena {
             mappings: AtomicPtr::new(ptr::null_mut()),
             policy: PagePolicy::new(),
             budget: Budget::new(),
+            unmapped: AtomicBool::new(false),
             #[cfg(any(test, tracemalloc_failpoints))]
             refusals: Refusals::new(),
         }
@@ -294,20 +298,74 @@ impl Arena {
         }
     }
 
-    /// Bytes of the tracer's tables that take physical memory, in whole pages; where the system
-    /// does not tell, the bytes mapped.
-    pub(crate) fn resident(&self) -> usize {
-        let mut sum = 0;
+    /// Calls `visit` with the address and the bytes of each listed mapping.
+    fn each_mapping(&self, mut visit: impl FnMut(usize, usize)) {
         let mut next = self.mappings.load(Ordering::Acquire);
-        // SAFETY: entries are never unmapped and were filled before they were published.
+        // SAFETY: entries were filled before they were published. They are unmapped only by
+        // `unmap_all`, which empties the list first.
         while let Some(entry) = unsafe { next.as_ref() } {
-            sum += pages::resident(
+            visit(
                 entry.start.load(Ordering::Relaxed),
                 entry.len.load(Ordering::Relaxed),
             );
             next = entry.next.load(Ordering::Relaxed);
         }
+    }
+
+    /// Bytes of the tracer's tables that take physical memory, in whole pages; where the system
+    /// does not tell, the bytes mapped.
+    pub(crate) fn resident(&self) -> usize {
+        let mut sum = 0;
+        self.each_mapping(|start, len| sum += pages::resident(start, len));
         sum
+    }
+
+    /// Gives every listed mapping back to the system, and maps nothing from then on. Keeps them all
+    /// if the system has no memory for the list of what to unmap.
+    ///
+    /// # Safety
+    /// Nobody will touch a table of this arena again.
+    pub(crate) unsafe fn unmap_all(&self) {
+        let _errno = KeepErrno::new();
+        self.unmapped.store(true, Ordering::Relaxed);
+        let mut count = 0;
+        self.each_mapping(|_, _| count += 1);
+        // The list's entries lie in the mappings that go, so it is copied first.
+        let size = (count * size_of::<(usize, usize)>()).max(1);
+        let Some(copy) = pages::map(size) else {
+            return;
+        };
+        let mut copied = 0;
+        self.each_mapping(|start, len| {
+            if copied < count {
+                // SAFETY: the copy has room for `count` pairs, and pages are aligned.
+                unsafe {
+                    copy.cast::<(usize, usize)>()
+                        .add(copied)
+                        .write((start, len))
+                };
+                copied += 1;
+            }
+        });
+        self.mappings.store(ptr::null_mut(), Ordering::Relaxed);
+        self.chunk.store(ptr::null_mut(), Ordering::Relaxed);
+        self.large_chunk.store(ptr::null_mut(), Ordering::Relaxed);
+        for index in 0..copied {
+            // SAFETY: written above.
+            let (start, len) = unsafe { copy.cast::<(usize, usize)>().add(index).read() };
+            if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(start)) {
+                // SAFETY: a listed mapping, unmapped once; the caller's promise for the rest.
+                unsafe { pages::unmap(start, len) };
+            }
+        }
+        // SAFETY: a mapping made above, which only this function knows.
+        unsafe { pages::unmap(copy, size) };
+        self.mapped.store(0, Ordering::Relaxed);
+    }
+
+    /// True once the tables may be gone.
+    pub(crate) fn is_unmapped(&self) -> bool {
+        self.unmapped.load(Ordering::Relaxed)
     }
 
     /// Carves `len` zeroed bytes from the current chunk of a `kind`, starting a new one when it is
@@ -376,7 +434,8 @@ impl Arena {
         let before = self.mapped.fetch_add(counted, Ordering::Relaxed);
         let within = before
             .checked_add(counted)
-            .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed));
+            .is_some_and(|sum| sum <= self.limit.load(Ordering::Relaxed))
+            && !self.is_unmapped();
         #[cfg(any(test, tracemalloc_failpoints))]
         let within = !self.refusals.refuses_next() && within;
         let start = match kind {

@@ -23,6 +23,14 @@ extern "C" fn traced_start() -> c_int {
     c_int::from(tracemalloc::start(25).is_ok())
 }
 
+/// The library's last call. False if tracing can still be started.
+#[unsafe(no_mangle)]
+extern "C" fn traced_unload() -> c_int {
+    // SAFETY: the program makes this call when no thread is in the library, and then unloads it.
+    unsafe { tracemalloc::unload() };
+    c_int::from(tracemalloc::start(25).is_err() && !tracemalloc::is_tracing())
+}
+
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn traced_allocate() -> *mut u8 {

@@ -23,6 +23,7 @@ struct Library {
     handled: extern "C" fn() -> usize,
     work: extern "C" fn(),
     audit: extern "C" fn(usize) -> c_int,
+    unload: extern "C" fn() -> c_int,
 }
 
 // SAFETY: functions that any thread may call; the handle is used when no other thread is there.
@@ -55,6 +56,7 @@ impl Library {
             handled: function(handle, "traced_handled"),
             work: function(handle, "traced_work"),
             audit: function(handle, "traced_audit"),
+            unload: function(handle, "traced_unload"),
         }
     }
 
@@ -76,6 +78,56 @@ fn own_books_are_right() {
     assert_eq!(snapshot.recording().losses, Default::default());
     assert!(snapshot.traces().any(|trace| trace.size == 77_777));
     drop(block);
+}
+
+/// Bytes of memory that this process has mapped without a file.
+fn anonymous_memory() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+    let anonymous = maps
+        .lines()
+        .filter(|line| line.split_whitespace().count() == 5);
+    let sizes = anonymous.map(|line| {
+        let range = line.split_whitespace().next().expect("five words");
+        let (start, end) = range.split_once('-').expect("a range");
+        let address = |text| usize::from_str_radix(text, 16).expect("an address");
+        address(end) - address(start)
+    });
+    sizes.sum()
+}
+
+/// A library that is loaded, traced and unloaded again and again leaves no tables.
+fn reloads_leave_nothing(path: &Path) {
+    let reload = || {
+        let library = Library::open(path);
+        assert_eq!((library.start)(), 1);
+        library.allocate_and_free(100);
+        let kept = (library.allocate)();
+        assert_eq!((library.unload)(), 1);
+        // SAFETY: of the library, which frees untraced now.
+        unsafe { (library.free)(kept) };
+        library.allocate_and_free(100);
+        // SAFETY: a child of a library that has no tables any more; it ends at once.
+        let process = unsafe { libc::fork() };
+        if process == 0 {
+            library.allocate_and_free(100);
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(0) };
+        }
+        wait_for(process);
+        // SAFETY: nothing of the library is used any more.
+        unsafe { libc::dlclose(library.handle) };
+    };
+    reload();
+    let before = anonymous_memory();
+    for _ in 0..20 {
+        reload();
+    }
+    let after = anonymous_memory();
+    // The program's own tracer may have started a chunk or two. One set of tables is larger.
+    assert!(
+        after < before + (4 << 20),
+        "{before} bytes before 20 reloads, {after} after"
+    );
 }
 
 /// In a child, the library traces on.
@@ -107,11 +159,23 @@ fn handle(handler: extern "C" fn(c_int)) {
     assert_eq!(set, 0);
 }
 
+/// With any argument: reloads the library.
 fn main() {
-    const THREADS: usize = 8;
     tracemalloc::start(25).expect("installed");
     let program = std::env::current_exe().expect("a program has a file");
     let path = program.with_file_name("libtraced.so");
+    if std::env::args().len() > 1 {
+        reloads_leave_nothing(&path);
+    } else {
+        both_tracers_are_right(&path);
+    }
+    println!("right");
+}
+
+/// The library's tracer records its threads, whatever they do first there, and the program's tracer
+/// records its own.
+fn both_tracers_are_right(path: &Path) {
+    const THREADS: usize = 8;
     let library = OnceLock::new();
     let barrier = Barrier::new(THREADS + 1);
     let mut held: Vec<usize> = Vec::new();
@@ -135,7 +199,7 @@ fn main() {
             })
             .collect();
         barrier.wait();
-        let loaded = Library::open(&path);
+        let loaded = Library::open(path);
         handle(loaded.on_signal);
         assert_eq!((loaded.start)(), 1);
         assert!(library.set(loaded).is_ok());
@@ -179,5 +243,4 @@ fn main() {
         unsafe { libc::_exit(0) };
     }
     wait_for(process);
-    println!("right");
 }
