@@ -332,18 +332,17 @@ impl Arena {
         self.each_mapping(|_, _| count += 1);
         // The list's entries lie in the mappings that go, so it is copied first.
         let size = (count * size_of::<(usize, usize)>()).max(1);
-        let Some(copy) = pages::map(size) else {
+        let Some(pages) = pages::map(size) else {
             return;
         };
+        let copy = pages.cast::<(usize, usize)>();
         let mut copied = 0;
         self.each_mapping(|start, len| {
             if copied < count {
-                // SAFETY: the copy has room for `count` pairs, and pages are aligned.
-                unsafe {
-                    copy.cast::<(usize, usize)>()
-                        .add(copied)
-                        .write((start, len))
-                };
+                // SAFETY: the copy has room for `count` pairs.
+                let pair = unsafe { copy.add(copied) };
+                // SAFETY: it lies in a fresh mapping, and pages are aligned.
+                unsafe { pair.write((start, len)) };
                 copied += 1;
             }
         });
@@ -351,15 +350,17 @@ impl Arena {
         self.chunk.store(ptr::null_mut(), Ordering::Relaxed);
         self.large_chunk.store(ptr::null_mut(), Ordering::Relaxed);
         for index in 0..copied {
+            // SAFETY: within the copy.
+            let pair = unsafe { copy.add(index) };
             // SAFETY: written above.
-            let (start, len) = unsafe { copy.cast::<(usize, usize)>().add(index).read() };
+            let (start, len) = unsafe { pair.read() };
             if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(start)) {
                 // SAFETY: a listed mapping, unmapped once; the caller's promise for the rest.
                 unsafe { pages::unmap(start, len) };
             }
         }
         // SAFETY: a mapping made above, which only this function knows.
-        unsafe { pages::unmap(copy, size) };
+        unsafe { pages::unmap(pages, size) };
         self.mapped.store(0, Ordering::Relaxed);
     }
 
