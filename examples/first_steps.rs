@@ -61,14 +61,14 @@ fn main() -> Result<(), Error> {
     tracemalloc::stop();
     drop(data);
 
-    println!("\nframes  stacks told apart  tracer's own memory");
+    println!("\nStacks that are told apart:");
     let mut stacks_of = Vec::new();
     for frames in [1, 3, 25] {
         tracemalloc::start(frames)?;
         let data = (users(), orders(), index());
         let stacks = tracemalloc::take_snapshot()?.stack_count();
         let own = Size(tracemalloc::get_tracemalloc_memory());
-        println!("{frames:6}  {stacks:17}  {own:>19}");
+        println!("  {frames:2} frames: {stacks}; tracer's own memory: {own}");
         tracemalloc::stop();
         drop(data);
         stacks_of.push(stacks);

@@ -144,7 +144,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(folder);
     fs::create_dir_all(&folder)?;
 
-    tracemalloc::start(25)?;
+    tracemalloc::start(64)?; // Enough for the parser's stacks, too.
     let mut service = Service::start()?;
     let mut snapshots = Vec::new();
     println!("minute  live KiB  peak KiB");

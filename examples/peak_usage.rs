@@ -33,10 +33,13 @@ fn main() -> Result<(), Error> {
 
     // The system counts code, stacks, tables of the tracer, and what the allocator keeps for later.
     let kept = black_box(vec![1_u8; 32 << 20]);
-    println!("traced:   {}", tracemalloc::get_traced_memory());
-    println!("tracer:   {}", Size(tracemalloc::get_tracemalloc_memory()));
+    println!("traced:              {}", tracemalloc::get_traced_memory());
+    println!(
+        "tracer's own memory: {}",
+        Size(tracemalloc::get_tracemalloc_memory())
+    );
     if let Some(resident) = resident() {
-        println!("resident: {}", Size(resident));
+        println!("resident:            {}", Size(resident));
         assert!(resident > kept.len() as u64);
     }
 

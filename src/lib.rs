@@ -36,7 +36,7 @@
 //! With the feature `file` (default) snapshots are saved and loaded: `Snapshot::dump`, `Snapshot::load`, and
 //! `Series`, `dump_on_panic` and `dump_every` for programs that save them by themselves.
 //!
-//! [`guide`] leads from a service that grows to the line, with the tool for saved snapshots.
+//! [`guide`] teaches it: a question, a program, what it prints, and what follows from that.
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/GUIDE.md")]
