@@ -1,16 +1,17 @@
 //! A flame graph as a picture.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Direction, Options as Graph};
 use tracemalloc::report::Folded;
-use tracemalloc::{Size, Snapshot};
+use tracemalloc::{CallOrder, Size, Snapshot};
 
 use crate::failure::Failure;
 use crate::flags::{Subject, Weight};
-use crate::input::Selection;
+use crate::input::{Selection, warn};
 use crate::output::{Content, Destination};
 
 /// Draw a flame graph as an SVG picture.
@@ -57,6 +58,10 @@ pub(crate) struct Options {
 /// is something to see in a box that is made wider.
 const MIN_SHARE: f64 = 0.0001;
 
+/// The most boxes on top of each other, 16 pixels each. More cannot be looked at, and the text that the
+/// picture is made of would be as long as all stacks together.
+const MAX_FRAMES: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let (new, old) = options
         .selection
@@ -65,7 +70,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
     let stacks = Folded::new()
         .weight(options.weight.into())
-        .min_share(MIN_SHARE);
+        .order(if options.inverted {
+            CallOrder::BottomUp
+        } else {
+            CallOrder::TopDown
+        })
+        .min_share(MIN_SHARE)
+        .max_frames(MAX_FRAMES);
+    warn_of_deep_stacks([Some(&new), old.as_ref()]);
     let mut folded = Vec::new();
     match &old {
         Some(old) => stacks.write_diff(&new, old, &mut folded)?,
@@ -80,6 +92,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             out,
         )?)
     })
+}
+
+/// The picture looks as if those stacks ended there.
+fn warn_of_deep_stacks(snapshots: [Option<&Snapshot>; 2]) {
+    let traces = snapshots.into_iter().flatten().flat_map(Snapshot::traces);
+    let depths = traces.map(|trace| trace.traceback.len());
+    if let Some(deepest) = depths.max().filter(|&depth| depth > MAX_FRAMES.get()) {
+        warn(&format!(
+            "the picture has {MAX_FRAMES} frames of each stack; the deepest has {deepest}"
+        ));
+    }
 }
 
 /// Refuses what cannot be drawn: nothing, and sums beyond what is counted with when drawing.
@@ -130,7 +153,6 @@ fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'st
     }
     .to_owned();
     if options.inverted {
-        graph.reverse_stack_order = true;
         graph.direction = Direction::Inverted;
     }
     graph

@@ -198,7 +198,7 @@ fn doubts(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     doubts
 }
 
-fn warn(text: &str) {
+pub(crate) fn warn(text: &str) {
     // Nobody is left to be told if standard error is closed.
     let _ = writeln!(io::stderr(), "warning: {}", terminal_text(text));
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use serde::{Serialize, Serializer};
 
 use super::calls::{function, shown};
-use super::merged::{Amount, Merged};
+use super::merged::{Amount, Merged, Shape};
 use crate::snapshot::{Domain, Frame, Site, Snapshot};
 
 /// The only version that the viewers read.
@@ -53,7 +53,7 @@ impl Dhat {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let merged = Merged::new([snapshot], name, roots);
+        let merged = Merged::new([snapshot], name, roots, Shape::WHOLE);
         let document = Document {
             version: VERSION,
             mode: mode(snapshot),

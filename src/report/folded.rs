@@ -1,12 +1,13 @@
 //! Folded stacks: a line of text for each, for flame graphs.
 
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 
 use super::calls::{function, shown};
-use super::merged::{Amount, Merged};
+use super::merged::{Amount, Merged, Shape};
 use super::pruned::prune;
 use crate::error::Error;
-use crate::snapshot::{Domain, Frame, Site, Snapshot};
+use crate::snapshot::{CallOrder, Domain, Frame, Site, Snapshot};
 
 /// The frame below all others where numbers are estimates.
 const ESTIMATED: &str = "[estimated from a sample]";
@@ -23,7 +24,8 @@ pub enum Weight {
 }
 
 /// Folded stacks, the form that `flamegraph.pl`, `inferno-flamegraph`, speedscope and others read:
-/// a line for each stack with its frames, oldest first and separated by `;`, a space, and its
+/// a line for each stack with its frames, oldest first unless [told otherwise](Self::order) and
+/// separated by `;`, a space, and its
 /// bytes or blocks. Lines are in the order of their frames' names; each stack is there once.
 ///
 /// A frame is its function, or `FILE:LINE` where the function is not known. In names `;` is written
@@ -51,7 +53,10 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Folded {
     weight: Weight,
+    order: CallOrder,
     min_share: f64,
+    /// None: as many as there are.
+    max_frames: Option<NonZeroUsize>,
 }
 
 impl Folded {
@@ -67,8 +72,28 @@ impl Folded {
         self
     }
 
+    /// The frame that a line begins with; the oldest one by default. A flame graph of lines that begin
+    /// with the frame of the allocation shows who it was called by.
+    ///
+    /// ```
+    /// use tracemalloc::report::Folded;
+    /// use tracemalloc::{CallOrder, Domain, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let stack = Traceback::from_oldest_first(["main", "read"].map(Frame::named)).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 8, stack)], 25);
+    /// let mut out = Vec::new();
+    /// Folded::new().order(CallOrder::BottomUp).write(&snapshot, &mut out)?;
+    /// assert_eq!(out, b"read;main 8\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn order(mut self, order: CallOrder) -> Self {
+        self.order = order;
+        self
+    }
+
     /// The smallest share of the whole, from 0 to 1, that a frame has with all that it calls; 0 by
-    /// default. Stacks end before smaller frames, and their weight counts for the caller: frames that
+    /// default. Lines end before smaller frames, and their weight counts for the frame before: frames that
     /// stay are as wide as before. Of two snapshots either share is enough.
     ///
     /// A picture has room for a few thousand frames. What it cannot show need not be written: of a
@@ -91,6 +116,31 @@ impl Folded {
     #[must_use]
     pub fn min_share(mut self, share: f64) -> Self {
         self.min_share = share;
+        self
+    }
+
+    /// How many frames of a stack a line has at most; all by default. What a longer stack holds counts
+    /// for the last frame that stays.
+    ///
+    /// A recursion of a hundred thousand calls makes lines of megabytes, and a picture that is higher
+    /// than any screen.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use tracemalloc::report::Folded;
+    /// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let stack = Traceback::from_oldest_first(["main", "walk", "walk"].map(Frame::named)).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 8, stack)], 25);
+    /// let mut out = Vec::new();
+    /// let two = NonZeroUsize::new(2).unwrap();
+    /// Folded::new().max_frames(two).write(&snapshot, &mut out)?;
+    /// assert_eq!(out, b"main;walk 8\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_frames(mut self, frames: NonZeroUsize) -> Self {
+        self.max_frames = Some(frames);
         self
     }
 
@@ -144,7 +194,12 @@ impl Folded {
         let sampled = snapshots
             .iter()
             .any(|snapshot| snapshot.sample_every().is_some());
-        let mut merged = Merged::new(snapshots, name, |site| roots(site, sampled));
+        let shape = Shape {
+            order: self.order,
+            max_frames: self.max_frames.map_or(usize::MAX, NonZeroUsize::get),
+        };
+        let roots = |site: &Site<'_>| roots(site, sampled);
+        let mut merged = Merged::new(snapshots, name, roots, shape);
         if self.min_share > 0.0 {
             merged = self.pruned(merged);
         }
@@ -245,5 +300,26 @@ mod tests {
             name(&Frame::named("libc.so!malloc"), None),
             "libc.so!malloc"
         );
+    }
+
+    /// A frame that many callers share a little of is large in a picture that begins with it.
+    #[test]
+    fn what_is_small_is_judged_in_the_order_of_the_lines() {
+        use crate::snapshot::{Trace, Traceback};
+        let block = |caller| {
+            let names = [format!("caller_{caller}"), "read".to_owned()];
+            let stack = Traceback::from_oldest_first(names.map(Frame::named));
+            Trace::new(Domain::HEAP, 1, stack.expect("two frames"))
+        };
+        let snapshot = Snapshot::from_traces((0..100).map(block), 25);
+        let lines = |order| {
+            let mut out = Vec::new();
+            let folded = Folded::new().order(order).min_share(0.02);
+            let written = folded.write(&snapshot, &mut out);
+            written.expect("a vector takes all");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(lines(CallOrder::BottomUp), "read 100\n");
+        assert!(!lines(CallOrder::TopDown).contains("read"));
     }
 }

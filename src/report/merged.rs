@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::calls::calls;
-use crate::snapshot::{Frame, Site, Snapshot};
+use crate::snapshot::{CallOrder, Frame, Site, Snapshot};
 
 /// Bytes and blocks of a stack in one snapshot. Sums stop at the greatest number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +16,24 @@ pub(super) struct Amount {
 pub(super) struct Merged<const N: usize> {
     /// In ascending order.
     pub(super) names: Vec<String>,
-    /// Frames, oldest first, as indices into `names`; in ascending order.
+    /// Frames, in the order of the shape, as indices into `names`; in ascending order.
     pub(super) stacks: Vec<(Box<[u32]>, [Amount; N])>,
+}
+
+/// What part of a stack counts, and in which order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) order: CallOrder,
+    /// A stack ends after so many frames, roots among them.
+    pub(super) max_frames: usize,
+}
+
+impl Shape {
+    /// Whole stacks, oldest frame first.
+    pub(super) const WHOLE: Self = Self {
+        order: CallOrder::TopDown,
+        max_frames: usize::MAX,
+    };
 }
 
 /// What a viewer sees of a frame. The offset is that of the call which the frame is a part of.
@@ -29,8 +45,9 @@ impl<const N: usize> Merged<N> {
         snapshots: [&Snapshot; N],
         name: Name,
         roots: impl Fn(&Site<'_>) -> Vec<String>,
+        shape: Shape,
     ) -> Self {
-        let mut merging = Merging::new(name);
+        let mut merging = Merging::new(name, shape);
         for (side, snapshot) in snapshots.into_iter().enumerate() {
             for site in snapshot.sites() {
                 merging.add(&site, roots(&site), side);
@@ -48,16 +65,18 @@ struct Merging<const N: usize> {
     stacks: HashMap<Box<[u32]>, [Amount; N]>,
     /// The stack at work.
     stack: Vec<u32>,
+    shape: Shape,
 }
 
 impl<const N: usize> Merging<N> {
-    fn new(name: Name) -> Self {
+    fn new(name: Name, shape: Shape) -> Self {
         Self {
             name,
             frames: HashMap::new(),
             names: HashMap::new(),
             stacks: HashMap::new(),
             stack: Vec::new(),
+            shape,
         }
     }
 
@@ -77,6 +96,10 @@ impl<const N: usize> Merging<N> {
                 self.stack.push(frame);
             }
         }
+        if self.shape.order == CallOrder::BottomUp {
+            self.stack.reverse();
+        }
+        self.stack.truncate(self.shape.max_frames);
         if !self.stacks.contains_key(&*self.stack) {
             let stack = self.stack.as_slice().into();
             self.stacks.insert(stack, [Amount::default(); N]);
@@ -160,11 +183,31 @@ mod tests {
         let roots = |site: &Site<'_>| vec!["root".to_owned(); site.domain.0 as usize];
         let name = |frame: &Frame, _| frame.filename().to_owned();
         assert_eq!(
-            shown(&Merged::new([&old, &new], name, roots)),
+            shown(&Merged::new([&old, &new], name, roots, Shape::WHOLE)),
             ["a 1/1 2/1", "b;a 7/2 0/0", "c 0/0 9/1", "root;b 0/1 0/0"]
         );
         // Told apart by their lines, they are four.
         let name = |frame: &Frame, _| frame.to_string();
-        assert_eq!(Merged::new([&old], name, roots).stacks.len(), 4);
+        assert_eq!(
+            Merged::new([&old], name, roots, Shape::WHOLE).stacks.len(),
+            4
+        );
+    }
+
+    #[test]
+    fn what_is_cut_counts_for_the_last_frame_that_stays() {
+        let snapshot = snapshot(&[(&["a", "b", "c"], 4), (&["a", "b"], 1), (&["a", "x"], 2)]);
+        let name = |frame: &Frame, _| frame.filename().to_owned();
+        let merged = |order, max_frames| {
+            let shape = Shape { order, max_frames };
+            shown(&Merged::new([&snapshot], name, |_| Vec::new(), shape))
+        };
+        let top_down = |max_frames| merged(CallOrder::TopDown, max_frames);
+        assert_eq!(top_down(3), ["a;b 1/1", "a;b;c 4/1", "a;x 2/1"]);
+        assert_eq!(top_down(2), ["a;b 5/2", "a;x 2/1"]);
+        assert_eq!(top_down(1), ["a 7/3"]);
+        let bottom_up = |max_frames| merged(CallOrder::BottomUp, max_frames);
+        assert_eq!(bottom_up(3), ["b;a 1/1", "c;b;a 4/1", "x;a 2/1"]);
+        assert_eq!(bottom_up(1), ["b 1/1", "c 4/1", "x 2/1"]);
     }
 }

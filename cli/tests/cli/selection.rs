@@ -152,3 +152,24 @@ fn a_pprof_profile_may_have_full_paths() {
     let ran = run(folder.path(), "export paths.gz --format json --full-paths");
     assert_eq!(ran.code, Some(2));
 }
+
+#[test]
+fn a_picture_of_very_deep_stacks_is_cut_and_says_so() {
+    let folder = folder();
+    let path = folder.path().join("deep.tmsnap.json.gz");
+    let frames = (0..1200).map(|depth| Frame::named(format!("app::level_{depth}")));
+    let stack = Traceback::from_oldest_first(frames).unwrap();
+    let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 64, stack)], 2000);
+    snapshot.dump(&path).unwrap();
+    for (flag, kept, cut) in [
+        ("", "app::level_999 ", "app::level_1000 "),
+        ("--inverted", "app::level_200 ", "app::level_199 "),
+    ] {
+        let command = format!("flamegraph deep.tmsnap.json.gz {flag}");
+        let ran = run(folder.path(), &command);
+        let picture = ran.text();
+        assert!(picture.contains(kept) && !picture.contains(cut), "{flag}");
+        let warning = "1000 frames of each stack; the deepest has 1200";
+        assert!(ran.err.contains(warning), "{}", ran.err);
+    }
+}
