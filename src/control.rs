@@ -1,5 +1,6 @@
 //! The functions that a program calls: start, stop, ask, take.
 
+mod growth;
 mod memory;
 mod tracked;
 mod unload;
@@ -16,6 +17,7 @@ use crate::sections::{self, Busy};
 use crate::snapshot::{Domain, Snapshot, Trace, Traceback};
 use crate::symbols::Symbols;
 
+pub use growth::Growth;
 pub use memory::{TracedMemory, TracedMemoryDiff};
 pub use tracked::Tracked;
 pub use unload::unload;

@@ -29,6 +29,7 @@
 //! | start from variables, without a change of the program's code | [`start_from_env`] |
 //! | know how much is live now and at most | [`get_traced_memory`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
+//! | watch what grows and goes on growing | [`Growth`] |
 //! | count memory that is not the allocator's | [`Tracked`] |
 //! | group, compare and filter | [`Snapshot`], [`GroupBy`], [`Counting`], [`Filter`], [`FrameFilter`] |
 //! | show and export | [`report`] |
@@ -76,7 +77,7 @@ pub use environment::start_from_env;
 
 // What a running program can be asked.
 pub use control::{
-    TracedMemory, TracedMemoryDiff, block_of, get_object_traceback, get_traceback_limit,
+    Growth, TracedMemory, TracedMemoryDiff, block_of, get_object_traceback, get_traceback_limit,
     get_traced_memory, get_tracemalloc_memory, take_snapshot, traceback_of,
 };
 pub use object::HeapBlock;
