@@ -32,6 +32,10 @@ pub enum ErrorKind {
     CumulativeTraceback,
     /// Two snapshots were recorded too differently for their difference to mean anything.
     NotComparable,
+    /// The snapshot does not hold the view that was asked for: its session recorded no history.
+    ViewNotRecorded,
+    /// A view has sums for each stack. Single blocks and their sizes are not known.
+    NoSingleBlocks,
     /// An environment variable holds a value that means nothing.
     InvalidVariable,
     /// The number is no signal, or one that a program cannot handle.

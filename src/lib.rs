@@ -88,7 +88,7 @@ pub use control::{Tracked, track, untrack};
 // Snapshots, and what they are made of.
 #[cfg(feature = "file")]
 pub use snapshot::FileHeader;
-pub use snapshot::{Domain, Losses, Module, Recording, Snapshot};
+pub use snapshot::{BlockSum, Domain, Losses, Module, Recording, Snapshot, StackHistory, View};
 pub use snapshot::{Frame, FrameOrigin, MostRecentFirst, Trace, Traceback, Traces};
 
 // Snapshots that the program saves by itself.

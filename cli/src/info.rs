@@ -238,6 +238,7 @@ fn in_words(name: &str) -> &str {
         "stacks" => "without a stack",
         "replaced" => "freed unseen",
         "incomplete_stacks" => "with a stack that ends in unknown code",
+        "history_events" => "events not in the history",
         _ => name,
     }
 }

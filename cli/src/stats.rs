@@ -57,16 +57,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
 fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
     let recording = snapshot.recording();
-    let classes: Vec<Value> = snapshot
-        .size_classes()
-        .iter()
-        .map(|class| {
+    let classes: Option<Vec<Value>> = snapshot.size_classes().ok().map(|classes| {
+        let values = classes.iter().map(|class| {
             json!({
                 "min": class.min, "max": class.max,
                 "size": class.size, "count": class.count,
             })
-        })
-        .collect();
+        });
+        values.collect()
+    });
     let domains: Vec<Value> = snapshot
         .domains()
         .iter()

@@ -90,6 +90,7 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         stacks,
         replaced,
         incomplete_stacks,
+        history_events,
     } = snapshot.recording().losses;
     // Losses of a sample are numbers of its records, not estimates.
     let block = match snapshot.sample_every() {
@@ -103,7 +104,10 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         ("Stack ends in unknown code", incomplete_stacks),
     ];
     let found = kinds.into_iter().filter(|(_, count)| *count > 0);
-    found.map(move |(what, count)| format!("{what}: {}", counted(count, block)))
+    let blocks = found.map(move |(what, count)| format!("{what}: {}", counted(count, block)));
+    let history = (history_events > 0)
+        .then(|| format!("Not in the history: {}", counted(history_events, "event")));
+    blocks.chain(history)
 }
 
 fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::frame::Module;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Domain, Run, Snapshot};
+use crate::error::Error;
 
 /// Blocks of about the same size, summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,25 +42,32 @@ impl Snapshot {
     /// at twice the size of the one before it. Sums are estimates if the snapshot is
     /// [sampled](Self::sample_every).
     ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoSingleBlocks`](crate::ErrorKind::NoSingleBlocks) if the snapshot is a
+    /// [view](Self::view) other than of live memory.
+    ///
     /// ```
     /// use tracemalloc::{Domain, Snapshot, Trace, Traceback};
     ///
     /// let block = |size| Trace::new(Domain::HEAP, size, Traceback::unknown());
     /// let snapshot = Snapshot::from_traces([block(16), block(17), block(32)], 1);
-    /// let classes = snapshot.size_classes();
+    /// let classes = snapshot.size_classes()?;
     /// assert_eq!((classes[0].min, classes[0].max, classes[0].count), (9, 16, 1));
     /// assert_eq!((classes[1].min, classes[1].max, classes[1].size), (17, 32, 49));
+    /// # Ok::<(), tracemalloc::Error>(())
     /// ```
-    pub fn size_classes(&self) -> Vec<SizeClass> {
+    pub fn size_classes(&self) -> Result<Vec<SizeClass>, Error> {
+        self.check_single_blocks("no sizes of blocks")?;
         let classes = self.summed_by(|run| class_of(run.size)).into_iter();
-        classes
+        Ok(classes
             .map(|((min, max), Total { size, count })| SizeClass {
                 min,
                 max,
                 size,
                 count,
             })
-            .collect()
+            .collect())
     }
 
     /// The blocks summed by their domain, in ascending order. Domains without blocks are left out.
@@ -145,7 +153,7 @@ impl Snapshot {
     }
 
     fn summed_by<K: Ord>(&self, key: impl Fn(&Run) -> K) -> BTreeMap<K, Total> {
-        match self.sampling {
+        match self.weights() {
             None => self.sums_by(key, Total::of),
             Some(sampling) => {
                 let estimate = |run: &Run, count| Estimate::of(sampling, run, count);
@@ -219,7 +227,7 @@ mod tests {
             .clone()
             .with_sample_every(NonZeroU64::new(1 << 19).unwrap());
         for snapshot in [exact, sampled] {
-            let classes = snapshot.size_classes();
+            let classes = snapshot.size_classes().unwrap();
             let domains = snapshot.domains();
             let blocks: u64 = classes.iter().map(|class| class.count).sum();
             // Each sum of estimates is rounded on its own.

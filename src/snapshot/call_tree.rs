@@ -129,7 +129,7 @@ impl Snapshot {
     /// assert_eq!(sizes, [30, 12]);
     /// ```
     pub fn call_tree(&self, group_by: GroupBy, order: CallOrder) -> CallTree {
-        match self.sampling {
+        match self.weights() {
             None => grown(self, group_by, order, Total::of, |sum| sum),
             Some(sampling) => {
                 let estimate = |run: &Run, count| Estimate::of(sampling, run, count);

@@ -253,6 +253,8 @@ impl Snapshot {
     /// The order of the filters does not matter, and the blocks keep theirs. Two including filters
     /// keep what either hits; to keep what both hit, filter the result again. Everything but the
     /// blocks stays as it is, so [`recording`](Self::recording) still tells of the whole recording.
+    /// [History](Self::has_history) is filtered by the same conditions; to a custom one it shows a block
+    /// of the average size of all that its stack allocated.
     ///
     /// ```
     /// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
@@ -273,14 +275,22 @@ impl Snapshot {
             .iter()
             .map(|filter| Decided::new(filter.borrow(), self))
             .partition(|decided| decided.filter.inclusive);
+        let keeps = |run: &Run| {
+            let included = includes.is_empty() || includes.iter().any(|filter| filter.hits(run));
+            included && !excludes.iter().any(|filter| filter.hits(run))
+        };
         let mut kept = Runs::default();
         for (run, count) in self.counted_runs() {
-            let included = includes.is_empty() || includes.iter().any(|filter| filter.hits(run));
-            if included && !excludes.iter().any(|filter| filter.hits(run)) {
+            if keeps(run) {
                 kept.push(run.stack, run.domain, run.size, count);
             }
         }
-        self.with_runs(kept)
+        let mut filtered = self.with_runs(kept);
+        filtered.history = self.history.as_ref().map(|rows| {
+            let rows = rows.iter().filter(|row| keeps(&row.as_run()));
+            rows.copied().collect()
+        });
+        filtered
     }
 }
 

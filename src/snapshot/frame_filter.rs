@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::frame::{Frame, Module, UNKNOWN};
 use super::glob::Glob;
 use super::group_by::GroupBy;
+use super::history::HistoryRow;
 use super::identity::IdentityMap;
 use super::trace::{Runs, Snapshot, StackTable};
 use super::traceback::Traceback;
@@ -255,7 +256,15 @@ impl Snapshot {
             let stack = numbers[run.stack as usize];
             runs.push(stack, run.domain, run.size, count);
         }
-        self.with_stacks(table.into_stacks(), runs)
+        let mut shown = self.with_stacks(table.into_stacks(), runs);
+        shown.history = self.history.as_ref().map(|rows| {
+            let renumbered = rows.iter().map(|row| HistoryRow {
+                stack: numbers[row.stack as usize],
+                ..*row
+            });
+            renumbered.collect()
+        });
+        shown
     }
 }
 

@@ -59,7 +59,7 @@ impl<'a> Grouping<'a> {
     /// Bytes and blocks of each group in `snapshot`, at the group's number, estimated if it is
     /// sampled. Groups that only other snapshots have are zero, or past the end.
     pub(super) fn totals(&mut self, snapshot: &'a Snapshot) -> Vec<Total> {
-        match snapshot.sampling {
+        match snapshot.weights() {
             None => self.sums(snapshot, Total::of),
             Some(sampling) => {
                 let estimate = |run: &Run, count| Estimate::of(sampling, run, count);

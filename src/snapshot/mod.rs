@@ -12,6 +12,7 @@ mod frame_filter;
 mod glob;
 mod group_by;
 mod grouping;
+mod history;
 mod identity;
 mod most_recent_first;
 mod origin;
@@ -25,6 +26,7 @@ mod statistics;
 mod total;
 mod trace;
 mod traceback;
+mod view;
 
 pub use breakdown::{DomainTotal, SizeClass};
 pub use call_tree::{CallNode, CallOrder, CallTree};
@@ -35,6 +37,7 @@ pub use filter::Filter;
 pub use frame::{Frame, Module};
 pub use frame_filter::FrameFilter;
 pub use group_by::GroupBy;
+pub use history::{BlockSum, StackHistory};
 pub use most_recent_first::MostRecentFirst;
 pub use origin::FrameOrigin;
 pub use size::{Size, SizeDiff};
@@ -42,6 +45,7 @@ pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 pub use traceback::Traceback;
+pub use view::View;
 
 pub(crate) use frame::UNKNOWN;
 #[cfg(feature = "pprof")]

@@ -21,7 +21,7 @@ impl Snapshot {
     ///
     /// Stacks that differ in nothing but their depth are several here.
     pub(crate) fn sites(&self) -> Vec<Site<'_>> {
-        match self.sampling {
+        match self.weights() {
             None => self.summed_sites(Total::of, |total| total),
             Some(sampling) => self.summed_sites(
                 |run, count| Estimate::of(sampling, run, count),

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::trace::{Domain, Run, Snapshot};
+use super::view::View;
 use crate::sampling::{Fixed, Sampling};
 
 /// Something that blocks add up to, in any order.
@@ -127,6 +128,11 @@ impl Snapshot {
         self.sampling.map(|sampling| sampling.every)
     }
 
+    /// How blocks are weighed; `None` where each stands for itself. Sums of a view are weighed already.
+    pub(super) fn weights(&self) -> Option<Sampling> {
+        self.sampling.filter(|_| self.viewed() == View::Live)
+    }
+
     /// The same blocks, taken as a sample of one record per `bytes` bytes allocated on average.
     ///
     /// For snapshots made from literal traces, as in tests; recorded ones know their period. See
@@ -146,7 +152,7 @@ impl Snapshot {
     /// Number of blocks. An estimate if the snapshot is [sampled](Self::sample_every):
     /// `traces().len()` is the number of those recorded.
     pub fn block_count(&self) -> u64 {
-        match self.sampling {
+        match self.weights() {
             None => self.recorded(),
             Some(_) => self.total().count,
         }
@@ -154,14 +160,14 @@ impl Snapshot {
 
     /// What `count` blocks of a run stand for; the blocks themselves unless the snapshot is sampled.
     pub(crate) fn stands_for(&self, run: &Run, count: u64) -> Estimate {
-        match self.sampling {
+        match self.weights() {
             None => Estimate::exactly(run, count),
             Some(sampling) => Estimate::of(sampling, run, count),
         }
     }
 
     fn total(&self) -> Total {
-        match self.sampling {
+        match self.weights() {
             None => self.sum_of(Total::of),
             Some(sampling) => self
                 .sum_of(|run, count| Estimate::of(sampling, run, count))

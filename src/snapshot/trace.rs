@@ -10,8 +10,10 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::history::HistoryRow;
 use super::size::Size;
 use super::traceback::Traceback;
+use super::view::View;
 use crate::sampling::Sampling;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own
@@ -85,6 +87,9 @@ pub struct Losses {
     /// Blocks whose stack ends too early: in code without call-frame information, such as code that
     /// the program has generated. Their callers beyond it are not known. Counted on Linux with glibc.
     pub incomplete_stacks: u64,
+    /// Allocations, reallocations and frees that the [history](Snapshot::has_history) does not hold:
+    /// there was no memory for the record of their stack.
+    pub history_events: u64,
 }
 
 impl Losses {
@@ -101,12 +106,14 @@ impl Losses {
             stacks,
             replaced,
             incomplete_stacks,
+            history_events,
         } = *self;
         [
             ("blocks", blocks),
             ("stacks", stacks),
             ("replaced", replaced),
             ("incomplete_stacks", incomplete_stacks),
+            ("history_events", history_events),
         ]
         .into_iter()
     }
@@ -175,6 +182,10 @@ pub struct Snapshot {
     pub(super) sampling: Option<Sampling>,
     pub(super) recording: Recording,
     pub(super) attributes: BTreeMap<String, String>,
+    /// `None`: not recorded.
+    pub(super) history: Option<Vec<HistoryRow>>,
+    /// What the runs stand for.
+    pub(super) view: View,
 }
 
 impl Snapshot {
@@ -209,6 +220,8 @@ impl Snapshot {
             sampling: None,
             recording,
             attributes: BTreeMap::new(),
+            history: None,
+            view: View::Live,
         }
     }
 
@@ -242,12 +255,12 @@ impl Snapshot {
         self.attributes.insert(name.into(), value.into());
     }
 
-    /// This snapshot with other blocks of the same stacks.
+    /// This snapshot with other blocks of the same stacks, without its history.
     pub(crate) fn with_runs(&self, runs: Runs) -> Self {
         self.with_shared_stacks(Arc::clone(&self.stacks), runs)
     }
 
-    /// This snapshot with other stacks, and blocks of those.
+    /// This snapshot with other stacks, and blocks of those, without its history.
     pub(crate) fn with_stacks(&self, stacks: Vec<Traceback>, runs: Runs) -> Self {
         self.with_shared_stacks(stacks.into(), runs)
     }
@@ -260,6 +273,8 @@ impl Snapshot {
             sampling: self.sampling,
             recording: self.recording.clone(),
             attributes: self.attributes.clone(),
+            history: None,
+            view: self.view,
         }
     }
 

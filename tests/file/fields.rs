@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use serde_json::{Value, json};
-use tracemalloc::{ErrorKind, Snapshot, Traceback};
+use tracemalloc::{ErrorKind, Snapshot, Traceback, View};
 
 use crate::sample::{check_bytes, document, document_2, gzip, read_json};
 
@@ -213,10 +213,61 @@ fn what_is_beside_the_tables_is_checked() {
         view(json!({"sums": [[0, 0, null, u64::MAX, 1], [1, 0, null, 1, 1]]})),
         "sum 1 of the view \"at_peak\" are more than can be counted",
     );
+    for (list, entries) in [
+        ("lifetimes", json!([1, 2])),
+        ("reallocations", json!([[1, 2], [3, 4]])),
+        ("highest", json!([[1, 2], [3, 4]])),
+    ] {
+        check_2(
+            view(json!({"sums": [[0, 0, null, 8, 1]], list: entries})),
+            &format!("`{list}` has 2 entries"),
+        );
+    }
     check_2(
-        view(json!({"sums": [[0, 0, null, 8, 1]], "lifetimes": [1, 2]})),
-        "`lifetimes` has 2 entries",
+        view(json!({"sums": [[0, 0, null, 8, 1], [1, 0, null, 8, 0]]})),
+        "sum 1 of the view \"at_peak\" has bytes but no blocks",
     );
+    let most = i64::MAX;
+    check_2(
+        view(json!({"sums": [[0, 0, null, 8, most], [1, 0, null, 8, 1]]})),
+        "sum 1 of the view \"at_peak\" are more than can be counted",
+    );
+    check_2(
+        view(json!({"sums": []})),
+        "`views` has no \"allocated\", but others of the history",
+    );
+    let views = |at_peak: Value| {
+        let allocated = json!({"sums": [[1, 0, null, 64, 2]]});
+        json!({"views": {
+            "at_peak": at_peak, "temporary": {"sums": []}, "allocated": allocated,
+        }})
+    };
+    check_2(
+        views(json!({"sums": [[1, 0, null, 8, 1], [1, 3, null, 8, 1]]})),
+        "sum 1 of the view \"at_peak\" is of stack 1 and domain 3, which \"allocated\" lacks",
+    );
+}
+
+/// Sums of one stack may stand in several rows, as those of several tags do.
+#[test]
+fn views_of_a_file_are_views_of_the_snapshot() {
+    let snapshot = read_json(&document_2(json!({"views": {
+        "allocated": {
+            "sums": [[1, 0, null, 100, 9], [1, 0, 0, 7, 1], [0, 3, null, 5, 1]],
+            "lifetimes": [3, 4, 5],
+        },
+        "at_peak": {"sums": [[1, 0, 1, 64, 2], [0, 3, null, 5, 1], [1, 0, null, 6, 1]]},
+        "temporary": {"sums": []},
+    }})))
+    .unwrap();
+    let sums = |view: View| {
+        let view = snapshot.view(view).unwrap();
+        (view.total_size(), view.block_count())
+    };
+    assert_eq!(sums(View::AtPeak), (75, 4));
+    assert_eq!(sums(View::Allocated), (112, 11));
+    assert_eq!(sums(View::Temporary), (0, 0));
+    assert_eq!(sums(View::Live), (144, 3));
 }
 
 #[test]
@@ -229,6 +280,8 @@ fn everything_beside_the_tables_may_be_there() {
         "threads": [{"id": u64::MAX, "name": 1}, {"id": 1}],
         "views": {
             "at_peak": {"sums": [[0, 0, 1, 64, 2]], "lifetimes": [5]},
+            "allocated": {"sums": [[0, 0, null, 64, 2]]},
+            "temporary": {"sums": []},
             "of_a_later_version": {"sums": [], "more": true},
         },
     }));

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tracemalloc::{Domain, Filter, Frame, Module, Snapshot, Trace, Traceback};
+use tracemalloc::{
+    BlockSum, Domain, ErrorKind, Filter, Frame, Module, Snapshot, StackHistory, Trace, Traceback,
+    View,
+};
 
 use crate::sample::{all_fields, assert_same, bytes_of, document, gunzip, gzip, parts, read_json};
 
@@ -33,6 +36,46 @@ fn every_field_comes_back() {
 
     let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
     assert_same(&found, &snapshot);
+}
+
+/// The golden file is older than history.
+#[test]
+fn history_comes_back() {
+    let sum = BlockSum::new;
+    let mut read = StackHistory::default();
+    read.at_peak = sum(9_007_199_254_740_993, 3);
+    read.highest = sum(11, 5);
+    read.allocated = sum(u64::MAX - 5, 1 << 40);
+    read.temporary = sum(7, 2);
+    read.reallocations = 6;
+    read.bytes_copied = u64::MAX;
+    read.lifetime = 8;
+    let mut log = StackHistory::default();
+    log.allocated = sum(5, 1);
+    let line = |line| Traceback::of(Frame::new("src/main.rs", line));
+    let live = [Trace::new(Domain::HEAP, 5, line(3))];
+    for rows in [
+        vec![
+            (line(1), Domain::HEAP, read),
+            (line(1), Domain(7), log),
+            (line(3), Domain::HEAP, log),
+        ],
+        vec![(line(2), Domain::HEAP, StackHistory::default())],
+        Vec::new(),
+    ] {
+        let snapshot = Snapshot::from_traces(live.clone(), 7).with_history(rows);
+        let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
+        assert_same(&found, &snapshot);
+        assert!(found.has_history());
+    }
+}
+
+#[test]
+fn a_view_is_not_saved_as_if_it_were_live() {
+    let snapshot = Snapshot::from_traces([], 7).with_history([]);
+    let peak = snapshot.view(View::AtPeak).unwrap();
+    let error = peak.write_to(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSingleBlocks);
 }
 
 /// The golden file is older than this count.

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tracemalloc::{
-    Domain, Error, ErrorKind, Frame, FrameOrigin, Module, Snapshot, Trace, Traceback,
+    Domain, Error, ErrorKind, Frame, FrameOrigin, Module, Snapshot, StackHistory, Trace, Traceback,
 };
 
 pub(crate) const GOLDEN: &str = concat!(
@@ -69,6 +69,17 @@ pub(crate) fn assert_same(found: &Snapshot, expected: &Snapshot) {
     assert_eq!(found.sample_every(), expected.sample_every());
     assert_eq!(found.recording(), expected.recording());
     assert_eq!(found.attributes(), expected.attributes());
+    assert_eq!(history(found), history(expected));
+}
+
+/// In an order of its own, since that of the file is not specified.
+fn history(snapshot: &Snapshot) -> Option<Vec<(Traceback, Domain, StackHistory)>> {
+    let rows = snapshot.history()?;
+    let mut rows: Vec<_> = rows
+        .map(|(stack, domain, totals)| (stack.clone(), domain, *totals))
+        .collect();
+    rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    Some(rows)
 }
 
 pub(crate) fn bytes_of(snapshot: &Snapshot) -> Vec<u8> {

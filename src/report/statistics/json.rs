@@ -46,7 +46,7 @@ const VERSION: u32 = 1;
 /// | `taken_at` | seconds since the Unix epoch, or `null` |
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
-/// | `losses` | `blocks`, `stacks`, `replaced` and `incomplete_stacks`, as in [`Losses`](crate::Losses) |
+/// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks` and `history_events`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | the program's own notes, by name |
 ///
 /// ```

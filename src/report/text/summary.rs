@@ -74,7 +74,7 @@ impl Summary {
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", totals(snapshot))?;
-        if !snapshot.traces().is_empty() {
+        if snapshot.block_count() > 0 {
             self.write_sizes(snapshot, out)?;
             self.write_domains(snapshot, out)?;
             self.write_crates(snapshot, out)?;
@@ -87,8 +87,11 @@ impl Summary {
         writeln!(out, "\n{}\n", self.layout.paint(Paint::Strong, text))
     }
 
+    /// Says nothing of a view, which has sums alone.
     fn write_sizes(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let classes = snapshot.size_classes();
+        let Ok(classes) = snapshot.size_classes() else {
+            return Ok(());
+        };
         let (size, count) = (snapshot.total_size(), snapshot.block_count());
         let largest = classes.iter().map(|class| class.size).max().unwrap_or(0);
         let mut columns = Columns::new(&["block size", "blocks", "share", "size", "share", ""]);

@@ -57,14 +57,21 @@ fn check_index(
 
 fn check_view(name: &str, view: &ViewRows, stacks: usize, strings: usize) -> Result<(), Error> {
     let sums = view.sums.len();
-    check_len("lifetimes", view.lifetimes.len(), sums, "sums of the view")?;
+    let table = "sums of the view";
+    check_len("lifetimes", view.lifetimes.len(), sums, table)?;
+    check_len("reallocations", view.reallocations.len(), sums, table)?;
+    check_len("highest", view.highest.len(), sums, table)?;
     let (mut bytes, mut blocks) = (0_u64, 0_u64);
     for (number, row) in view.sums.iter().enumerate() {
         let owner = || format!("sum {number} of the view {name:?}");
         check_index(Some(row.0), stacks, "stack", owner)?;
         check_index(row.2, strings, "string", owner)?;
+        if row.3 > 0 && row.4 == 0 {
+            return Err(invalid(format!("{} has bytes but no blocks", owner())));
+        }
         let sums = (bytes.checked_add(row.3), blocks.checked_add(row.4));
-        let (Some(more_bytes), Some(more_blocks)) = sums else {
+        let countable = |blocks: &u64| i64::try_from(*blocks).is_ok();
+        let (Some(more_bytes), Some(more_blocks)) = (sums.0, sums.1.filter(countable)) else {
             return Err(invalid(format!(
                 "the blocks up to {} are more than can be counted",
                 owner()

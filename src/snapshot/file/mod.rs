@@ -12,6 +12,7 @@ mod read;
 mod replace;
 mod schema;
 mod source;
+mod views;
 mod write;
 
 use std::ffi::OsString;
@@ -46,6 +47,8 @@ impl Snapshot {
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written, and
     /// [`InvalidFile`](crate::ErrorKind::InvalidFile) if the snapshot is beyond what a file may
     /// hold (a text of more than 1 MiB, more than 1 GiB in all). Both name the path.
+    /// [`NoSingleBlocks`](crate::ErrorKind::NoSingleBlocks) for a [view](Self::view) other than of live
+    /// memory: save the snapshot that it was made from, which keeps them all.
     ///
     /// ```
     /// use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use super::limits::{self, invalid};
 use super::schema::{self, FrameRow, Meta, ModuleRow, RunRow};
 use super::source::{self, Source};
-use super::{FileHeader, calls, columns};
+use super::{FileHeader, calls, columns, views};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::frame::{Frame, Module};
 use crate::snapshot::trace::{Domain, Losses, Recording, Runs, Snapshot};
@@ -35,6 +35,9 @@ pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error
     let runs = runs(&body.runs, stacks.len())?;
     let limit = body.meta.traceback_limit;
     let mut snapshot = Snapshot::from_parts(stacks, runs, limit, recording(&body.meta));
+    if let Some(history) = views::to_history(&body.views)? {
+        snapshot = snapshot.with_history_rows(history);
+    }
     if let Some(bytes) = body.meta.sample_every {
         snapshot = snapshot.with_sample_every(bytes);
     }
@@ -320,6 +323,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
             stacks: meta.losses.stacks,
             replaced: meta.losses.replaced,
             incomplete_stacks: meta.losses.incomplete_stacks,
+            history_events: meta.losses.history_events,
         },
     }
 }

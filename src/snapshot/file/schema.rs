@@ -73,12 +73,18 @@ pub(super) struct ThreadRow {
     pub(super) name: Option<u32>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct ViewRows {
     pub(super) sums: Vec<SumRow>,
-    /// Of each sum the lifetimes of its blocks that were freed, added up, in nanoseconds.
+    /// Of each sum the microseconds that its blocks have lived, added up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lifetimes: Vec<u64>,
+    /// Of each sum the number of its reallocations, and the bytes that they copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) reallocations: Vec<(u64, u64)>,
+    /// Of each sum the most bytes that were live at one time, and the blocks that held them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) highest: Vec<(u64, u64)>,
 }
 
 /// Blocks of one stack, domain and tag: those three, bytes, count.
@@ -132,6 +138,8 @@ pub(super) struct LossesRow {
     /// Version 1 calls it `ended`.
     #[serde(alias = "ended")]
     pub(super) incomplete_stacks: u64,
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub(super) history_events: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -247,6 +255,14 @@ impl TryFrom<String> for Offset {
     reason = "the signature that serde calls"
 )]
 fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero_u64(number: &u64) -> bool {
     *number == 0
 }
 

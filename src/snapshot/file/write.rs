@@ -2,8 +2,8 @@
 //! blocks.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::io::{self, BufWriter, Write};
 
@@ -15,6 +15,7 @@ use super::schema::{
     self, Body, Document, FrameRow, LossesRow, Meta, ModuleRow, NodeRow, Offset, OriginRow, RunRow,
     StackRow,
 };
+use super::views;
 use crate::error::Error;
 use crate::gzip;
 use crate::snapshot::frame::{Frame, Module};
@@ -23,6 +24,7 @@ use crate::snapshot::trace::Snapshot;
 use crate::snapshot::traceback::Traceback;
 
 pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), Error> {
+    snapshot.check_single_blocks("cannot save")?;
     let mut tables = Tables::default();
     let stack_of = tables.add_stacks(snapshot)?;
     let kept = std::mem::take(&mut tables.kept);
@@ -92,15 +94,18 @@ struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Adds the stacks that blocks have; a filtered snapshot holds more. Returns the number in the
+    /// Adds the stacks that blocks or the history have; a filtered snapshot holds more. Returns the number in the
     /// file of each stack of the snapshot.
     fn add_stacks(&mut self, snapshot: &'a Snapshot) -> Result<Vec<u32>, Error> {
         const UNUSED: u32 = u32::MAX;
         let mut totals = limits::Totals::default();
-        let mut numbers = vec![UNUSED; snapshot.stacks().len()];
         for (index, (run, count)) in snapshot.counted_runs().enumerate() {
             totals.add(index, run.size, count)?;
-            let stack = run.stack as usize;
+        }
+        let mut numbers = vec![UNUSED; snapshot.stacks().len()];
+        let live = snapshot.counted_runs().map(|(run, _)| run.stack);
+        for stack in live.chain(snapshot.history_rows().iter().map(|row| row.stack)) {
+            let stack = stack as usize;
             if let (Some(number @ &mut UNUSED), Some(traceback)) =
                 (numbers.get_mut(stack), snapshot.stacks().get(stack))
             {
@@ -220,7 +225,7 @@ impl<'a> Tables<'a> {
             run_tags: Vec::new(),
             run_threads: Vec::new(),
             threads: Vec::new(),
-            views: BTreeMap::new(),
+            views: views::of_snapshot(snapshot, stack_of),
         })
     }
 }
@@ -297,6 +302,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
             stacks: recording.losses.stacks,
             replaced: recording.losses.replaced,
             incomplete_stacks: recording.losses.incomplete_stacks,
+            history_events: recording.losses.history_events,
         },
         attributes: snapshot
             .attributes()
