@@ -30,6 +30,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Whole stacks, oldest frame first.
+    #[cfg(any(test, feature = "json"))]
     pub(super) const WHOLE: Self = Self {
         order: CallOrder::TopDown,
         max_frames: usize::MAX,

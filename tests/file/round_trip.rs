@@ -45,7 +45,7 @@ fn history_comes_back() {
     let mut read = StackHistory::default();
     read.at_peak = sum(9_007_199_254_740_993, 3);
     read.highest = sum(11, 5);
-    read.allocated = sum(u64::MAX - 5, 1 << 40);
+    read.allocated = sum(u64::MAX - 10, 1 << 40);
     read.temporary = sum(7, 2);
     read.reallocations = 6;
     read.bytes_copied = u64::MAX;
@@ -68,6 +68,16 @@ fn history_comes_back() {
         assert_same(&found, &snapshot);
         assert!(found.has_history());
     }
+}
+
+#[test]
+fn history_that_no_reader_accepts_is_not_saved() {
+    let mut all = StackHistory::default();
+    all.allocated = BlockSum::new(u64::MAX, 1);
+    let row = (Traceback::unknown(), Domain::HEAP, all);
+    let snapshot = Snapshot::from_traces([], 7).with_history([row.clone(), row]);
+    let error = snapshot.write_to(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidFile, "{error}");
 }
 
 #[test]

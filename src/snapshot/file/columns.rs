@@ -55,7 +55,13 @@ fn check_index(
     }
 }
 
-fn check_view(name: &str, view: &ViewRows, stacks: usize, strings: usize) -> Result<(), Error> {
+/// Checks one view: its lists, indices and sums.
+pub(super) fn check_view(
+    name: &str,
+    view: &ViewRows,
+    stacks: usize,
+    strings: usize,
+) -> Result<(), Error> {
     let sums = view.sums.len();
     let table = "sums of the view";
     check_len("lifetimes", view.lifetimes.len(), sums, table)?;

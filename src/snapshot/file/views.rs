@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::columns;
 use super::limits::invalid;
 use super::schema::{SumRow, ViewRows};
 use crate::error::Error;
@@ -19,9 +20,13 @@ const TEMPORARY: &str = "temporary";
 type Views<'a> = BTreeMap<Cow<'a, str>, ViewRows>;
 
 /// The views of a snapshot, with stacks numbered as `stack_of` says; none without history.
-pub(super) fn of_snapshot(snapshot: &Snapshot, stack_of: &[u32]) -> Views<'static> {
+///
+/// # Errors
+///
+/// [`InvalidFile`](crate::ErrorKind::InvalidFile) if the sums are more than a reader accepts.
+pub(super) fn of_snapshot(snapshot: &Snapshot, stack_of: &[u32]) -> Result<Views<'static>, Error> {
     if !snapshot.has_history() {
-        return Views::new();
+        return Ok(Views::new());
     }
     let rows = snapshot.history_rows();
     let sums = |part: fn(&StackHistory) -> BlockSum, keeps_empty: bool| -> Vec<SumRow> {
@@ -52,11 +57,15 @@ pub(super) fn of_snapshot(snapshot: &Snapshot, stack_of: &[u32]) -> Views<'stati
         sums: sums(part, false),
         ..ViewRows::default()
     };
-    Views::from([
+    let views = Views::from([
         (Cow::Borrowed(ALLOCATED), allocated),
         (Cow::Borrowed(AT_PEAK), part(|totals| totals.at_peak)),
         (Cow::Borrowed(TEMPORARY), part(|totals| totals.temporary)),
-    ])
+    ]);
+    for (name, view) in &views {
+        columns::check_view(name, view, stack_of.len(), 0)?;
+    }
+    Ok(views)
 }
 
 /// A list that says nothing is left out.

@@ -225,7 +225,7 @@ impl<'a> Tables<'a> {
             run_tags: Vec::new(),
             run_threads: Vec::new(),
             threads: Vec::new(),
-            views: views::of_snapshot(snapshot, stack_of),
+            views: views::of_snapshot(snapshot, stack_of)?,
         })
     }
 }
