@@ -157,6 +157,14 @@ fn other_groups() {
 }
 
 #[test]
+fn sources() {
+    let mut out = Vec::new();
+    let source = report::Source::of("*").limit(3);
+    source.write(&with_losses(&shop(30_000)), &mut out).unwrap();
+    check_golden("source.txt", std::str::from_utf8(&out).unwrap());
+}
+
+#[test]
 fn stacks() {
     let cut = Traceback::from_oldest_first([main_frame(), order(4, "shop::orders::read_orders")])
         .unwrap()

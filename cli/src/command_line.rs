@@ -3,7 +3,9 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Verdict};
-use crate::{check, completions, diff, export, flamegraph, info, man, report, stats, top, tree};
+use crate::{
+    check, completions, diff, export, flamegraph, info, list, man, report, stats, top, tree,
+};
 
 /// Answers questions about saved snapshots of a program's memory.
 ///
@@ -32,6 +34,7 @@ enum Command {
     Top(top::Options),
     Diff(diff::Options),
     Tree(tree::Options),
+    List(list::Options),
     Stats(stats::Options),
     Flamegraph(flamegraph::Options),
     Report(report::Options),
@@ -48,6 +51,7 @@ impl Arguments {
             Command::Top(options) => top::run(options)?,
             Command::Diff(options) => diff::run(options)?,
             Command::Tree(options) => tree::run(options)?,
+            Command::List(options) => list::run(options)?,
             Command::Stats(options) => stats::run(options)?,
             Command::Flamegraph(options) => flamegraph::run(options)?,
             Command::Report(options) => report::run(options)?,

@@ -219,7 +219,7 @@ fn glob(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn pattern(text: &str) -> Result<Regex, String> {
+pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text)
         .case_insensitive(true)
         .build()

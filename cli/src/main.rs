@@ -14,6 +14,7 @@ mod flamegraph;
 mod info;
 mod input;
 mod limits;
+mod list;
 mod man;
 mod output;
 mod report;

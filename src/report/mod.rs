@@ -1,6 +1,6 @@
 //! Shows snapshots to people and programs. Each report is a function from a snapshot to a writer.
 //!
-//! [`Text`] is for a terminal. [`Folded`] and, with their features, `Pprof` and `Dhat` are for
+//! [`Text`], [`Tree`], [`Source`] and [`Summary`] are for a terminal. [`Folded`] and, with their features, `Pprof` and `Dhat` are for
 //! viewers, which group for themselves: they hold every stack. [`Csv`] and `Json` hold statistics,
 //! for programs. `docs/EXPORT.md` tells which viewer opens what.
 //!
@@ -35,5 +35,5 @@ pub use pprof::Pprof;
 pub use statistics::Csv;
 #[cfg(feature = "json")]
 pub use statistics::Json;
-pub use text::{Summary, Text, Tree, terminal_color};
+pub use text::{Source, Summary, Text, Tree, terminal_color};
 pub use visible::terminal_text;

@@ -54,5 +54,6 @@ pub(crate) use sites::Site;
 pub(crate) use size::{Bytes, difference};
 #[cfg(feature = "html")]
 pub(crate) use source::lines_of;
+pub(crate) use source::read as source_text;
 pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};

@@ -100,7 +100,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// The text of a source file. A snapshot may come from elsewhere and name anything, so what cannot
 /// be source is not opened: pipes and devices, which may never end, and huge files.
-fn read(path: &str) -> Option<String> {
+pub(crate) fn read(path: &str) -> Option<String> {
     let file = fs::metadata(path).ok()?;
     // Files of the kernel's own claim to be empty and are not.
     if !file.is_file() || file.len() == 0 || file.len() > LARGEST {

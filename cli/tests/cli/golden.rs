@@ -7,7 +7,7 @@ use crate::folder::{folder, line};
 use crate::tool::run;
 
 /// Name of the file, exit code, command line.
-const RUNS: [(&str, i32, &str); 25] = [
+const RUNS: [(&str, i32, &str); 27] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
     ("top-inclusive", 0, "top @new --by crate --inclusive"),
@@ -36,6 +36,8 @@ const RUNS: [(&str, i32, &str); 25] = [
         "tree @new --weight blocks --threshold 20 --depth 3",
     ),
     ("tree-all-fields", 0, "tree @all --threshold 0"),
+    ("list", 0, "list . @new -n 3"),
+    ("list-nothing", 0, "list nowhere @new"),
     ("stats", 0, "stats @new"),
     ("stats-all-fields", 0, "stats @all"),
     ("stats-sampled", 0, "stats @sampled -n 0"),

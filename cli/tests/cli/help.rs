@@ -6,10 +6,11 @@ use crate::folder::folder;
 use crate::golden::check_fits;
 use crate::tool::{cargo_command, command, finish, run, succeed};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "top",
     "diff",
     "tree",
+    "list",
     "stats",
     "flamegraph",
     "report",

@@ -17,6 +17,7 @@ fn names_cannot_steer_the_terminal() {
         "diff @empty @hostile",
         "tree @hostile",
         "tree @hostile --by crate --inverted",
+        "list . @hostile",
         "stats @hostile",
         "info @hostile",
         "check @hostile --max-live 1",

@@ -7,6 +7,7 @@
 mod columns;
 mod layout;
 mod rows;
+mod source;
 mod style;
 mod summary;
 mod table;
@@ -24,6 +25,7 @@ use layout::Layout;
 use style::Paint;
 use table::Table;
 
+pub use source::Source;
 pub use style::terminal_color;
 pub use summary::Summary;
 pub use tree::Tree;
