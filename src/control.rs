@@ -58,6 +58,7 @@ impl Config {
             limit: self.valid_frames()?,
             runtime_frames: self.runtime_frames(),
             sample_every: self.valid_sample_every()?,
+            history: self.has_history(),
         };
         sections::prepare();
         TRACKER

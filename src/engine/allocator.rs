@@ -411,7 +411,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
                 self.inner.dealloc(block, layout)
             },
             // SAFETY: passed on from the caller.
-            Some(session) if self.is_system && !session.is_sampled() => unsafe {
+            Some(session) if self.is_system && session.is_plain() => unsafe {
                 self.traced_system_dealloc(session, block, layout)
             },
             // SAFETY: passed on from the caller.

@@ -6,6 +6,7 @@
 //! allocator     TraceAlloc: records each call and forwards it
 //! tracker       what an event does, and in which order
 //! fork          what the child of a fork takes back
+//! history       sums of each stack beside its live blocks: at the peak, in all
 //! capture       call context of an allocation: its stack and its thread's slot
 //! thread        re-entrancy guard, sampler, thread slots, per-thread counters
 //! stack_cache   a thread's last stacks: exact by construction
@@ -40,6 +41,8 @@ mod failpoints;
 #[cfg(all(unix, not(miri)))]
 #[expect(unsafe_code, reason = "registers functions with the C library")]
 mod fork;
+#[expect(unsafe_code, reason = "asks the C library for the time")]
+mod history;
 mod memory;
 mod session;
 #[cfg(all(
@@ -74,6 +77,7 @@ mod unwind;
 pub use allocator::TraceAlloc;
 #[cfg(tracemalloc_failpoints)]
 pub use failpoints::{mappings, refuse_mappings, refused};
+pub(crate) use history::{Amount, StackHistory};
 pub(crate) use memory::this_thread::this_thread;
 pub(crate) use session::{NotStarted, Session, SessionNumber, Settings};
 pub(crate) use stacks::StackId;

@@ -12,6 +12,7 @@
 //! | `threads`, counter | what the thread has added to current bytes, and the peak that it has seen | the slot | the slot's thread |
 //! | `live` | a live block's size, stack and session | address | the block's owner |
 //! | `samples` | the sampling period, and which addresses may have a record | address | any thread, by compare-and-swap |
+//! | `history` | sums of a stack: at the peak, in all | the stack | the thread that made the record, and all others in a second one |
 //! | `shared`, `lost` | bytes that belong to no slot, and losses | the session | any thread, by compare-and-swap |
 //!
 //! A block's owner is the thread that has received it and not yet given it back. It alone may pass
@@ -47,10 +48,12 @@
 //! - Sums that carry their session in their own word are relaxed: nothing else is read on the
 //!   strength of them.
 
+mod history;
 mod moves;
 
-use crate::engine::blocks::{LiveTable, Record, SWEEP_EVERY, Spacing};
+use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::{CallContext, Capture};
+use crate::engine::history::History;
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::{Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch};
 use crate::engine::stacks::StackId;
@@ -68,6 +71,7 @@ pub(crate) struct Tracker {
     capture: Capture,
     live: LiveTable,
     threads: ThreadSlots,
+    history: History,
     /// Bytes that belong to no thread's slot.
     shared: Shared,
     lost: LostBlocks,
@@ -82,6 +86,7 @@ impl Tracker {
             capture: Capture::new(),
             live: LiveTable::new(),
             threads: ThreadSlots::new(),
+            history: History::new(),
             shared: Shared::new(),
             lost: LostBlocks::new(),
         }
@@ -198,6 +203,7 @@ impl Tracker {
             self.shared.refresh(number);
             self.capture.refresh(number);
             self.lost.refresh(number);
+            self.history.refresh(number);
         }
     }
 
@@ -246,7 +252,7 @@ impl Tracker {
         address: usize,
         size: usize,
     ) {
-        self.record_change(session, context, address, 0, size);
+        self.record_change(session, context, address, None, size);
     }
 
     /// Fast path of [`Tracker::record`]: writes one word and adds. False if nothing was done: the record
@@ -269,21 +275,22 @@ impl Tracker {
         let (Some(slot), Some(free)) = (&context.slot, free) else {
             return false;
         };
-        let counted = !session.is_sampled() && slot.thread.counter.change_within(session, 0, size);
+        let counted = session.is_plain() && slot.thread.counter.change_within(session, 0, size);
         if counted {
             free.write();
         }
         counted
     }
 
-    /// Writes a block's record, and counts its bytes in place of `old` bytes, as one step.
+    /// Writes a block's record, and counts its bytes in place of those of the `old` block that
+    /// `realloc` has made it from, as one step.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn record_change(
         &self,
         session: Session,
         context: &CallContext,
         address: usize,
-        old: u64,
+        old: Option<&Moving>,
         size: usize,
     ) {
         let number = session.number();
@@ -293,23 +300,33 @@ impl Tracker {
             stack: context.stack,
         };
         self.samples.add(session, address);
-        let (old, new) = match self.live.insert(&self.arena, address, record, number) {
-            Ok(None) => (old, self.samples.bytes_for(session, size)),
-            Ok(Some(stale)) => {
-                self.lost.replaced.add(number, 1);
-                let stale = self.samples.bytes_for(session, stale);
-                (
-                    old.saturating_add(stale),
-                    self.samples.bytes_for(session, size),
-                )
+        let inserted = self.live.insert(&self.arena, address, record, number);
+        if session.has_history() {
+            let slot = context.slot.as_ref();
+            self.note_change(session, slot, address, old, record, inserted);
+        }
+        let mut freed = old.map_or(0, |old| self.samples.bytes_for(session, old.size));
+        let allocated = match inserted {
+            Ok(stale) => {
+                if let Some(stale) = stale {
+                    self.lost.replaced.add(number, 1);
+                    let stale = self.samples.bytes_for(session, stale.size);
+                    freed = freed.saturating_add(stale);
+                }
+                self.samples.bytes_for(session, size)
             }
             Err(_) => {
                 self.samples.remove(session, address);
                 self.lost.blocks.add(number, 1);
-                (old, 0)
+                0
             }
         };
-        self.change(session, context.slot.as_ref(), old, new);
+        self.change(session, context.slot.as_ref(), freed, allocated);
+        if session.has_history()
+            && let Some(slot) = &context.slot
+        {
+            self.note_total(session, Some(slot));
+        }
     }
 
     /// Counts that `old` bytes became `new`.
@@ -327,7 +344,12 @@ impl Tracker {
 
     #[inline(never)]
     fn change_beyond(&self, session: Session, thread: &ThreadSlot, old: u64, new: u64) {
-        let fold = |part| self.shared.fold(session.number(), part);
+        let fold = |part| {
+            if session.has_history() {
+                self.history.folded(thread);
+            }
+            self.shared.fold(session.number(), part)
+        };
         thread.counter.change(session, old, new, fold);
     }
 
@@ -336,6 +358,9 @@ impl Tracker {
     #[inline(never)]
     pub(crate) fn change_shared(&self, session: Session, old: u64, new: u64) {
         self.shared.change(session.number(), old, new);
+        if session.has_history() {
+            self.note_total(session, None);
+        }
     }
 
     /// Removes the record of the block at `address`, which this thread owns and is about to free.
@@ -348,10 +373,13 @@ impl Tracker {
         address: usize,
         size: usize,
     ) {
-        if let Some(size) = self.live.remove(address, size, session.number()) {
+        if let Some(record) = self.live.remove(address, size, session.number()) {
             self.samples.remove(session, address);
             let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
-            let bytes = self.samples.bytes_for(session, size);
+            if session.has_history() {
+                self.note_free(session, slot.as_ref(), address, record);
+            }
+            let bytes = self.samples.bytes_for(session, record.size);
             self.change(session, slot.as_ref(), bytes, 0);
         }
     }
@@ -374,7 +402,7 @@ impl Tracker {
             return false;
         };
         let removed =
-            !session.is_sampled() && slot.thread.counter.change_within(session, entry.size(), 0);
+            session.is_plain() && slot.thread.counter.change_within(session, entry.size(), 0);
         if removed {
             entry.remove();
         }
@@ -426,6 +454,7 @@ impl Tracker {
         if let Some(session) = self.switch.reset_peak(session) {
             let (current, _) = self.traced_memory(session);
             self.shared.set_peak(session.number(), current);
+            self.history.reset_peak(session, current);
         }
     }
 

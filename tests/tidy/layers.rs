@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ROOT: &str = "the root";
 
 /// The layers of the engine, lowest first. A file imports from its own layer and from those below.
-const ENGINE: [&str; 12] = [
+const ENGINE: [&str; 13] = [
     "memory",
     "session",
     "stacks",
@@ -51,6 +51,7 @@ const ENGINE: [&str; 12] = [
     "stack_cache",
     "thread",
     "capture",
+    "history",
     "fork",
     "tracker",
     "failpoints",

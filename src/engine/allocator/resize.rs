@@ -68,7 +68,7 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
 ) -> Result<*mut u8, Option<Guard>> {
     let Resize { layout, new_size } = resize;
     let tracker = wrapper.tracker;
-    if session.is_sampled() {
+    if !session.is_plain() {
         return Err(Guard::enter());
     }
     let Some(mut guard) = Guard::enter() else {

@@ -100,7 +100,7 @@ impl Word {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn stack(self) -> StackId {
+    pub(super) fn stack(self) -> StackId {
         StackId::from_bits(self.0 & STACK)
     }
 

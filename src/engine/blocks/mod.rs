@@ -65,6 +65,16 @@ pub(crate) struct Moving {
     pub(crate) size: u64,
 }
 
+impl Moving {
+    /// The record that is marked.
+    pub(crate) fn record(&self) -> Record {
+        Record {
+            size: self.size,
+            stack: self.word.stack(),
+        }
+    }
+}
+
 /// An empty entry of one word, and the record to write there.
 pub(crate) struct FreeEntry {
     entry: Entry,
@@ -159,9 +169,8 @@ impl LiveTable {
         self.shadow.prepare(arena)
     }
 
-    /// Writes the record of a block that this thread has just received. Returns the size of a
-    /// record that was in the entry: the tracer has missed the free of that block, and its size
-    /// must be taken off the counters.
+    /// Writes the record of a block that this thread has just received. Returns the record that was in
+    /// the entry: the tracer has missed the free of that block, which must be counted now.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn insert(
         &self,
@@ -169,7 +178,7 @@ impl LiveTable {
         address: usize,
         record: Record,
         number: SessionNumber,
-    ) -> Result<Option<u64>, NoRoom> {
+    ) -> Result<Option<Record>, NoRoom> {
         if let Some(free) = self.free_entry(address, record, number) {
             free.write();
             return Ok(None);
@@ -250,7 +259,7 @@ impl LiveTable {
         address: u64,
         record: Record,
         number: SessionNumber,
-    ) -> Result<Option<u64>, NoRoom> {
+    ) -> Result<Option<Record>, NoRoom> {
         let class = self.class(record.size);
         let entry = self
             .shadow
@@ -260,7 +269,7 @@ impl LiveTable {
         let old = entry.load();
         // A moving entry is settled by the thread that moves the block.
         let stale = !old.is_empty() && old.short_number() == short && !old.is_moving();
-        let replaced = if stale { entry.size(old) } else { None };
+        let replaced = if stale { entry.record(old) } else { None };
         entry.store(
             Word::new(class, address, record.size, record.stack, short),
             record.size,
@@ -269,9 +278,14 @@ impl LiveTable {
     }
 
     /// Removes the record of the block at `address`, which this thread owns and has allocated with
-    /// `size` bytes. Returns the recorded size, or `None` if there is no record of session `number`.
+    /// `size` bytes. Returns the record, or `None` if there is none of session `number`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn remove(&self, address: usize, size: usize, number: SessionNumber) -> Option<u64> {
+    pub(crate) fn remove(
+        &self,
+        address: usize,
+        size: usize,
+        number: SessionNumber,
+    ) -> Option<Record> {
         match self.class(size as u64) {
             Class::Small => self.remove_as(Class::Small, address as u64, number),
             class => self.remove_slow(class, address as u64, number),
@@ -307,12 +321,12 @@ impl LiveTable {
     }
 
     #[inline(never)]
-    fn remove_slow(&self, class: Class, address: u64, number: SessionNumber) -> Option<u64> {
+    fn remove_slow(&self, class: Class, address: u64, number: SessionNumber) -> Option<Record> {
         self.remove_as(class, address, number)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn remove_as(&self, class: Class, address: u64, number: SessionNumber) -> Option<u64> {
+    fn remove_as(&self, class: Class, address: u64, number: SessionNumber) -> Option<Record> {
         let (entry, word) = self.shadow.find(class, address)?;
         if !word.is_settled_in(ShortNumber::of(number)) {
             // A moving entry belongs to the thread that reallocates. It has freed the address, and
@@ -322,9 +336,9 @@ impl LiveTable {
             }
             return None;
         }
-        let size = entry.size(word);
+        let record = entry.record(word);
         entry.clear();
-        size
+        record
     }
 
     /// Marks the block at `address`, which this thread owns, as moving.

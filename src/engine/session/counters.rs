@@ -1,79 +1,39 @@
 //! Sums that belong to one session, and that any thread may change.
 //!
-//! A counter has the low bits of its session's number beside the sum, in one word. An addition for a
-//! later session restarts the sum at zero. An addition for an ended session is dropped. So nobody has
-//! to reset a counter, and a thread that was overtaken by `clear_traces` cannot spoil the new sums.
-//!
 //! Almost all bytes are counted elsewhere, by each thread for itself: see `thread/counter.rs`.
 
-use std::cmp::Ordering as Compare;
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use super::sum::{SUM, Sum, signed};
 use crate::engine::session::SessionNumber;
 
-const SUM_BITS: u32 = 48;
-const SUM: u64 = (1 << SUM_BITS) - 1;
-
-/// A sum of up to 2^48 - 1, then saturating, that is 0 in every session but the one that it was
-/// last added in.
+/// A [`Sum`] with a cache line of its own.
 #[repr(align(64))]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct Counter(Sum);
 
 impl Counter {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(Sum::new())
     }
 
     /// The sum in session `number`.
     pub(crate) fn get(&self, number: SessionNumber) -> u64 {
-        let word = self.0.load(Ordering::Relaxed);
-        if age(word, number) == Compare::Equal {
-            word & SUM
-        } else {
-            0
-        }
+        self.0.get(number)
     }
 
-    /// Replaces the sum by `change` of it and returns the new one; `None` if the session has ended.
+    /// See [`Sum::update`].
     #[inline]
     pub(crate) fn update(&self, number: SessionNumber, change: impl Fn(u64) -> u64) -> Option<u64> {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let sum = match age(word, number) {
-                Compare::Equal => word & SUM,
-                Compare::Less => 0,
-                Compare::Greater => return None,
-            };
-            let next = change(sum).min(SUM);
-            let tagged = number.0 << SUM_BITS | next;
-            match self
-                .0
-                .compare_exchange_weak(word, tagged, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Some(next),
-                Err(other) => word = other,
-            }
-        }
+        self.0.update(number, change)
     }
 
-    /// Brings the counter into session `number` without changing its sum there.
+    /// See [`Sum::refresh`].
     pub(crate) fn refresh(&self, number: SessionNumber) {
-        self.update(number, |sum| sum);
+        self.0.refresh(number);
     }
 
     #[inline]
     pub(crate) fn add(&self, number: SessionNumber, amount: u64) {
         self.update(number, |sum| sum.saturating_add(amount));
     }
-}
-
-/// Compares the session that `word` was written in with session `number`: `Less` if it was earlier.
-///
-/// A word has 16 bits of the number. A difference of more than half their range would count the other
-/// way; [`Counter::refresh`] keeps the difference small.
-fn age(word: u64, number: SessionNumber) -> Compare {
-    let written = (word >> SUM_BITS) as u16;
-    (written.wrapping_sub(number.0 as u16) as i16).cmp(&0)
 }
 
 /// What threads share of the sums of a session.
@@ -122,6 +82,11 @@ impl Shared {
         signed(self.current.get(number))
     }
 
+    /// All that threads have folded and all that none of them counts.
+    pub(crate) fn total(&self, number: SessionNumber) -> i64 {
+        signed(self.folded.get(number)).saturating_add(self.current(number))
+    }
+
     /// The most that the sum, with what was counted elsewhere, ever was after a change here.
     pub(crate) fn peak(&self, number: SessionNumber) -> i64 {
         signed(self.peak.get(number))
@@ -136,10 +101,6 @@ impl Shared {
     pub(crate) fn set_peak(&self, number: SessionNumber, bytes: u64) {
         self.peak.update(number, |_| bytes);
     }
-}
-
-fn signed(sum: u64) -> i64 {
-    (sum << (64 - SUM_BITS)) as i64 >> (64 - SUM_BITS)
 }
 
 #[cfg(test)]
@@ -165,28 +126,6 @@ mod tests {
         change(1, 0, 1000);
         change(1, 30, 0);
         assert_eq!(get(&shared, 2), (5, 5));
-    }
-
-    #[test]
-    fn session_numbers_wrap() {
-        let counter = Counter::new();
-        counter.refresh(SessionNumber(32_000));
-        counter.refresh(SessionNumber(64_000));
-        for number in [65_534, 65_535, 65_536, 65_537, 90_000] {
-            counter.add(SessionNumber(number), 7);
-            counter.add(SessionNumber(number - 1), 1);
-            assert_eq!(counter.get(SessionNumber(number)), 7);
-        }
-    }
-
-    #[test]
-    fn a_counter_long_unused_counts_again_if_it_was_refreshed() {
-        let counter = Counter::new();
-        counter.add(SessionNumber(1), 7);
-        counter.refresh(SessionNumber(20_000));
-        counter.refresh(SessionNumber(40_000));
-        counter.add(SessionNumber(40_001), 3);
-        assert_eq!(counter.get(SessionNumber(40_001)), 3);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(super) mod counters;
 mod lost;
+pub(super) mod sum;
 mod switch;
 
 pub(crate) use counters::Shared;

@@ -17,14 +17,14 @@
 //! sessions compare by [`Session::bits`], which leaves the flags out. A flag stays as it is while
 //! sessions start, stop and clear; whoever has set it clears it.
 //!
-//! Here is room for two features that do not exist yet. Nothing sets their flags, and no event asks
-//! for them.
+//! Here is room for a feature that does not exist yet. Nothing sets its flag, and no event asks for it.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bits of all flags, also of one that has no meaning yet.
-const FLAGS: u64 = 0b111;
+const FLAGS: u64 = 0b11;
+const HISTORY: u64 = 1 << 2;
 const ON: u64 = 1 << 3;
 const RUNTIME_FRAMES: u64 = 1 << 4;
 const SAMPLED: u64 = 1 << 5;
@@ -52,13 +52,11 @@ impl SessionNumber {
 }
 
 /// What an event has to do beside what its session asks for.
-#[cfg_attr(not(test), expect(dead_code, reason = "room for scopes and history"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "room for scopes"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// Some thread of the process is in a scope, which an event of that thread counts for.
     ScopesOpen = 1 << 0,
-    /// Events count for totals and peaks of their stacks.
-    HistoryOn = 1 << 1,
 }
 
 /// What a program asks for when it starts tracing.
@@ -71,6 +69,8 @@ pub(crate) struct Settings {
     /// The sampling period: one allocation is recorded per this many bytes, on average. `None`: every
     /// allocation is recorded.
     pub(crate) sample_every: Option<NonZeroU64>,
+    /// Events count for totals and peaks of their stacks.
+    pub(crate) history: bool,
 }
 
 impl Settings {
@@ -86,7 +86,8 @@ impl Settings {
         } else {
             0
         };
-        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled
+        let history = if self.history { HISTORY } else { 0 };
+        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history
     }
 }
 
@@ -102,8 +103,8 @@ pub(crate) enum NotStarted {
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
-///  63   38 37        22 21    6    5         4           3    2   0
-/// | number | peak resets | limit | sampled | runtime fr. | on | flags |
+///  63   38 37        22 21    6    5         4           3     2       1   0
+/// | number | peak resets | limit | sampled | runtime fr. | on | history | flags |
 /// ```
 ///
 /// Two are equal if no session began and no peak was reset between them, whatever the flags were.
@@ -167,6 +168,19 @@ impl Session {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_sampled(self) -> bool {
         self.0 & SAMPLED != 0
+    }
+
+    /// True if events count for totals and peaks of their stacks.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has_history(self) -> bool {
+        self.0 & HISTORY != 0
+    }
+
+    /// True if an event has to be recorded and counted, and nothing more: every event is, and there is
+    /// no history. One test, for the fast paths.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & (SAMPLED | HISTORY) == 0
     }
 
     /// What stays when the program clears its traces.
@@ -257,7 +271,7 @@ impl Switch {
 
     /// Sets or clears `flag`, while tracing is on or off. True if it was set before. An event that
     /// is under way does not see the change.
-    #[cfg_attr(not(test), expect(dead_code, reason = "room for scopes and history"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "room for scopes"))]
     pub(crate) fn set(&self, flag: Flag, value: bool) -> bool {
         // Both sides as `advance`.
         let before = if value {
@@ -293,6 +307,7 @@ mod tests {
             limit,
             runtime_frames,
             sample_every: None,
+            history: false,
         }
     }
 
@@ -318,6 +333,7 @@ mod tests {
         assert_eq!(switch.session(), None);
         let third = Settings {
             sample_every: NonZeroU64::new(5),
+            history: true,
             ..settings(u16::MAX, true)
         };
         let begun = switch.start(third).expect("was off");
@@ -329,6 +345,8 @@ mod tests {
         let cleared = switch.clear().expect("was on");
         assert_eq!(cleared.settings(), begun.settings());
         assert!(cleared.is_sampled() && !first.is_sampled());
+        assert!(cleared.has_history() && !first.has_history());
+        assert!(first.is_plain() && !cleared.is_plain());
     }
 
     #[test]
@@ -354,38 +372,36 @@ mod tests {
 
     #[test]
     fn a_changed_flag_is_seen_and_is_no_new_session() {
-        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
-            let switch = Switch::new();
-            let first = switch.start(settings(u16::MAX, true)).expect("was off");
-            assert!(!switch.set(flag, true) && switch.set(flag, true));
-            let seen = switch.session().expect("was on");
-            assert!(seen.has(flag) && !first.has(flag));
-            assert_eq!((seen, seen.bits()), (first, first.bits()));
-            assert_eq!(seen.settings(), first.settings());
-            assert!(seen.has_number(first.bits()) && !seen.is_before(first.bits()));
-            assert!(switch.set(flag, false));
-            assert!(!switch.session().expect("was on").has(flag));
-        }
+        let flag = Flag::ScopesOpen;
+        let switch = Switch::new();
+        let first = switch.start(settings(u16::MAX, true)).expect("was off");
+        assert!(!switch.set(flag, true) && switch.set(flag, true));
+        let seen = switch.session().expect("was on");
+        assert!(seen.has(flag) && !first.has(flag));
+        assert_eq!((seen, seen.bits()), (first, first.bits()));
+        assert_eq!(seen.settings(), first.settings());
+        assert!(seen.has_number(first.bits()) && !seen.is_before(first.bits()));
+        assert!(switch.set(flag, false));
+        assert!(!switch.session().expect("was on").has(flag));
     }
 
     #[test]
     fn a_flag_stays_until_it_is_cleared() {
-        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
-            let switch = Switch::new();
-            switch.set(flag, true);
-            assert!(switch.never_started());
-            assert_eq!(switch.session(), None);
-            let first = switch.start(settings(7, false)).expect("was off");
-            let reset = switch.reset_peak(first).expect("was on");
-            let cleared = switch.clear().expect("was on");
-            for session in [first, reset, cleared] {
-                assert!(session.has(flag));
-                assert_eq!(session.settings(), settings(7, false).bits());
-            }
-            assert!(first != reset && reset != cleared);
-            assert!(switch.abandon(cleared).expect("was on").has(flag));
-            assert!(switch.set(flag, false) && !switch.never_started());
+        let flag = Flag::ScopesOpen;
+        let switch = Switch::new();
+        switch.set(flag, true);
+        assert!(switch.never_started());
+        assert_eq!(switch.session(), None);
+        let first = switch.start(settings(7, false)).expect("was off");
+        let reset = switch.reset_peak(first).expect("was on");
+        let cleared = switch.clear().expect("was on");
+        for session in [first, reset, cleared] {
+            assert!(session.has(flag));
+            assert_eq!(session.settings(), settings(7, false).bits());
         }
+        assert!(first != reset && reset != cleared);
+        assert!(switch.abandon(cleared).expect("was on").has(flag));
+        assert!(switch.set(flag, false) && !switch.never_started());
     }
 
     #[test]

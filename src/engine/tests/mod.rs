@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod heap;
+mod history;
 mod model;
 mod order;
 mod refused;

@@ -133,33 +133,32 @@ fn session_numbers_wrap_without_raising_the_dead() {
 #[test]
 fn a_changed_flag_invalidates_nothing() {
     for sample_every in [None, NonZeroU64::new(1)] {
-        for flag in [Flag::ScopesOpen, Flag::HistoryOn] {
-            let heap = Heap::new();
-            let tracker = tracker();
-            let allocator = TraceAlloc::with_tracker(&heap, tracker);
-            let settings = Settings {
-                sample_every,
-                ..settings(8)
-            };
-            let begun = tracker.start(settings, usize::MAX);
-            let begun = begun.expect("memory").expect("was off");
-            // Sizes that are recorded in every session that samples each byte.
-            let (small, large) = (alloc(&allocator, 40), alloc(&allocator, 1000));
-            dealloc(&allocator, large, 1000);
-            for value in [true, false] {
-                tracker.set_flag(flag, value);
-                // As it was, and after an event that sees the flag.
-                assert_eq!(state(tracker), (40, 1040, vec![40]));
-                assert_eq!(tracker.session(), Some(begun));
-                let more = alloc(&allocator, 50);
-                assert_eq!(state(tracker), (90, 1040, vec![40, 50]));
-                dealloc(&allocator, more, 50);
-                // An event that began before the flag changed counts for the same session.
-                assert_eq!(tracker.traced_memory(begun), (40, 1040));
-            }
-            dealloc(&allocator, small, 40);
-            assert_eq!(state(tracker), (0, 1040, vec![]));
+        let flag = Flag::ScopesOpen;
+        let heap = Heap::new();
+        let tracker = tracker();
+        let allocator = TraceAlloc::with_tracker(&heap, tracker);
+        let settings = Settings {
+            sample_every,
+            ..settings(8)
+        };
+        let begun = tracker.start(settings, usize::MAX);
+        let begun = begun.expect("memory").expect("was off");
+        // Sizes that are recorded in every session that samples each byte.
+        let (small, large) = (alloc(&allocator, 40), alloc(&allocator, 1000));
+        dealloc(&allocator, large, 1000);
+        for value in [true, false] {
+            tracker.set_flag(flag, value);
+            // As it was, and after an event that sees the flag.
+            assert_eq!(state(tracker), (40, 1040, vec![40]));
+            assert_eq!(tracker.session(), Some(begun));
+            let more = alloc(&allocator, 50);
+            assert_eq!(state(tracker), (90, 1040, vec![40, 50]));
+            dealloc(&allocator, more, 50);
+            // An event that began before the flag changed counts for the same session.
+            assert_eq!(tracker.traced_memory(begun), (40, 1040));
         }
+        dealloc(&allocator, small, 40);
+        assert_eq!(state(tracker), (0, 1040, vec![]));
     }
 }
 

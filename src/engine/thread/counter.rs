@@ -178,6 +178,12 @@ impl ThreadCounter {
         self.of(|bits| session.has_number(bits), &self.net)
     }
 
+    /// What this thread sees of all bytes: its own, and the others' of its last fold.
+    pub(crate) fn seen(&self) -> i64 {
+        let others = self.others.load(Ordering::Relaxed);
+        self.net.load(Ordering::Relaxed).wrapping_add(others)
+    }
+
     /// The most that this thread has seen since the last reset of the peak of `session`.
     pub(crate) fn peak(&self, session: Session) -> i64 {
         self.of(|bits| bits == session.bits(), &self.peak)

@@ -2,6 +2,7 @@
 
 pub(super) mod counter;
 pub(super) mod guard;
+pub(super) mod recent;
 pub(super) mod sampler;
 pub(super) mod samples;
 #[expect(unsafe_code, reason = "promises what may be shared, and zeroed")]

@@ -11,6 +11,9 @@ use crate::engine::session::{Session, SessionNumber};
 use crate::engine::thread::guard;
 use crate::sampling::Sampling;
 
+/// Parts of a block in estimates of numbers of blocks.
+const PARTS: u64 = 256;
+
 /// The state of sessions that sample.
 pub(crate) struct Samples {
     /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
@@ -83,6 +86,28 @@ impl Samples {
     fn estimate(&self, session: Session, size: u64) -> u64 {
         self.every(session).map_or(size, |every| {
             Sampling { every }.weight(size).times(size).rounded()
+        })
+    }
+
+    /// How many blocks a recorded block of `size` bytes stands for, times [`Samples::block`].
+    pub(crate) fn blocks_for(&self, session: Session, size: u64) -> u64 {
+        if session.is_sampled() {
+            self.estimate_blocks(session, size)
+        } else {
+            1
+        }
+    }
+
+    /// What one block counts for in [`Samples::blocks_for`]: estimates have parts of blocks.
+    pub(crate) fn block(&self, session: Session) -> u64 {
+        if session.is_sampled() { PARTS } else { 1 }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn estimate_blocks(&self, session: Session, size: u64) -> u64 {
+        self.every(session).map_or(PARTS, |every| {
+            Sampling { every }.weight(size).times(PARTS).rounded()
         })
     }
 

@@ -1,13 +1,14 @@
 //! What is kept for one thread.
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::Zeroed;
 use crate::engine::stack_cache::StackCache;
 use crate::engine::thread::counter::ThreadCounter;
+use crate::engine::thread::recent::Recent;
 
 /// One slot. It belongs to one thread at a time.
 #[repr(C)]
@@ -20,6 +21,9 @@ pub(crate) struct ThreadSlot {
     pub(super) is_touched: AtomicBool,
     pub(super) next: OnceRef<'static, ThreadSlot>,
     pub(crate) counter: ThreadCounter,
+    /// The slot's number among those that write history; 0 for none.
+    pub(crate) writer: AtomicU32,
+    pub(crate) recent: Recent,
     pub(super) stack_cache: UnsafeCell<StackCache>,
 }
 

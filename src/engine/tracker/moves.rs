@@ -82,8 +82,10 @@ impl Tracker {
         address: usize,
         size: usize,
     ) {
-        let old = self.settle(session, moving, address);
-        self.record_change(session, context, address, old, size);
+        if let Some(moving) = &moving {
+            self.settle(session, moving, address);
+        }
+        self.record_change(session, context, address, moving.as_ref(), size);
     }
 
     /// `realloc` has put the block at `address` but the new one is not to be recorded.
@@ -95,20 +97,21 @@ impl Tracker {
         moving: Option<Moving>,
         address: usize,
     ) {
-        if moving.is_some() {
-            let old = self.settle(session, moving, address);
+        if let Some(moving) = moving {
+            self.settle(session, &moving, address);
             let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
+            if session.has_history() {
+                self.note_free(session, slot.as_ref(), moving.address, moving.record());
+            }
+            let old = self.samples.bytes_for(session, moving.size);
             self.change(session, slot.as_ref(), old, 0);
         }
     }
 
-    /// Clears the entry of a block that was moved to `address` and returns its bytes.
+    /// Clears the entry of a block that was moved to `address`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn settle(&self, session: Session, moving: Option<Moving>, address: usize) -> u64 {
-        moving.map_or(0, |moving| {
-            self.live.finish_move(&moving, address);
-            self.samples.remove(session, moving.address);
-            self.samples.bytes_for(session, moving.size)
-        })
+    fn settle(&self, session: Session, moving: &Moving, address: usize) {
+        self.live.finish_move(moving, address);
+        self.samples.remove(session, moving.address);
     }
 }

@@ -93,13 +93,13 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "counters-read-then-written",
-        file: "session/counters.rs",
-        old: "                .compare_exchange_weak(word, tagged, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Some(next),",
-        new: "                .compare_exchange_weak(self.0.load(Ordering::Relaxed), tagged, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Some(next),",
+        file: "session/sum.rs",
+        old: "            match self.word.compare_exchange_weak(
+                word,
+                tagged,",
+        new: "            match self.word.compare_exchange_weak(
+                self.word.load(Ordering::Relaxed),
+                tagged,",
         found_by: "interleavings external",
     },
     Fault {

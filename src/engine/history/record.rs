@@ -1,0 +1,369 @@
+//! The record of one stack: sums of what happened to its blocks.
+//!
+//! Its first 64 bytes are what an allocation changes.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Event, StackHistory};
+use crate::engine::memory::arena::zeroed_struct;
+use crate::engine::session::SessionNumber;
+use crate::engine::session::sum::{SUM, Sum, Writer, signed};
+use crate::engine::stacks::StackId;
+
+/// Bytes and blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) bytes: u64,
+    pub(crate) blocks: u64,
+}
+
+impl Amount {
+    pub(crate) fn saturating_add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            blocks: self.blocks.saturating_add(other.blocks),
+        }
+    }
+
+    pub(crate) fn saturating_sub(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            blocks: self.blocks.saturating_sub(other.blocks),
+        }
+    }
+
+    /// With blocks that were counted in `parts` of one.
+    pub(super) fn of_parts(self, parts: u64) -> Self {
+        let blocks = self.blocks.saturating_add(parts / 2) / parts;
+        Self { blocks, ..self }
+    }
+
+    /// Sums of a record's words, in two's complement.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.wrapping_add(other.bytes) & SUM,
+            blocks: self.blocks.wrapping_add(other.blocks) & SUM,
+        }
+    }
+
+    /// What a sum in two's complement says, and nothing where it is negative.
+    pub(super) fn signed(self) -> Self {
+        Self {
+            bytes: signed(self.bytes).max(0) as u64,
+            blocks: signed(self.blocks).max(0) as u64,
+        }
+    }
+}
+
+/// Reallocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resized {
+    pub(crate) times: u64,
+    /// Bytes of blocks that moved, as far as the old and the new size have them both.
+    pub(crate) copied: u64,
+}
+
+impl Resized {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            times: self.times.saturating_add(other.times),
+            copied: self.copied.saturating_add(other.copied),
+        }
+    }
+}
+
+/// What the records of one stack say.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    /// `live` and `at_peak` in two's complement, and without `lifetime`.
+    pub(super) history: StackHistory,
+    /// When blocks were freed, less when they were allocated, in milliseconds.
+    time: i64,
+}
+
+impl Parts {
+    pub(super) fn plus(self, other: Self) -> Self {
+        let (one, two) = (self.history, other.history);
+        let most = if one.most.bytes < two.most.bytes {
+            two.most
+        } else {
+            one.most
+        };
+        Self {
+            time: self.time.wrapping_add(other.time),
+            history: StackHistory {
+                live: one.live.plus(two.live),
+                at_peak: one.at_peak.plus(two.at_peak),
+                allocated: one.allocated.saturating_add(two.allocated),
+                temporary: one.temporary.saturating_add(two.temporary),
+                most,
+                resized: one.resized.plus(two.resized),
+                lifetime: 0,
+            },
+        }
+    }
+
+    /// The history, with the lifetimes up to `now` of blocks that still live.
+    pub(super) fn until(self, now: u64) -> StackHistory {
+        let live = self.history.live.signed();
+        let until_now = (live.blocks as i64).wrapping_mul(now as i64);
+        StackHistory {
+            live,
+            at_peak: self.history.at_peak.signed(),
+            lifetime: self.time.wrapping_add(until_now).max(0) as u64,
+            ..self.history
+        }
+    }
+}
+
+/// When an event happens, and how it may write.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) number: SessionNumber,
+    pub(super) writer: Writer,
+    /// How often the peak has moved on.
+    pub(super) peak: u32,
+    pub(super) now: u64,
+}
+
+/// Bytes and blocks, as two sums.
+struct Sums {
+    bytes: Sum,
+    blocks: Sum,
+}
+
+zeroed_struct!(Sums { bytes, blocks });
+
+impl Sums {
+    fn get(&self, number: SessionNumber) -> Amount {
+        Amount {
+            bytes: self.bytes.get(number),
+            blocks: self.blocks.get(number),
+        }
+    }
+
+    /// Adds to sums that stop at their end.
+    fn add(&self, at: At, amount: Amount) {
+        let Amount { bytes, blocks } = amount;
+        let sum = |more: u64| move |sum: u64| sum.saturating_add(more);
+        self.bytes.update_as(at.writer, at.number, sum(bytes));
+        self.blocks.update_as(at.writer, at.number, sum(blocks));
+    }
+
+    /// Adds to sums in two's complement, or takes off; the new ones.
+    fn change(&self, at: At, amount: Amount, is_more: bool) -> Amount {
+        let sum = |by: u64| {
+            let by = if is_more { by } else { by.wrapping_neg() };
+            move |sum: u64| sum.wrapping_add(by) & SUM
+        };
+        let bytes = self
+            .bytes
+            .update_as(at.writer, at.number, sum(amount.bytes));
+        let blocks = self
+            .blocks
+            .update_as(at.writer, at.number, sum(amount.blocks));
+        Amount {
+            bytes: bytes.unwrap_or(0),
+            blocks: blocks.unwrap_or(0),
+        }
+    }
+
+    /// False if the session has ended.
+    fn set(&self, at: At, amount: Amount) -> bool {
+        let bytes = self.bytes.update_as(at.writer, at.number, |_| amount.bytes);
+        let blocks = self
+            .blocks
+            .update_as(at.writer, at.number, |_| amount.blocks);
+        bytes.is_some() && blocks.is_some()
+    }
+
+    fn refresh(&self, number: SessionNumber) {
+        self.bytes.refresh(number);
+        self.blocks.refresh(number);
+    }
+}
+
+/// Milliseconds of many blocks: a sum of more than a word's 48 bits, as two that never carry.
+struct Time {
+    low: Sum,
+    high: Sum,
+}
+
+zeroed_struct!(Time { low, high });
+
+impl Time {
+    const LOW_BITS: u32 = 20;
+
+    /// Adds the time of so many blocks, or takes it off.
+    fn change(&self, at: At, blocks: u64, is_more: bool) {
+        let time = blocks.wrapping_mul(at.now);
+        let sum = |by: u64| {
+            let by = if is_more { by } else { by.wrapping_neg() };
+            move |sum: u64| sum.wrapping_add(by) & SUM
+        };
+        let low = time & ((1 << Self::LOW_BITS) - 1);
+        self.low.update_as(at.writer, at.number, sum(low));
+        let high = time >> Self::LOW_BITS;
+        self.high.update_as(at.writer, at.number, sum(high));
+    }
+
+    fn get(&self, number: SessionNumber) -> i64 {
+        let high = signed(self.high.get(number)).wrapping_shl(Self::LOW_BITS);
+        signed(self.low.get(number)).wrapping_add(high)
+    }
+}
+
+/// What happened to the blocks of one stack, as far as one thread did it, or all others.
+#[repr(C, align(64))]
+pub(super) struct Record {
+    stack: AtomicU32,
+    /// The only thread that writes here; 0: any.
+    owner: AtomicU32,
+    /// How often the peak had moved on when `at_peak` was copied.
+    peak: AtomicU32,
+    /// The number of the record that all threads but the owner write; 0 for none.
+    others: AtomicU32,
+    /// In two's complement, as `at_peak`.
+    live: Sums,
+    at_peak: Sums,
+    allocated: Sums,
+    /// When blocks were freed, less when they were allocated.
+    time: Time,
+    most: Sums,
+    temporary: Sums,
+    resizes: Sum,
+    copied: Sum,
+}
+
+zeroed_struct!(Record {
+    stack,
+    owner,
+    peak,
+    others,
+    live,
+    at_peak,
+    allocated,
+    time,
+    most,
+    temporary,
+    resizes,
+    copied
+});
+
+impl Record {
+    /// Makes a zeroed record that of `stack`, whose only writer is `owner`, or any if that is 0. Before
+    /// anybody else sees it.
+    pub(super) fn begin(&self, number: SessionNumber, stack: StackId, owner: u32) {
+        self.stack.store(stack.bits() as u32, Ordering::Relaxed);
+        self.owner.store(owner, Ordering::Relaxed);
+        self.refresh(number);
+    }
+
+    pub(super) fn stack(&self) -> StackId {
+        StackId::from_bits(u64::from(self.stack.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    pub(super) fn is_of(&self, writer: u32) -> bool {
+        self.owner.load(Ordering::Relaxed) == writer
+    }
+
+    pub(super) fn others(&self) -> &AtomicU32 {
+        &self.others
+    }
+
+    /// Counts one event. `beside`: the other record of the stack.
+    pub(super) fn count(&self, at: At, amount: Amount, event: Event, beside: Option<&Self>) {
+        self.copy_at_peak(at);
+        match event {
+            Event::Allocated => self.count_allocated(at, amount, beside),
+            Event::Resized { copied } => {
+                self.count_allocated(at, amount, beside);
+                let sum = |more: u64| move |sum: u64| sum.saturating_add(more);
+                self.resizes
+                    .update_as(at.writer, at.number, sum(amount.blocks));
+                self.copied.update_as(at.writer, at.number, sum(copied));
+            }
+            Event::Freed => self.count_freed(at, amount),
+            Event::FreedSoon => {
+                self.count_freed(at, amount);
+                self.temporary.add(at, amount);
+            }
+        }
+    }
+
+    /// If the peak has moved on since the last change: what is live now was live then.
+    #[inline]
+    fn copy_at_peak(&self, at: At) {
+        if self.peak.load(Ordering::Relaxed) != at.peak
+            && self.at_peak.set(at, self.live.get(at.number))
+        {
+            self.peak.store(at.peak, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn count_allocated(&self, at: At, amount: Amount, beside: Option<&Self>) {
+        let mut live = self.live.change(at, amount, true);
+        if let Some(beside) = beside {
+            live = live.plus(beside.live.get(at.number));
+        }
+        self.allocated.add(at, amount);
+        self.time.change(at, amount.blocks, false);
+        let live = live.signed();
+        if live.bytes > self.most.bytes.get(at.number) {
+            self.most.set(at, live);
+        }
+    }
+
+    #[inline]
+    fn count_freed(&self, at: At, amount: Amount) {
+        self.live.change(at, amount, false);
+        self.time.change(at, amount.blocks, true);
+    }
+
+    /// What the record says. `peak`: how often the peak has moved on.
+    pub(super) fn sums(&self, number: SessionNumber, peak: u32) -> Parts {
+        let live = self.live.get(number);
+        let at_peak = if self.peak.load(Ordering::Relaxed) == peak {
+            self.at_peak.get(number)
+        } else {
+            live
+        };
+        Parts {
+            time: self.time.get(number),
+            history: StackHistory {
+                live,
+                at_peak,
+                allocated: self.allocated.get(number),
+                temporary: self.temporary.get(number),
+                most: self.most.get(number),
+                resized: Resized {
+                    times: self.resizes.get(number),
+                    copied: self.copied.get(number),
+                },
+                lifetime: 0,
+            },
+        }
+    }
+
+    pub(super) fn refresh(&self, number: SessionNumber) {
+        let sums = [
+            &self.live,
+            &self.at_peak,
+            &self.allocated,
+            &self.most,
+            &self.temporary,
+        ];
+        sums.into_iter().for_each(|sums| sums.refresh(number));
+        let single = [&self.time.low, &self.time.high, &self.resizes, &self.copied];
+        single.into_iter().for_each(|sum| sum.refresh(number));
+    }
+}
+
+const _: () = assert!(size_of::<Record>() == 128);
