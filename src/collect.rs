@@ -3,10 +3,12 @@
 //! Records are copied first, without holding anything up. Then every address is named once, and
 //! every stack put together once, however many blocks came from it.
 
+mod history;
 mod names;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Guard, Session, StackId, Tracker};
@@ -35,14 +37,19 @@ impl Collector<'_> {
     /// Every live block of `session`.
     pub(crate) fn snapshot(&self, session: Session, guard: &Guard) -> Result<Snapshot, Busy> {
         let blocks = self.blocks(session, guard)?;
+        let history = self.history(session, guard)?;
         let mut recording = self.recording(session);
         let by_stack = ByStack::new(blocks);
-        let mut tracebacks = Tracebacks::new(self, session, guard, by_stack.stacks())?;
+        let with_history = history.iter().flatten().map(|sums| sums.stack);
+        let named = by_stack.stacks().chain(with_history);
+        let mut tracebacks = Tracebacks::new(self, session, guard, named)?;
         let mut stacks = StackTable::default();
+        let mut numbers = Numbers::default();
         let mut runs = Runs::default();
         by_stack.for_each(|stack, blocks| {
             let traceback = tracebacks.of(stack);
             let traceback = stacks.intern_hashed(tracebacks.hash, traceback);
+            numbers.insert(stack, traceback);
             if tracebacks.ended {
                 recording.losses.incomplete_stacks += blocks.len() as u64;
             }
@@ -50,9 +57,21 @@ impl Collector<'_> {
                 runs.push(traceback, Domain(block.domain), block.size, 1);
             }
         });
-        let snapshot = Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
-        Ok(match self.tracker.samples.every(session) {
-            Some(bytes) => snapshot.with_sample_every(bytes),
+        let rows = history.map(|history| {
+            history::rows(history, |stack| {
+                *numbers.entry(stack).or_insert_with(|| {
+                    let traceback = tracebacks.of(stack);
+                    stacks.intern_hashed(tracebacks.hash, traceback)
+                })
+            })
+        });
+        let mut snapshot =
+            Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
+        if let Some(bytes) = self.tracker.samples.every(session) {
+            snapshot = snapshot.with_sample_every(bytes);
+        }
+        Ok(match rows {
+            Some(rows) => snapshot.with_history_rows(rows),
             None => snapshot,
         })
     }
@@ -104,11 +123,15 @@ impl Collector<'_> {
                 blocks: lost.blocks,
                 stacks: lost.stacks,
                 replaced: lost.replaced,
+                history_events: self.tracker.lost_history(session),
                 ..Losses::default()
             },
         }
     }
 }
+
+/// The stacks' numbers in the snapshot.
+type Numbers = HashMap<StackId, u32>;
 
 /// Blocks in the order of their stacks' numbers.
 struct ByStack {

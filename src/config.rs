@@ -104,15 +104,17 @@ impl Config {
     ///
     /// - The peak is that of [`get_traced_memory`](crate::get_traced_memory), when it was reached first.
     ///   It is exact as long as one thread allocates. With several, what was live is noted when a thread
-    ///   sees a total that is higher by 64 KiB or by one part in 256, whichever is less, and events that are under way at that moment may
+    ///   sees a total that is higher by 64 KiB or by one part in 256, whichever is less. Events that are
+    ///   under way at that moment may
     ///   or may not count.
     /// - [`clear_traces`](crate::clear_traces) sets everything to 0;
     ///   [`reset_peak`](crate::reset_peak) makes the present moment the peak and leaves the rest.
     /// - `realloc` is an allocation where it is called, of all bytes of the new size, and the end of the
     ///   block where it was allocated before.
-    /// - A block is temporary if the thread that has allocated it frees it within its next four
-    ///   allocations.
-    /// - In a session that samples, all of it are estimates, and nothing is known of temporary blocks.
+    /// - A block is temporary if the thread that has allocated it frees it before it has allocated four
+    ///   more. `realloc` counts as an allocation, and not as a free.
+    /// - In a session that samples all sums are estimates, and no block counts as temporary: of the
+    ///   thread's next allocations most are not seen.
     /// - Memory that is [tracked](crate::track) counts for its domain as blocks do.
     pub const fn history(mut self, record: bool) -> Self {
         self.history = record;

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";
 const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
+const HISTORY: &str = "TRACEMALLOC_HISTORY";
 
 /// Starts tracing if the environment asks for it. Call it early in `main`; an explicit
 /// [`start`](crate::start) before it wins, as in CPython the command line wins over the variable.
@@ -23,6 +24,7 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
 /// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`], such as `512K`; unset, empty or 0: record them all |
+/// | `TRACEMALLOC_HISTORY` | 1: [`Config::history`], so that the file tells what the peak was made of; unset, empty or 0: none |
 ///
 /// A [`Size`] may have a unit: `512K` and `512KiB` are 524,288 bytes.
 ///
@@ -31,8 +33,8 @@ const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 ///
 /// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
 /// process is killed; an error then goes to standard error. The child of a fork writes one too if `%p`
-/// gives it a file of its own, and leaves its parent's alone. The last two variables are read only if
-/// the first one asks for tracing. A process with more privileges than its user ignores them all.
+/// gives it a file of its own, and leaves its parent's alone. The other variables are read only if the
+/// first one asks for tracing. A process with more privileges than its user ignores them all.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidVariable`] for a value that means nothing, or for a file in a build without
@@ -63,7 +65,8 @@ pub fn start_from_env() -> Result<(), Error> {
         return Ok(());
     };
     let sample_every = sample_every(env::var_os(SAMPLE))?;
-    let config = Config::new().frames(frames);
+    let history = history(env::var_os(HISTORY))?;
+    let config = Config::new().frames(frames).history(history);
     match sample_every {
         Some(bytes) => config.sample_every(bytes).start()?,
         None => config.start()?,
@@ -133,6 +136,23 @@ fn sample_every(value: Option<OsString>) -> Result<Option<u64>, Error> {
     }
 }
 
+/// Whether a value of `TRACEMALLOC_HISTORY` asks for a history. Leading blanks are allowed as above.
+fn history(value: Option<OsString>) -> Result<bool, Error> {
+    let Some(value) = value else {
+        return Ok(false);
+    };
+    let text = value.to_string_lossy();
+    match text.trim_start() {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ if text.is_empty() => Ok(false),
+        _ => Err(Error::new(
+            ErrorKind::InvalidVariable,
+            format!("{HISTORY}={text}: expected 1, or 0 for no history"),
+        )),
+    }
+}
+
 /// Whether the process runs with rights that its user does not have: then the user must not choose
 /// its files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -183,6 +203,7 @@ pub(crate) mod fuzzing {
         assert!(!matches!(read, Ok(Some(0 | 65_536..))), "{value:?}");
         let read = super::sample_every(Some(value.clone()));
         assert!(!matches!(read, Ok(Some(0))), "{value:?}");
+        let _ = super::history(Some(value.clone()));
         let path = crate::dump::pattern::path_of(value, 1);
         let marks = value.as_encoded_bytes().contains(&b'%');
         assert!(marks || path.as_os_str() == value, "{value:?}");
@@ -235,6 +256,20 @@ mod tests {
             " ",
         ] {
             check(bad, Err(()));
+        }
+    }
+
+    #[test]
+    fn values_of_the_history_variable() {
+        assert!(!history(None).unwrap());
+        for (value, expected) in [("", false), ("0", false), ("1", true), (" 1", true)] {
+            assert_eq!(history(Some(value.into())).unwrap(), expected, "{value:?}");
+        }
+        for bad in ["2", "on", "true", "1 ", " ", "01"] {
+            let error = history(Some(bad.into())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+            let expected = format!("TRACEMALLOC_HISTORY={bad}: expected 1, or 0 for no history");
+            assert_eq!(error.to_string(), expected);
         }
     }
 

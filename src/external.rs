@@ -161,7 +161,6 @@ impl External {
             .collect())
     }
 
-    #[expect(dead_code, reason = "snapshots do not ask yet")]
     /// The history of every domain and stack, in a session that has one.
     pub(crate) fn histories(
         &self,

@@ -37,6 +37,7 @@ pub use filter::Filter;
 pub use frame::{Frame, Module};
 pub use frame_filter::FrameFilter;
 pub use group_by::GroupBy;
+pub(crate) use history::HistoryRow;
 pub use history::{BlockSum, StackHistory};
 pub use most_recent_first::MostRecentFirst;
 pub use origin::FrameOrigin;

@@ -11,6 +11,7 @@ mod domains;
 mod environment;
 #[cfg(feature = "file")]
 mod folder;
+mod history;
 #[expect(unsafe_code, reason = "an allocator, and errno")]
 mod hostile;
 #[cfg(feature = "file")]
@@ -77,6 +78,7 @@ fn all() -> impl Iterator<Item = Case> {
         control::CASES,
         domains::CASES,
         environment::CASES,
+        history::CASES,
         hostile::CASES,
         #[cfg(feature = "file")]
         panics::CASES,

@@ -184,6 +184,7 @@ impl History {
     }
 
     /// Bytes that were live at the peak, as far as it was noted.
+    #[cfg(test)]
     pub(crate) fn peak_total(&self, session: Session) -> u64 {
         self.peak.total(session.number()).max(0) as u64
     }

@@ -366,4 +366,5 @@ impl Record {
     }
 }
 
+#[cfg(test)]
 const _: () = assert!(size_of::<Record>() == 128);

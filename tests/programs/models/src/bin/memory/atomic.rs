@@ -97,6 +97,10 @@ atomics!(AtomicU8: u8, AtomicU32: u32, AtomicU64: u64, AtomicUsize: usize, Atomi
 pub(crate) struct AtomicBool(AtomicU8);
 
 impl AtomicBool {
+    pub(crate) const fn new(value: bool) -> Self {
+        Self(AtomicU8::new(value as u8))
+    }
+
     pub(crate) fn load(&self, order: Ordering) -> bool {
         self.0.load(order) != 0
     }
