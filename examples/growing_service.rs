@@ -144,9 +144,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(folder);
     fs::create_dir_all(&folder)?;
 
+    let mut snapshots = Vec::with_capacity(2);
     tracemalloc::start(64)?; // Enough for the parser's stacks, too.
     let mut service = Service::start()?;
-    let mut snapshots = Vec::new();
     println!("minute  live KiB  peak KiB");
     for minute in 1..=10 {
         serve(&mut service, minute);

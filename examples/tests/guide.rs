@@ -1,9 +1,9 @@
 //! The guide holds what its commands print, and lists every example. Whether the examples hold what they
 //! claim is shown by running them: each ends with its assertions.
 //!
-//! A block of kind `console` has commands, after `$ `, and below each its output. All of them are one
-//! session of a shell, begun in the repository's root, where `cargo run … --example` and `tracemalloc`
-//! stand for the programs of this build. `TRACEMALLOC_BLESS=1` writes what they print into the guide.
+//! A block of kind `console` has commands, after `$ `, and below each its output. They are sessions of a
+//! shell, begun in the repository's root, where `cargo run … --example` and `tracemalloc` stand for the
+//! programs of this build; a comment in the guide begins another session, which runs beside the first. `TRACEMALLOC_BLESS=1` writes what they print into the guide.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::collections::BTreeSet;
@@ -51,19 +51,24 @@ struct Run {
     output: Range<usize>,
     /// Whether debug builds print something else.
     optimised: bool,
+    session: usize,
 }
 
 /// Stands above blocks that only optimised builds print in this way: it inlines other functions.
 const OPTIMISED: &str = "<!-- optimised builds -->";
 
+/// Stands above the chapter that begins a session.
+const SESSION: &str = "<!-- another session -->";
+
 fn runs(text: &str) -> Vec<Run> {
-    let (mut runs, mut kind, mut optimised) = (Vec::new(), None, false);
+    let (mut runs, mut kind, mut optimised, mut session) = (Vec::new(), None, false, 0);
     let mut lines = text.lines().enumerate().peekable();
     while let Some((number, line)) = lines.next() {
         if let Some(fence) = line.strip_prefix("```") {
             kind = kind.is_none().then_some(fence);
         } else if kind.is_none() {
             optimised = line == OPTIMISED;
+            session += usize::from(line == SESSION);
         }
         let Some(first) = line.strip_prefix("$ ").filter(|_| kind == Some("console")) else {
             continue;
@@ -82,6 +87,7 @@ fn runs(text: &str) -> Vec<Run> {
             command,
             output: start..end,
             optimised,
+            session,
         });
     }
     runs
@@ -118,7 +124,10 @@ fn outputs<'a>(commands: impl Iterator<Item = &'a str>) -> Vec<String> {
         let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
         lines.join("\n").trim_matches('\n').to_owned()
     };
-    printed.split(SEPARATOR).map(output).collect()
+    let mut outputs: Vec<String> = printed.split(SEPARATOR).map(output).collect();
+    // Nothing is printed after the last separator.
+    outputs.pop();
+    outputs
 }
 
 /// What must agree in a line: not the tracer's own memory, nor the system's figures, nor the lines of
@@ -132,13 +141,14 @@ fn comparable(line: &str) -> &str {
 
 #[test]
 fn commands_and_outputs_are_found() {
-    let text = "```console\n$ a \\\n  b\nx\n\ny\n$ c\n```\n```text\n$ no\n```\n<!-- optimised builds -->\n```console\n$ d\n```\n";
+    let text = "```console\n$ a \\\n  b\nx\n\ny\n$ c\n```\n```text\n$ no\n```\n<!-- another session -->\n<!-- optimised builds -->\n```console\n$ d\n```\n";
     let run = |command: &str, output| Run {
         command: command.to_owned(),
         output,
         optimised: command == "d",
+        session: usize::from(command == "d"),
     };
-    let expected = [run("a \\\n  b", 3..6), run("c", 7..7), run("d", 14..14)];
+    let expected = [run("a \\\n  b", 3..6), run("c", 7..7), run("d", 15..15)];
     assert_eq!(runs(text), expected);
     assert_eq!(comparable("Tracer's own memory: 12 KiB"), "Tracer's");
 }
@@ -150,7 +160,16 @@ fn the_guide_holds_what_its_commands_print() {
     let runs = runs(&text);
     // The commands write files there, and overwrite none.
     let _ = fs::remove_dir_all(root().join("target/guide"));
-    let outputs = outputs(runs.iter().map(|run| run.command.as_str()));
+    let outputs: Vec<String> = std::thread::scope(|threads| {
+        let sessions: Vec<_> = runs
+            .chunk_by(|one, next| one.session == next.session)
+            .map(|runs| threads.spawn(|| outputs(runs.iter().map(|run| run.command.as_str()))))
+            .collect();
+        let outputs = sessions
+            .into_iter()
+            .map(|session| session.join().expect("it succeeds"));
+        outputs.flatten().collect()
+    });
     let mut wrong = Vec::new();
     for (run, printed) in runs.iter().zip(&outputs) {
         let held = lines[run.output.clone()]
@@ -213,6 +232,6 @@ fn the_other_examples_hold_what_they_claim() {
         .collect();
     assert_eq!(
         outputs(commands.iter().map(String::as_str)).len(),
-        commands.len() + 1
+        commands.len()
     );
 }
