@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
     assert!(traced > 10 << 20);
     assert_eq!(snapshot.recording().losses, Default::default());
     assert_eq!(
-        snapshot.traces().filter(|block| block.size == 1).count(),
+        snapshot.traces()?.filter(|block| block.size == 1).count(),
         bytes.len()
     );
     drop((bytes, index, large));

@@ -188,7 +188,7 @@ fn sizes_and_domains_are_kept_apart() {
 
 #[test]
 fn two_snapshots_share_their_tables() {
-    let old = Snapshot::from_traces(varied().traces().take(300), 25);
+    let old = Snapshot::from_traces(varied().traces().unwrap().take(300), 25);
     let page = diff_page(&varied(), &old);
     let payload = payload(&page);
     assert_eq!(payload["snapshots"].as_array().unwrap().len(), 2);

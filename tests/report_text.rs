@@ -170,7 +170,7 @@ fn stacks() {
         .unwrap()
         .with_total_nframe(19);
     let mut traces = vec![Trace::new(Domain::HEAP, 1 << 30, cut)];
-    traces.extend(shop(300).traces());
+    traces.extend(shop(300).traces().unwrap());
     let found = table(
         Text::new().group_by(GroupBy::Traceback).limit(3),
         &Snapshot::from_traces(traces, 2),
@@ -182,7 +182,7 @@ fn stacks() {
 fn changes() {
     let (old, new) = (shop(30_000), with_losses(&shop(30_411)));
     check_golden("diff.txt", &diff(Text::new(), &new, &old));
-    let less = Snapshot::from_traces(old.traces().take(7_000), 25);
+    let less = Snapshot::from_traces(old.traces().unwrap().take(7_000), 25);
     check_golden("diff-top-2.txt", &diff(Text::new().limit(2), &less, &old));
 }
 

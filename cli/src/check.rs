@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OLD")]
     base: Option<PathBuf>,
 
-    /// Most live bytes.
+    /// Most live bytes, or bytes of what --at-peak, --allocated or --temporary shows.
     #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
     max_live: Option<u64>,
 
@@ -130,7 +130,8 @@ fn outcome(options: &Options, new: &Snapshot, base: Option<&Snapshot>) -> Result
     let mut measures = Vec::new();
     if let Some(most) = options.max_live {
         let size = new.total_size();
-        measures.push(Measure::Live { size, most });
+        let view = new.viewed();
+        measures.push(Measure::Held { view, size, most });
     }
     if let (Some(most), Some(base)) = (options.max_growth, base) {
         let (old, new) = (base.total_size(), new.total_size());
@@ -156,6 +157,7 @@ fn outcome(options: &Options, new: &Snapshot, base: Option<&Snapshot>) -> Result
     Ok(Outcome {
         measures,
         by: options.by,
+        view: new.viewed(),
         limit: options.limit,
         sites,
         notes: measure::notes(new, base),

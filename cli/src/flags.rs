@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use tracemalloc::report::{Csv, Json, Text};
-use tracemalloc::{Counting, GroupBy, SortBy};
+use tracemalloc::{Counting, GroupBy, SortBy, View};
 
 use crate::failure::Failure;
 use crate::output::{Content, Out};
@@ -16,6 +16,43 @@ pub(crate) struct Subject {
     /// A saved snapshot; `-` is standard input.
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) path: PathBuf,
+}
+
+/// What the numbers are about, if not live memory.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+#[command(next_help_heading = "Which blocks and frames")]
+pub(crate) struct ViewFlags {
+    /// Show what was live when the program's memory was at its highest. This and
+    /// the next two need a snapshot that was recorded with TRACEMALLOC_HISTORY=1.
+    #[arg(long)]
+    at_peak: bool,
+
+    /// Show all that was allocated since tracing started, freed or not.
+    #[arg(long)]
+    allocated: bool,
+
+    /// Show what was freed again soon after it was allocated.
+    #[arg(long)]
+    temporary: bool,
+}
+
+impl ViewFlags {
+    pub(crate) fn view(&self) -> View {
+        match (self.at_peak, self.allocated, self.temporary) {
+            (true, _, _) => View::AtPeak,
+            (_, true, _) => View::Allocated,
+            (_, _, true) => View::Temporary,
+            _ => View::Live,
+        }
+    }
+}
+
+/// A text that begins a title.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars.clone()).collect()
 }
 
 /// How a table of groups is made.

@@ -7,10 +7,10 @@ use clap::Args;
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Direction, Options as Graph};
 use tracemalloc::report::Folded;
-use tracemalloc::{CallOrder, Size, Snapshot};
+use tracemalloc::{CallOrder, GroupBy, Size, Snapshot};
 
 use crate::failure::Failure;
-use crate::flags::{Subject, Weight};
+use crate::flags::{Subject, Weight, capitalised};
 use crate::input::{Selection, warn};
 use crate::output::{Content, Destination};
 
@@ -96,8 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
 /// The picture looks as if those stacks ended there.
 fn warn_of_deep_stacks(snapshots: [Option<&Snapshot>; 2]) {
-    let traces = snapshots.into_iter().flatten().flat_map(Snapshot::traces);
-    let depths = traces.map(|trace| trace.traceback.len());
+    let snapshots = snapshots.into_iter().flatten();
+    let stacks = snapshots.flat_map(|snapshot| snapshot.statistics(GroupBy::Traceback));
+    let depths = stacks.map(|stack| stack.traceback.len());
     if let Some(deepest) = depths.max().filter(|&depth| depth > MAX_FRAMES.get()) {
         warn(&format!(
             "the picture has {MAX_FRAMES} frames of each stack; the deepest has {deepest}"
@@ -131,9 +132,12 @@ fn check(options: &Options, snapshots: [Option<&Snapshot>; 2]) -> Result<(), Fai
 
 fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'static> {
     let mut graph = Graph::default();
-    graph.title = options.title.clone().unwrap_or_else(|| match old {
-        None => "Live memory".to_owned(),
-        Some(_) => "Live memory, compared with an earlier snapshot".to_owned(),
+    graph.title = options.title.clone().unwrap_or_else(|| {
+        let what = capitalised(&new.viewed().to_string());
+        match old {
+            None => what,
+            Some(_) => format!("{what}, compared with an earlier snapshot"),
+        }
     });
     let estimated = new.sample_every().or(old.and_then(Snapshot::sample_every));
     let estimated = if estimated.is_some() {

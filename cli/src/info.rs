@@ -117,8 +117,13 @@ impl File<'_> {
                 Some(bytes) => format!("one block per {} allocated, on average", Size(bytes.get())),
             },
         ));
+        let history = match snapshot.has_history() {
+            true => "totals, peak and lifetimes of each stack",
+            false => "not recorded",
+        };
+        facts.push(("history", history.to_owned()));
         if snapshot.sample_every().is_some() {
-            facts.push(("records", snapshot.traces().len().to_string()));
+            facts.push(("records", self.records().to_string()));
         }
         facts.push(("live", self.live()));
         if recording.peak > 0 {
@@ -132,6 +137,10 @@ impl File<'_> {
         }
         facts.push(("losses", self.losses()));
         facts
+    }
+
+    fn records(&self) -> usize {
+        self.snapshot.traces().map_or(0, |traces| traces.len())
     }
 
     fn live(&self) -> String {
@@ -202,9 +211,10 @@ impl File<'_> {
             "traceback_limit": snapshot.traceback_limit(),
             "runtime_frames": recording.runtime_frames,
             "sample_every": snapshot.sample_every(),
+            "history": snapshot.has_history(),
             "size": snapshot.total_size(),
             "count": snapshot.block_count(),
-            "records": snapshot.traces().len(),
+            "records": self.records(),
             "stacks": self.stacks,
             "current": recording.current,
             "peak": recording.peak,

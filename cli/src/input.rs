@@ -9,6 +9,7 @@ use tracemalloc::report::terminal_text;
 use tracemalloc::{Domain, Filter, Frame, FrameFilter, Snapshot};
 
 use crate::failure::Failure;
+use crate::flags::ViewFlags;
 
 /// Which blocks to look at, and which frames of their stacks.
 ///
@@ -17,6 +18,9 @@ use crate::failure::Failure;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Which blocks and frames")]
 pub(crate) struct Selection {
+    #[command(flatten)]
+    view: ViewFlags,
+
     /// Only blocks allocated in files whose name matches GLOB. May be repeated:
     /// any of them.
     #[arg(long, value_name = "GLOB", value_parser = glob)]
@@ -65,6 +69,9 @@ impl Selection {
     /// What is chosen of the snapshot in the file `path`.
     pub(crate) fn load(&self, path: &Path) -> Result<Snapshot, Failure> {
         let whole = read(path)?;
+        let whole = whole
+            .view(self.view.view())
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         let blocks = whole.block_count();
         let chosen = self.of(whole);
         if chosen.block_count() == 0 && blocks > 0 {

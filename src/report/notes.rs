@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::cut_stacks::CutStacks;
-use crate::snapshot::{Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback, difference};
+use crate::snapshot::{
+    Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback, View, difference,
+};
 
 /// Which snapshot a note is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,11 +34,57 @@ pub(super) fn total(snapshot: &Snapshot) -> String {
     );
     let recording = snapshot.recording();
     if recording.peak > 0 {
-        // What filters have left had a peak of its own, which nobody knows.
-        let whose = if is_part(snapshot) { " of all" } else { "" };
-        text += &format!("; peak{whose} {}", Size(recording.peak));
+        text += &format!("; {} {}", peak_of(snapshot), Size(recording.peak));
     }
     text
+}
+
+/// What the numbers of a snapshot are about, as the beginning of a title.
+pub(super) fn heading(snapshot: &Snapshot) -> String {
+    let view = snapshot.viewed().to_string();
+    match snapshot.sample_every() {
+        Some(_) => format!("Estimated {view}"),
+        None => capitalised(&view),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars.clone()).collect()
+}
+
+/// Whose peak the one of the recording is. What filters have left had a peak of its own, which nobody
+/// knows; a view adds up to a peak of its own where several threads allocate.
+pub(super) fn peak_of(snapshot: &Snapshot) -> &'static str {
+    match snapshot.viewed() {
+        View::Live if is_part(snapshot) => "peak of all",
+        View::Live => "peak",
+        _ => "peak of the process",
+    }
+}
+
+/// Tells how to see what the peak was made of, if live memory is less than a tenth of it.
+pub(super) fn write_peak_hint(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+    let Some(share) = small_share(snapshot) else {
+        return Ok(());
+    };
+    let how = match snapshot.has_history() {
+        true => "--at-peak or View::AtPeak shows what the peak was made of.",
+        false => "To see what the peak was made of, record with TRACEMALLOC_HISTORY=1.",
+    };
+    let share = match share {
+        ..0.1 => "less than 0.1%".to_owned(),
+        share => format!("{share:.1}%"),
+    };
+    writeln!(out, "\nLive memory is {share} of the peak.\n{how}")
+}
+
+/// What percentage of the peak is live, if that is a small part.
+fn small_share(snapshot: &Snapshot) -> Option<f64> {
+    let recording = snapshot.recording();
+    let is_small = snapshot.viewed() == View::Live && recording.current < recording.peak / 10;
+    is_small.then(|| recording.current as f64 / recording.peak as f64 * 100.0)
 }
 
 /// True if filters have left out some of what was live. Of a sample it is not known: its sums are
@@ -114,12 +162,15 @@ fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io
     let Some(period) = snapshot.sample_every() else {
         return Ok(());
     };
-    let records = counted(sampled_records(snapshot), "record");
+    let from = match snapshot.viewed() {
+        View::Live => format!(" from {}", counted(sampled_records(snapshot), "record")),
+        _ => String::new(),
+    };
     let period = Size(period.get());
     writeln!(
         out,
         "Sampled: one record per {period} allocated on average{whose}\n\
-         Sizes and counts are estimates from {records}{whose}"
+         Sizes and counts are estimates{from}{whose}"
     )
 }
 
@@ -177,4 +228,64 @@ fn stacks_in_use(snapshot: &Snapshot) -> Vec<&Traceback> {
 pub(super) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::StackHistory;
+
+    #[track_caller]
+    fn check(current: u64, peak: u64, has_history: bool, hint: &str) {
+        let mut snapshot = Snapshot::from_traces([], 25).with_memory(current, peak);
+        if has_history {
+            let row = (Traceback::unknown(), Domain::HEAP, StackHistory::default());
+            snapshot = snapshot.with_history([row]);
+        }
+        let mut out = Vec::new();
+        write_peak_hint(&snapshot, &mut out).expect("a vector takes all");
+        assert_eq!(String::from_utf8_lossy(&out), hint);
+        if has_history {
+            let peak = snapshot.view(View::AtPeak).expect("history was recorded");
+            let mut out = Vec::new();
+            write_peak_hint(&peak, &mut out).expect("a vector takes all");
+            assert_eq!(out, b"");
+        }
+    }
+
+    #[test]
+    fn a_peak_that_is_gone_is_shown_the_way_to() {
+        let how = "To see what the peak was made of, record with TRACEMALLOC_HISTORY=1.";
+        let small = "\nLive memory is less than 0.1% of the peak.\n";
+        check(32, 54_000, false, &format!("{small}{how}\n"));
+        let how = "--at-peak or View::AtPeak shows what the peak was made of.";
+        check(32, 54_000, true, &format!("{small}{how}\n"));
+        check(0, 0, false, "");
+        check(10, 100, false, "");
+        check(
+            9,
+            100,
+            false,
+            "\nLive memory is 9.0% of the peak.\nTo see what the peak was made of, record with TRACEMALLOC_HISTORY=1.\n",
+        );
+    }
+
+    #[test]
+    fn what_a_view_shows_stands_in_titles() {
+        let live = Snapshot::from_traces([], 25)
+            .with_memory(10, 99)
+            .with_history([]);
+        let heading_of = |view| {
+            let view = live.view(view).expect("history was recorded");
+            (heading(&view), total(&view))
+        };
+        let nothing = |whose| format!("Total: 0 B in 0 blocks; {whose} 99 B");
+        let peak = "Memory at the peak".to_owned();
+        assert_eq!(
+            heading_of(View::AtPeak),
+            (peak, nothing("peak of the process"))
+        );
+        let live = "Live memory".to_owned();
+        assert_eq!(heading_of(View::Live), (live, nothing("peak of all")));
+    }
 }

@@ -94,7 +94,7 @@ impl FrameFilter {
     /// let stack = Traceback::from_oldest_first(frames).unwrap();
     /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
     /// let lines = snapshot.show_frames([FrameFilter::custom(|frame| !frame.is_named())]);
-    /// assert_eq!(lines.traces().get(0).unwrap().traceback.len(), 1);
+    /// assert_eq!(lines.traces().unwrap().get(0).unwrap().traceback.len(), 1);
     /// ```
     pub fn custom(hits: impl Fn(&Frame) -> bool + Send + Sync + 'static) -> Self {
         Self(Rule::Custom(Arc::new(hits)))
@@ -393,7 +393,7 @@ mod tests {
         ];
         let snapshot = Snapshot::from_traces(blocks, 3).hide_frames(["b", "x"]);
         assert_eq!((snapshot.block_count(), snapshot.total_size()), (3, 14));
-        let blocks: Vec<Trace> = snapshot.traces().collect();
+        let blocks: Vec<Trace> = snapshot.traces().unwrap().collect();
         assert_eq!(blocks[0].traceback.total_nframe(), Some(9));
         assert!(blocks[1].traceback.is_truncated());
         assert_eq!(blocks[1].traceback.total_nframe(), None);

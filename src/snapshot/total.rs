@@ -119,7 +119,7 @@ impl Snapshot {
     /// let period = NonZeroU64::new(512 * 1024).unwrap();
     /// let snapshot = Snapshot::from_traces(blocks, 1).with_sample_every(period);
     /// assert_eq!(snapshot.sample_every(), Some(period));
-    /// assert_eq!(snapshot.traces().len(), 2);
+    /// assert_eq!(snapshot.traces().unwrap().len(), 2);
     /// // 1 / (1 - exp(-1/512)) = 512.5 blocks of 1024 bytes, and one of 50.
     /// assert_eq!((snapshot.block_count(), snapshot.total_size()), (514, 524_850));
     /// assert_eq!(snapshot.statistics(GroupBy::Line)[0].count, 514);

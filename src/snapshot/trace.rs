@@ -14,6 +14,7 @@ use super::history::HistoryRow;
 use super::size::Size;
 use super::traceback::Traceback;
 use super::view::View;
+use crate::error::Error;
 use crate::sampling::Sampling;
 
 /// Whose memory a block is. Domain 0 is the global allocator; other numbers are the program's own
@@ -171,7 +172,8 @@ pub(crate) struct Run {
 /// let mut snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, line)], 25);
 /// snapshot.set_attribute("label", "after warm-up");
 /// assert_eq!((snapshot.block_count(), snapshot.total_size()), (1, 640));
-/// assert_eq!(snapshot.traces().get(0).unwrap().to_string(), "src/main.rs:12: 640 B");
+/// assert_eq!(snapshot.traces()?.get(0).unwrap().to_string(), "src/main.rs:12: 640 B");
+/// # Ok::<(), tracemalloc::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -228,11 +230,17 @@ impl Snapshot {
     /// The blocks, in the order in which they were given, or in none that is specified if they were
     /// recorded. Filtering keeps the order, and a file too. Of a [sampled](Self::sample_every)
     /// snapshot these are the blocks of the sample, with their true sizes.
-    pub fn traces(&self) -> Traces<'_> {
-        Traces {
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoSingleBlocks`](crate::ErrorKind::NoSingleBlocks) if the snapshot is a
+    /// [view](Self::view) other than of live memory.
+    pub fn traces(&self) -> Result<Traces<'_>, Error> {
+        self.check_single_blocks("no single blocks")?;
+        Ok(Traces {
             snapshot: self,
             range: 0..self.recorded(),
-        }
+        })
     }
 
     /// Most frames that were kept per block.
@@ -276,6 +284,12 @@ impl Snapshot {
             history: None,
             view: self.view,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_memory(mut self, current: u64, peak: u64) -> Self {
+        (self.recording.current, self.recording.peak) = (current, peak);
+        self
     }
 
     /// Number of recorded blocks.

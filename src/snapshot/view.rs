@@ -18,7 +18,8 @@ use crate::error::{Error, ErrorKind};
 
 /// What the sums of a snapshot are about.
 ///
-/// `Display` writes what a title needs: `live`, `live at the peak`, `allocated`, `temporary`.
+/// `Display` writes what a title needs: `live memory`, `memory at the peak`, `allocated memory`,
+/// `temporary memory`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum View {
@@ -37,11 +38,27 @@ pub enum View {
 impl fmt::Display for View {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::Live => "live memory",
+            Self::AtPeak => "memory at the peak",
+            Self::Allocated => "allocated memory",
+            Self::Temporary => "temporary memory",
+        })
+    }
+}
+
+impl View {
+    /// The name that files and JSON have for it: `live`, `at_peak`, `allocated`, `temporary`.
+    ///
+    /// ```
+    /// assert_eq!(tracemalloc::View::AtPeak.name(), "at_peak");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Live => "live",
-            Self::AtPeak => "live at the peak",
+            Self::AtPeak => "at_peak",
             Self::Allocated => "allocated",
             Self::Temporary => "temporary",
-        })
+        }
     }
 }
 
@@ -121,9 +138,7 @@ impl Snapshot {
             View::Live => Ok(()),
             view => Err(Error::new(
                 ErrorKind::NoSingleBlocks,
-                format!(
-                    "{what}: this is the view of {view} memory, which has sums, not single blocks"
-                ),
+                format!("{what}: a view of {view} has sums alone"),
             )),
         }
     }
@@ -132,12 +147,11 @@ impl Snapshot {
     fn other_view(&self, view: View) -> Error {
         let text = match self.viewed() {
             View::Live => format!(
-                "what was {view} is not known: the session recorded no history; set \
-                 TRACEMALLOC_HISTORY=1 or Config::history(true)"
+                "no {view}: the session recorded no history; set TRACEMALLOC_HISTORY=1 or \
+                 Config::history(true)"
             ),
             viewed => format!(
-                "a view of {viewed} memory does not know what was {view}: ask the snapshot that it \
-                 was made from"
+                "no {view}: this is a view of {viewed}; ask the snapshot that it was made from"
             ),
         };
         Error::new(ErrorKind::ViewNotRecorded, text)

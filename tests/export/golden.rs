@@ -48,7 +48,7 @@ fn check_snapshot(name: &str, snapshot: &Snapshot) {
         snapshot.dump(&path).unwrap();
     }
     let kept = Snapshot::load(&path).unwrap();
-    assert_eq!(kept.traces(), snapshot.traces());
+    assert_eq!(kept.traces().unwrap(), snapshot.traces().unwrap());
     assert_eq!(
         Profile::of(&kept),
         Profile::of(snapshot),

@@ -25,7 +25,13 @@ fn staircase(height: u32) -> String {
 fn stacks_do_not_expand_without_bound() {
     let snapshot = read_json(&staircase(1_000)).unwrap();
     assert_eq!(
-        snapshot.traces().next_back().unwrap().traceback.len(),
+        snapshot
+            .traces()
+            .unwrap()
+            .next_back()
+            .unwrap()
+            .traceback
+            .len(),
         1_000
     );
     check_bytes(

@@ -286,7 +286,11 @@ fn everything_beside_the_tables_may_be_there() {
         },
     }));
     let snapshot = read_json(&text).unwrap();
-    let stacks: Vec<Traceback> = snapshot.traces().map(|trace| trace.traceback).collect();
+    let stacks: Vec<Traceback> = snapshot
+        .traces()
+        .unwrap()
+        .map(|trace| trace.traceback)
+        .collect();
     assert_eq!(stacks[0].type_name(), Some("src/main.rs"));
     // The runtime's frames are not shown.
     assert_eq!(stacks[2].to_string(), "src/main.rs:9");
@@ -299,7 +303,7 @@ fn a_frame_without_a_name_is_a_place_in_machine_code() {
         "frames": [{"code": [0, "0x11d7"]}, {"file": 0, "line": 9}],
     })))
     .unwrap();
-    let frame = snapshot.traces().get(0).unwrap().traceback[0].clone();
+    let frame = snapshot.traces().unwrap().get(0).unwrap().traceback[0].clone();
     assert_eq!(
         (frame.to_string().as_str(), frame.is_unnamed()),
         ("app+0x11d7", true)

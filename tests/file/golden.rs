@@ -62,6 +62,7 @@ fn the_documented_example_loads() {
 
     let shown: Vec<String> = snapshot
         .traces()
+        .unwrap()
         .map(|trace| {
             let stack: Vec<String> = trace.traceback.iter().map(Frame::to_string).collect();
             format!("{} B {}", trace.size, stack.join(" > "))

@@ -24,7 +24,7 @@ fn every_field_comes_back() {
     let snapshot = all_fields();
     // The document above is read as it says, or the comparison below would compare nothing with
     // nothing.
-    let first = snapshot.traces().next().unwrap();
+    let first = snapshot.traces().unwrap().next().unwrap();
     assert_eq!(first.traceback.len(), 3);
     assert_eq!(parts(&first.traceback[0]).0, ("src/main.rs", 3, 9, false));
     let (module, offset) = first.traceback[2].code().unwrap();
@@ -32,7 +32,15 @@ fn every_field_comes_back() {
     assert_eq!(snapshot.recording().losses.replaced, 1);
     assert_eq!(snapshot.recording().process_id, Some(4242));
     assert_eq!(snapshot.block_count(), 26);
-    assert!(snapshot.traces().nth(22).unwrap().traceback.is_truncated());
+    assert!(
+        snapshot
+            .traces()
+            .unwrap()
+            .nth(22)
+            .unwrap()
+            .traceback
+            .is_truncated()
+    );
 
     let found = Snapshot::read_from(&bytes_of(&snapshot)[..]).unwrap();
     assert_same(&found, &snapshot);
@@ -123,7 +131,7 @@ fn frames_that_are_equal_but_not_alike_stay_apart() {
     let found = Snapshot::read_from(&bytes_of(&both)[..]).unwrap();
     assert_same(&found, &both);
     assert_eq!(
-        found.traces().next_back().unwrap().traceback[0].function(),
+        found.traces().unwrap().next_back().unwrap().traceback[0].function(),
         Some("b")
     );
 }

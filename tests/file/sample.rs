@@ -52,14 +52,14 @@ pub(crate) fn parts(frame: &Frame) -> FrameParts<'_> {
 
 #[track_caller]
 pub(crate) fn assert_same(found: &Snapshot, expected: &Snapshot) {
-    assert_eq!(found.traces(), expected.traces());
-    for (found, expected) in found.traces().zip(expected.traces()) {
+    assert_eq!(found.traces().unwrap(), expected.traces().unwrap());
+    for (found, expected) in found.traces().unwrap().zip(expected.traces().unwrap()) {
         let found: Vec<_> = found.traceback.iter().map(parts).collect();
         let expected: Vec<_> = expected.traceback.iter().map(parts).collect();
         assert_eq!(found, expected);
     }
     let types = |snapshot: &Snapshot| -> Vec<Option<String>> {
-        let types = snapshot.traces();
+        let types = snapshot.traces().unwrap();
         types
             .map(|trace| trace.traceback.type_name().map(str::to_owned))
             .collect()

@@ -123,7 +123,7 @@ fn is_marked(size: u64) -> bool {
 }
 
 fn marked_sizes(snapshot: &Snapshot) -> Vec<u64> {
-    let sizes = snapshot.traces().map(|trace| trace.size);
+    let sizes = snapshot.traces().unwrap().map(|trace| trace.size);
     let mut sizes: Vec<u64> = sizes.filter(|size| is_marked(*size)).collect();
     sizes.sort_unstable();
     sizes

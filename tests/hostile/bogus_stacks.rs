@@ -570,6 +570,7 @@ fn frames_up_to_unknown_code_are_recorded() {
     assert_eq!(snapshot.recording().losses.incomplete_stacks, 3);
     let traces: Vec<_> = snapshot
         .traces()
+        .unwrap()
         .filter(|trace| trace.size == 141)
         .collect();
     assert_eq!(traces.len(), 3);

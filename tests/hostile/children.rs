@@ -35,8 +35,12 @@ pub(crate) fn works(whole: bool) -> bool {
     let untracked = tracemalloc::untrack(DOMAIN, 0xd000).is_ok();
     let known = !whole || {
         let snapshot = tracemalloc::take_snapshot();
-        snapshot.is_ok_and(|snapshot| snapshot.traces().any(|trace| trace.size == 1000 << 10))
-            && block.is_traced()
+        snapshot.is_ok_and(|snapshot| {
+            snapshot
+                .traces()
+                .unwrap()
+                .any(|trace| trace.size == 1000 << 10)
+        }) && block.is_traced()
     };
     block.free();
     traced && moved && tracked && untracked && known && current() == before

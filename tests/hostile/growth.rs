@@ -116,6 +116,7 @@ fn more_stacks_than_there_is_memory_for() {
     assert_eq!((losses.blocks, losses.replaced), (0, 0));
     let of_overflow = snapshot
         .traces()
+        .unwrap()
         .filter(|trace| is_overflow(&trace.traceback));
     assert!(of_overflow.count() >= KEPT);
     let (first, last) = held[200..].split_at(KEPT);

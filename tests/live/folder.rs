@@ -48,7 +48,7 @@ impl Drop for Folder {
 
 /// Whether a snapshot holds the block that a case has planted in `file`.
 pub(crate) fn holds(snapshot: &Snapshot, size: u64, file: &str) -> bool {
-    snapshot.traces().any(|trace| {
+    snapshot.traces().unwrap().any(|trace| {
         trace.size == size
             && trace.traceback.most_recent().filename() == format!("tests/live/{file}")
     })

@@ -25,7 +25,7 @@ cases![
 ];
 
 fn sizes(snapshot: &Snapshot) -> Vec<u64> {
-    let mut sizes: Vec<u64> = snapshot.traces().map(|trace| trace.size).collect();
+    let mut sizes: Vec<u64> = snapshot.traces().unwrap().map(|trace| trace.size).collect();
     sizes.sort_unstable();
     sizes
 }
@@ -89,7 +89,7 @@ fn the_most_recent_frame_is_the_line_that_allocates() {
     map.insert(1_u32, [0_u8; 10_000]);
     let after = tracemalloc::take_snapshot().unwrap();
     assert_eq!(after.block_count() as usize, before + 1);
-    let table = after.traces().find(|trace| trace.size >= 40_000).unwrap();
+    let table = after.traces().unwrap().find(|trace| trace.size >= 40_000).unwrap();
     assert_eq!(table.traceback.most_recent().lineno(), line, "{:?}", table.traceback);
 }
 
@@ -124,7 +124,7 @@ fn no_frame_is_the_tracers_or_the_allocators() {
         Box::new(1),
         (0..9).collect::<Vec<i32>>(),
     );
-    for trace in tracemalloc::take_snapshot().unwrap().traces() {
+    for trace in tracemalloc::take_snapshot().unwrap().traces().unwrap() {
         for frame in &trace.traceback {
             let crate_name = frame.crate_name().unwrap_or_default();
             assert!(
@@ -241,7 +241,7 @@ fn a_snapshot_is_not_traced_itself() {
     let first = tracemalloc::take_snapshot().unwrap();
     let second = tracemalloc::take_snapshot().unwrap();
     assert_eq!(tracemalloc::get_traced_memory(), before);
-    assert_eq!(first.traces(), second.traces());
+    assert_eq!(first.traces().unwrap(), second.traces().unwrap());
     assert_eq!(first.total_size(), before.current);
     drop(first);
     assert_eq!(tracemalloc::get_traced_memory(), before);

@@ -142,6 +142,7 @@ fn a_signal_handler_on_a_small_stack_of_its_own_may_allocate() {
     let snapshot = tracemalloc::take_snapshot().unwrap();
     let blocks: Vec<_> = snapshot
         .traces()
+        .unwrap()
         .filter(|trace| trace.size == 600)
         .collect();
     assert_eq!(blocks.len(), 100);
@@ -189,6 +190,7 @@ fn a_forked_child_traces_on() {
         let sizes: Vec<u64> = tracemalloc::take_snapshot()
             .unwrap()
             .traces()
+            .unwrap()
             .map(|trace| trace.size)
             .collect();
         tracemalloc::is_tracing()

@@ -170,7 +170,11 @@ fn a_snapshot_among_threads_misses_no_block_that_stays() {
         for _ in 0..50 {
             let snapshot = tracemalloc::take_snapshot().unwrap();
             assert_eq!(
-                snapshot.traces().filter(|trace| trace.size == 333).count(),
+                snapshot
+                    .traces()
+                    .unwrap()
+                    .filter(|trace| trace.size == 333)
+                    .count(),
                 1000
             );
         }

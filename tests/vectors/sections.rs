@@ -119,13 +119,14 @@ fn filters(case: &Case, rows: &Value) -> Result<Vec<Outcome>, String> {
         if kept.traceback_limit() != whole.traceback_limit() {
             return Err("the limit changed".to_owned());
         }
-        let all = whole.traces();
+        let all = whole.traces().unwrap();
         let expected: Value = each(&row["kept"], index)?
             .into_iter()
             .map(|position| blocks(case, all.get(position)))
             .collect();
         let found: Value = kept
             .traces()
+            .unwrap()
             .map(|trace| blocks(case, Some(trace)))
             .collect();
         Outcome::new(expected, found).tagged(row)
@@ -214,7 +215,11 @@ fn matches(_: &Case, rows: &Value) -> Result<Vec<Outcome>, String> {
 
 fn trace_text(case: &Case, rows: &Value) -> Result<Vec<Outcome>, String> {
     let found = case.snapshots().iter().map(|snapshot| {
-        let texts: Vec<String> = snapshot.traces().map(|trace| trace.to_string()).collect();
+        let texts: Vec<String> = snapshot
+            .traces()
+            .unwrap()
+            .map(|trace| trace.to_string())
+            .collect();
         texts.into()
     });
     row_by_row(rows, found.collect())

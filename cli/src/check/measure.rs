@@ -1,6 +1,6 @@
 //! What a check has measured.
 
-use tracemalloc::{Frame, GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff};
+use tracemalloc::{Frame, GroupBy, Size, SizeDiff, Snapshot, Statistic, StatisticDiff, View};
 
 use crate::failure::Verdict;
 use crate::limits::Growth;
@@ -9,6 +9,7 @@ use crate::limits::Growth;
 pub(super) struct Outcome {
     pub(super) measures: Vec<Measure>,
     pub(super) by: GroupBy,
+    pub(super) view: View,
     /// How many sites are shown, at most.
     pub(super) limit: usize,
     /// Those beyond their own limit if there is one, else those that grew; without a base those
@@ -37,7 +38,8 @@ impl Outcome {
 
 /// A number and its limit.
 pub(super) enum Measure {
-    Live {
+    Held {
+        view: View,
         size: u64,
         most: u64,
     },
@@ -58,7 +60,7 @@ pub(super) enum Measure {
 impl Measure {
     pub(super) fn passed(&self) -> bool {
         match *self {
-            Self::Live { size, most } => size <= most,
+            Self::Held { size, most, .. } => size <= most,
             Self::Growth { old, new, most } => !most.is_exceeded(old, new),
             Self::PerSite { over, .. } => over == 0,
         }
@@ -66,7 +68,7 @@ impl Measure {
 
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Live { .. } => "live memory".to_owned(),
+            Self::Held { view, .. } => view.to_string(),
             Self::Growth { .. } => "growth".to_owned(),
             Self::PerSite { by, .. } => format!("growth per {by}"),
         }
@@ -74,7 +76,7 @@ impl Measure {
 
     pub(super) fn measured(&self) -> String {
         match *self {
-            Self::Live { size, .. } => Size(size).to_string(),
+            Self::Held { size, .. } => Size(size).to_string(),
             Self::Growth { old: 0, new, .. } => format!("{:+}", SizeDiff::between(new, 0)),
             Self::Growth { old, new, .. } => {
                 let difference = SizeDiff::between(new, old);
@@ -88,7 +90,7 @@ impl Measure {
 
     pub(super) fn limit(&self) -> String {
         match self {
-            Self::Live { most, .. } => Size(*most).to_string(),
+            Self::Held { most, .. } => Size(*most).to_string(),
             Self::Growth { most, .. } | Self::PerSite { most, .. } => most.to_string(),
         }
     }

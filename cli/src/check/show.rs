@@ -9,6 +9,7 @@ use tracemalloc::{Size, SizeDiff};
 
 use super::measure::{Measure, Outcome, Site};
 use crate::failure::Verdict;
+use crate::flags::capitalised;
 use crate::limits::Growth;
 
 fn verdict(outcome: &Outcome) -> &'static str {
@@ -62,8 +63,8 @@ fn heading(outcome: &Outcome) -> String {
     let what = match outcome.sites.first() {
         Some(Site {
             growth: Some(_), ..
-        }) => "Growth",
-        _ => "Live memory",
+        }) => "Growth".to_owned(),
+        _ => capitalised(&outcome.view.to_string()),
     };
     let (by, shown, all) = (outcome.by, outcome.shown().len(), outcome.sites.len());
     match shown < all {
@@ -160,8 +161,8 @@ pub(super) fn json(outcome: &Outcome) -> Value {
 fn measure_as_json(measure: &Measure) -> Value {
     let passed = measure.passed();
     match measure {
-        Measure::Live { size, most } => {
-            json!({"name": "live", "passed": passed, "size": size, "most_bytes": most})
+        Measure::Held { view, size, most } => {
+            json!({"name": view.name(), "passed": passed, "size": size, "most_bytes": most})
         }
         Measure::Growth { old, new, most } => {
             let mut value = json!({

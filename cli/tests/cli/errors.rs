@@ -107,6 +107,16 @@ fn wrong_usage_is_explained() {
             "tree @new --threshold NaN",
             "expected a number from 0 to 100",
         ),
+        ("top @history --at-peak --allocated", "cannot be used with"),
+        (
+            "top @new --at-peak",
+            "new.tmsnap.json.gz: no memory at the peak: the session recorded no history; set \
+             TRACEMALLOC_HISTORY=1",
+        ),
+        (
+            "diff @new @history --temporary",
+            "new.tmsnap.json.gz: no temporary memory",
+        ),
         ("export @new", "--format <FORMAT>"),
         (
             "export @new --format svg",

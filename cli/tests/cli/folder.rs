@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tracemalloc::{Domain, Frame, Module, Snapshot, Trace, Traceback};
+use tracemalloc::{
+    BlockSum, Domain, Frame, GroupBy, Module, Snapshot, StackHistory, Trace, Traceback,
+};
 
 /// `old` and `new`, with less and more of the same; `all`, which has every field; `sampled`;
-/// `empty`; `hostile`, whose names hold what steers a terminal.
+/// `empty`; `history`, with totals and a peak; `hostile`, whose names hold what steers a terminal.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
@@ -22,6 +24,7 @@ pub(crate) fn folder() -> TempDir {
         ("new", shop(52)),
         ("empty", Snapshot::from_traces([], 25)),
         ("hostile", hostile()),
+        ("history", with_history(&shop(2))),
     ] {
         snapshot.dump(folder.path().join(file(name))).unwrap();
     }
@@ -84,6 +87,28 @@ pub(crate) fn shop(orders: u64) -> Snapshot {
     let mut snapshot = Snapshot::from_traces(traces.concat(), 25);
     snapshot.set_attribute("orders", orders.to_string());
     snapshot
+}
+
+/// The shop when it has closed: at the peak it had 52 orders, and it has allocated all of that ten
+/// times.
+pub(crate) fn with_history(closed: &Snapshot) -> Snapshot {
+    let mut rows = Vec::new();
+    for stack in shop(52).statistics(GroupBy::Traceback) {
+        let (size, count) = (stack.size, stack.count);
+        let mut history = StackHistory::default();
+        history.at_peak = BlockSum::new(size, count);
+        history.highest = history.at_peak;
+        history.allocated = BlockSum::new(10 * size, 10 * count);
+        history.lifetime = 1_000 * count;
+        match stack.traceback.most_recent().lineno() {
+            // The table grows, and is copied.
+            9 => (history.reallocations, history.bytes_copied) = (60, 9 * size),
+            1371 => history.temporary = BlockSum::new(9 * size, 9 * count),
+            _ => {}
+        }
+        rows.push((stack.traceback, Domain::HEAP, history));
+    }
+    closed.clone().with_history(rows)
 }
 
 pub(crate) const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\r\n\u{9b}31m\u{202e}|`<img src=x>";

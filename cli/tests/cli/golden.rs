@@ -7,7 +7,7 @@ use crate::folder::{folder, line};
 use crate::tool::run;
 
 /// Name of the file, exit code, command line.
-const RUNS: [(&str, i32, &str); 27] = [
+const RUNS: [(&str, i32, &str); 34] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
     ("top-inclusive", 0, "top @new --by crate --inclusive"),
@@ -21,6 +21,21 @@ const RUNS: [(&str, i32, &str); 27] = [
     ("top-all-fields", 0, "top @all --limit all"),
     ("top-sampled", 0, "top @sampled"),
     ("top-empty", 0, "top @empty"),
+    ("top-at-peak", 0, "top @history --at-peak -n 3"),
+    ("top-allocated", 0, "top @history --allocated --by crate"),
+    (
+        "tree-temporary",
+        0,
+        "tree @history --temporary --by function",
+    ),
+    ("diff-at-peak", 0, "diff @history @history --at-peak"),
+    ("stats-at-peak", 0, "stats @history --at-peak"),
+    ("info-history", 0, "info @history"),
+    (
+        "check-at-peak",
+        1,
+        "check @history --at-peak --max-live 100KiB -n 1",
+    ),
     ("diff", 0, "diff @old @new"),
     ("diff-growth", 0, "diff @new @old --sort growth -n 2"),
     (

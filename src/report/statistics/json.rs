@@ -46,6 +46,7 @@ const VERSION: u32 = 1;
 /// | `taken_at` | seconds since the Unix epoch, or `null` |
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
+/// | `view` | what `size` and `count` are about: `live`, `at_peak`, `allocated` or `temporary` memory, as in [`View`](crate::View) |
 /// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks` and `history_events`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | the program's own notes, by name |
 ///
@@ -199,6 +200,7 @@ struct SnapshotRow<'a> {
     process_id: Option<u32>,
     peak: u64,
     tracer_memory: u64,
+    view: &'static str,
     losses: BTreeMap<&'static str, u64>,
     attributes: &'a BTreeMap<String, String>,
 }
@@ -215,6 +217,7 @@ impl<'a> SnapshotRow<'a> {
             process_id: recording.process_id,
             peak: recording.peak,
             tracer_memory: recording.tracer_memory,
+            view: snapshot.viewed().name(),
             losses: recording.losses.by_name().collect(),
             attributes: snapshot.attributes(),
         }

@@ -19,7 +19,7 @@ use super::notes::{self, Whose};
 use super::visible;
 use crate::error::Error;
 use crate::snapshot::{
-    Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff,
+    Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff, View,
 };
 use layout::Layout;
 use style::Paint;
@@ -142,23 +142,21 @@ impl Text {
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let statistics = self.statistics(snapshot);
         if statistics.is_empty() {
-            let nothing = match snapshot.sample_every() {
-                None => "No live blocks.",
-                Some(_) => "No live block was sampled.",
+            let nothing = match (snapshot.viewed(), snapshot.sample_every()) {
+                (View::Live, None) => "No live blocks.".to_owned(),
+                (View::Live, Some(_)) => "No live block was sampled.".to_owned(),
+                (view, _) => format!("No {view}."),
             };
             writeln!(out, "{nothing}")?;
         } else {
             let (shown, others) = statistics.split_at(self.limit.min(statistics.len()));
             let table = rows::of_statistics(self, shown, snapshot.total_size());
-            let what = match snapshot.sample_every() {
-                None => "Live memory",
-                Some(_) => "Estimated live memory",
-            };
-            self.write_table(what, &table, statistics.len(), out)?;
+            self.write_table(&notes::heading(snapshot), &table, statistics.len(), out)?;
             self.write_others(others, out)?;
             writeln!(out, "{}", notes::total(snapshot))?;
         }
         notes::write_recording(snapshot, Whose::Only, out)?;
+        notes::write_peak_hint(snapshot, out)?;
         notes::write_hint([snapshot], out)
     }
 
@@ -234,7 +232,11 @@ impl Text {
                 None => "Change",
                 Some(_) => "Estimated change",
             };
-            self.write_table(what, &rows::of_diffs(self, shown), changed.len(), out)?;
+            let what = match new.viewed() {
+                View::Live => what.to_owned(),
+                view => format!("{what} of {view}"),
+            };
+            self.write_table(&what, &rows::of_diffs(self, shown), changed.len(), out)?;
             if !others.is_empty() {
                 let size = others
                     .iter()

@@ -80,7 +80,8 @@ impl Summary {
             self.write_crates(snapshot, out)?;
         }
         writeln!(out)?;
-        notes::write_recording(snapshot, Whose::Only, out)
+        notes::write_recording(snapshot, Whose::Only, out)?;
+        notes::write_peak_hint(snapshot, out)
     }
 
     fn heading(&self, text: &str, out: &mut impl Write) -> io::Result<()> {
@@ -153,10 +154,7 @@ impl Summary {
 
 fn totals(snapshot: &Snapshot) -> String {
     let (size, blocks) = (snapshot.total_size(), snapshot.block_count());
-    let what = match snapshot.sample_every() {
-        None => "Live memory",
-        Some(_) => "Estimated live memory",
-    };
+    let what = notes::heading(snapshot);
     let mut text = format!(
         "{what}: {} in {}",
         Size(size),
@@ -167,7 +165,7 @@ fn totals(snapshot: &Snapshot) -> String {
     }
     let peak = snapshot.recording().peak;
     if peak > 0 {
-        text += &format!("; peak {}", Size(peak));
+        text += &format!("; {} {}", notes::peak_of(snapshot), Size(peak));
     }
     text
 }

@@ -126,7 +126,7 @@ impl Tree {
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let title = format!(
             "{} by {}, {}",
-            what(snapshot),
+            notes::heading(snapshot),
             self.group_by,
             self.direction()
         );
@@ -135,6 +135,7 @@ impl Tree {
         self.columns(rows).write(self.layout, out)?;
         writeln!(out, "\n{}", notes::total(snapshot))?;
         notes::write_recording(snapshot, Whose::Only, out)?;
+        notes::write_peak_hint(snapshot, out)?;
         notes::write_hint([snapshot], out)
     }
 
@@ -155,13 +156,6 @@ impl Tree {
             columns.push(row.numbers, row.indent + &call);
         }
         columns
-    }
-}
-
-fn what(snapshot: &Snapshot) -> &'static str {
-    match snapshot.sample_every() {
-        None => "Live memory",
-        Some(_) => "Estimated live memory",
     }
 }
 

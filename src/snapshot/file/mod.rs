@@ -58,7 +58,7 @@ impl Snapshot {
     /// # let folder = tempfile::tempdir().unwrap().keep();
     /// let path = folder.join("before.json.gz");
     /// snapshot.dump(&path)?;
-    /// assert_eq!(Snapshot::load(&path)?.traces(), snapshot.traces());
+    /// assert_eq!(Snapshot::load(&path)?.traces()?, snapshot.traces()?);
     /// # std::fs::remove_dir_all(&folder).unwrap();
     /// # Ok::<(), tracemalloc::Error>(())
     /// ```

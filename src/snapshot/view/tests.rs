@@ -151,7 +151,7 @@ fn what_is_not_known_is_an_error() {
         peak.view(View::Live)
             .unwrap_err()
             .to_string()
-            .contains("live at the peak")
+            .contains("memory at the peak")
     );
 }
 
@@ -217,7 +217,9 @@ fn single_blocks_of_a_view_are_an_error() {
     let whole = snapshot();
     assert_eq!(whole.size_classes().unwrap().len(), 2);
     let peak = whole.view(View::AtPeak).unwrap();
-    let error = peak.size_classes().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NoSingleBlocks);
-    assert!(error.to_string().contains("live at the peak"), "{error}");
+    assert_eq!(whole.traces().unwrap().len(), 2);
+    for error in [peak.size_classes().unwrap_err(), peak.traces().unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::NoSingleBlocks);
+        assert!(error.to_string().contains("memory at the peak"), "{error}");
+    }
 }

@@ -117,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// the groups of two kinds are called, then the report. Fields are separated by tabs.
 fn print(snapshot: &Snapshot) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for block in snapshot.traces() {
+    for block in snapshot.traces().unwrap() {
         if let Some(place) = place(&block) {
             writeln!(out, "block\t{place}")?;
             for frame in &block.traceback {

@@ -97,7 +97,7 @@ extern "C" fn traced_audit(live: usize) -> c_int {
         })
     };
     let known = snapshot
-        .traces()
+        .traces().unwrap()
         .filter(|trace| trace.size == SIZE as u64 && is_named(&trace.traceback));
     let known = known.count();
     let losses = snapshot.recording().losses;

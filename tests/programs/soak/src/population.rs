@@ -62,7 +62,7 @@ impl Population {
     pub(crate) fn audit(&self) {
         let snapshot = tracemalloc::take_snapshot().expect("tracing");
         let mut told: BTreeMap<u64, i64> = BTreeMap::new();
-        for trace in snapshot.traces() {
+        for trace in snapshot.traces().unwrap() {
             *told.entry(trace.size).or_default() += 1;
         }
         let now = current();
