@@ -68,19 +68,14 @@ impl Config {
                     ErrorKind::OutOfMemory,
                     "there is no memory for the tracer's tables",
                 ),
-                NotStarted::NotInstalled => Error::new(
-                    ErrorKind::NotInstalled,
-                    "tracemalloc::TraceAlloc is not this program's global allocator: add \
-                     `#[global_allocator] static ALLOC: tracemalloc::TraceAlloc = \
-                     tracemalloc::TraceAlloc::system();`",
-                ),
+                NotStarted::NotInstalled => Error::not_installed(),
             })
     }
 }
 
 /// Whether an allocation of this program arrives at this crate's tracer.
 fn is_installed() -> bool {
-    engine::probe(|| drop(black_box(Box::new(0_u8))))
+    engine::probe(|| black_box(Box::new(0_u8)))
 }
 
 /// Starts tracing, keeping the `nframe` most recent frames per block, 1 to 65535.

@@ -72,6 +72,17 @@ struct Inner {
 }
 
 impl Error {
+    /// The program allocates past the tracer.
+    #[cold]
+    pub(crate) fn not_installed() -> Self {
+        Self::new(
+            ErrorKind::NotInstalled,
+            "tracemalloc::TraceAlloc is not this program's global allocator: add \
+             `#[global_allocator] static ALLOC: tracemalloc::TraceAlloc = \
+             tracemalloc::TraceAlloc::system();`",
+        )
+    }
+
     #[cold]
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {

@@ -63,6 +63,7 @@ mod object;
 mod process;
 pub mod report;
 mod sampling;
+mod scope;
 mod sections;
 mod snapshot;
 mod symbols;
@@ -84,6 +85,9 @@ pub use object::HeapBlock;
 
 // Memory that is not the allocator's.
 pub use control::{Tracked, track, untrack};
+
+// What a section of the program allocates.
+pub use scope::{Budget, Exceeded, InScope, Scope, ScopeHandle, Scoped, Usage, measure};
 
 // Snapshots, and what they are made of.
 #[cfg(feature = "file")]

@@ -10,6 +10,10 @@ fn start_without_the_wrapper_is_a_clear_error() {
         assert!(error.to_string().contains("#[global_allocator]"), "{error}");
         assert!(!tracemalloc::is_tracing());
     }
+    let error = tracemalloc::Scope::open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotInstalled);
+    let measured = std::panic::catch_unwind(|| tracemalloc::measure(|| ()));
+    assert!(measured.is_err(), "zeros that nobody counted");
     // A wrong number of frames is the first thing to be said.
     assert_eq!(
         tracemalloc::start(0).unwrap_err().kind(),

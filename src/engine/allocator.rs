@@ -2,6 +2,7 @@
 //! inner allocator, one to one.
 
 mod resize;
+mod special;
 mod system;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,6 +16,7 @@ use crate::engine::thread::guard::Guard;
 use crate::engine::tracker::{TRACKER, Tracker};
 use crate::engine::unwind::{Caller, entry};
 use resize::{Resize, record_resize};
+use special::record_special;
 
 /// A global allocator that records what the program allocates while tracing is on.
 ///
@@ -113,17 +115,17 @@ impl<A> TraceAlloc<A> {
         self
     }
 
-    /// The session, if tracing is on.
+    /// What an event has to do. `None`: nothing but to call the inner allocator.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn session(&self) -> Option<Session> {
-        match self.tracker.session() {
-            None if self.from_start.is_some() => self.first_session(),
+    fn event(&self) -> Option<Session> {
+        match self.tracker.event() {
+            None if self.from_start.is_some() => self.first_event(),
             session => session,
         }
     }
 
     #[cold]
-    fn first_session(&self) -> Option<Session> {
+    fn first_event(&self) -> Option<Session> {
         if self.tracker.never_started() {
             // Without memory for the tables the program runs untraced.
             let _ = self.tracker.start(
@@ -134,7 +136,7 @@ impl<A> TraceAlloc<A> {
                 usize::MAX,
             );
         }
-        self.tracker.session()
+        self.tracker.event()
     }
 
     #[cold]
@@ -175,14 +177,31 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     align: usize,
     caller: Caller,
 ) -> *mut u8 {
-    let tracker = wrapper.tracker;
     let Caller { pc, sp, fp } = caller;
     // SAFETY: the caller's promise: they are a layout's parts.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    if session.is_sampled() {
+    if session.is_simple() {
         // SAFETY: passed on from the caller.
-        return unsafe { record_sampled::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) };
+        unsafe { record_plain::<A, ZEROED>(wrapper, session, layout, caller) }
+    } else {
+        // SAFETY: passed on from the caller.
+        unsafe { record_special::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) }
     }
+}
+
+/// Allocates a block and records it: [`record_block`] in a session that records every block.
+///
+/// # Safety
+/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_plain<A: GlobalAlloc, const ZEROED: bool>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    layout: Layout,
+    caller: Caller,
+) -> *mut u8 {
+    let tracker = wrapper.tracker;
+    let Caller { pc, sp, fp } = caller;
     // The guard is held across the inner call: what the inner allocator allocates is its own
     // affair.
     let Some(mut guard) = Guard::enter() else {
@@ -197,38 +216,8 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     };
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
-    wrapper.record(session, context, block, size);
+    wrapper.record(session, context, block, layout.size());
     block
-}
-
-/// Allocates a block, and records it if the sampler chooses it: [`record_block`] in a session that
-/// samples.
-///
-/// # Safety
-/// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
-// The parts of a `Caller`, which would be put into memory for the other way too.
-#[inline(never)]
-unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
-    wrapper: &TraceAlloc<A>,
-    session: Session,
-    layout: Layout,
-    pc: usize,
-    sp: usize,
-    fp: usize,
-) -> *mut u8 {
-    let guard = if wrapper.tracker.samples.is_unsampled(session, layout.size()) {
-        None
-    } else {
-        Guard::enter()
-    };
-    match guard {
-        // SAFETY: passed on from the caller.
-        None => unsafe { wrapper.allocate::<ZEROED>(layout) },
-        // SAFETY: passed on from the caller.
-        Some(guard) => unsafe {
-            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
-        },
-    }
 }
 
 /// Slow path of [`record_block`]: the stack is not in this thread's cache.
@@ -355,7 +344,7 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match self.session() {
+        match self.event() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc(layout) },
             // SAFETY: passed on from the caller.
@@ -369,7 +358,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match self.session() {
+        match self.event() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.alloc_zeroed(layout) },
             // SAFETY: passed on from the caller.
@@ -385,7 +374,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        match self.session() {
+        match self.event() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.realloc(block, layout, new_size) },
             // SAFETY: passed on from the caller.
@@ -403,19 +392,23 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match self.session() {
+        match self.event() {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
+            // SAFETY: passed on from the caller.
+            Some(session) if self.is_system && session.is_simple() => unsafe {
+                self.traced_system_dealloc(session, block, layout)
+            },
+            // SAFETY: passed on from the caller.
+            Some(session) if session.is_simple() => unsafe {
+                self.traced_dealloc(session, block, layout)
+            },
             // SAFETY: passed on from the caller.
             Some(session) if self.tracker.samples.has_no_record(session, block.addr()) => unsafe {
                 self.inner.dealloc(block, layout)
             },
             // SAFETY: passed on from the caller.
-            Some(session) if self.is_system && session.is_plain() => unsafe {
-                self.traced_system_dealloc(session, block, layout)
-            },
-            // SAFETY: passed on from the caller.
-            Some(session) => unsafe { self.traced_dealloc(session, block, layout) },
+            Some(session) => unsafe { self.special_dealloc(session, block, layout) },
         }
     }
 }

@@ -7,6 +7,7 @@
 //! tracker       what an event does, and in which order
 //! fork          what the child of a fork takes back
 //! history       sums of each stack beside its live blocks: at the peak, in all
+//! scopes        what a thread has done since it is in a scope
 //! capture       call context of an allocation: its stack and its thread's slot
 //! thread        re-entrancy guard, sampler, thread slots, per-thread counters
 //! stack_cache   a thread's last stacks: exact by construction
@@ -44,6 +45,7 @@ mod fork;
 #[expect(unsafe_code, reason = "asks the C library for the time")]
 mod history;
 mod memory;
+pub(crate) mod scopes;
 mod session;
 #[cfg(all(
     target_os = "linux",

@@ -55,7 +55,9 @@ use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::{CallContext, Capture};
 use crate::engine::history::History;
 use crate::engine::memory::arena::Arena;
-use crate::engine::session::{Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch};
+use crate::engine::session::{
+    Flag, Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch,
+};
 use crate::engine::stacks::StackId;
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::samples::Samples;
@@ -96,6 +98,12 @@ impl Tracker {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         self.switch.session()
+    }
+
+    /// What an event has to do. `None`: nothing.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn event(&self) -> Option<Session> {
+        self.switch.event()
     }
 
     pub(crate) fn never_started(&self) -> bool {
@@ -186,9 +194,14 @@ impl Tracker {
         self.sweep_if_due(self.switch.clear());
     }
 
+    /// Has every event from now on ask whether its thread is in a scope.
+    pub(crate) fn open_scopes(&self) {
+        self.switch.set(Flag::ScopesOpen, true);
+    }
+
     /// Sets or clears `flag` for the events that begin from now on.
     #[cfg(test)]
-    pub(crate) fn set_flag(&self, flag: crate::engine::session::Flag, value: bool) {
+    pub(crate) fn set_flag(&self, flag: Flag, value: bool) {
         self.switch.set(flag, value);
     }
 

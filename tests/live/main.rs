@@ -21,6 +21,7 @@ mod recording;
 #[path = "../runner/mod.rs"]
 mod runner;
 mod sampling;
+mod scopes;
 #[cfg(feature = "file")]
 mod series;
 #[cfg(all(unix, feature = "signal"))]
@@ -85,6 +86,7 @@ fn all() -> impl Iterator<Item = Case> {
         program::CASES,
         recording::CASES,
         sampling::CASES,
+        scopes::CASES,
         #[cfg(feature = "file")]
         series::CASES,
         #[cfg(all(unix, feature = "signal"))]

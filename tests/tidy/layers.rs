@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sections", &["engine"]),
     ("external", &["engine", "sections"]),
     ("snapshot", &["error", "gzip", "sampling"]),
+    ("scope", &["engine", "error", "snapshot"]),
     ("symbols", &["snapshot"]),
     ("report", &["error", "gzip", "sampling", "snapshot", "utc"]),
     (
@@ -51,6 +52,7 @@ const ENGINE: [&str; 13] = [
     "stack_cache",
     "thread",
     "capture",
+    "scopes",
     "history",
     "fork",
     "tracker",

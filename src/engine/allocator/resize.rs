@@ -11,6 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::TraceAlloc;
+use crate::engine::scopes::Counting;
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
 use crate::engine::unwind::Caller;
@@ -39,6 +40,60 @@ pub(super) unsafe fn record_resize<A: GlobalAlloc>(
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
     let resize = unsafe { resize.read() };
+    if session.is_simple() {
+        // SAFETY: passed on from the caller.
+        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
+    } else {
+        let Caller { pc, sp, fp } = caller;
+        // SAFETY: passed on from the caller.
+        unsafe { record_resize_special(wrapper, session, block, resize, (pc, sp, fp)) }
+    }
+}
+
+/// Resizes a block where [`record_resize`] has more to ask than whether it is recorded: of a sampler, or of
+/// the scopes that the thread is in.
+///
+/// # Safety
+/// Those of [`record_resize`].
+#[inline(never)]
+unsafe fn record_resize_special<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: *mut u8,
+    resize: Resize,
+    (pc, sp, fp): (usize, usize, usize),
+) -> *mut u8 {
+    let Resize { layout, new_size } = resize;
+    let counting = Counting::of(session);
+    let moved = if session.is_on() {
+        let caller = Caller { pc, sp, fp };
+        // SAFETY: passed on from the caller.
+        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
+    } else {
+        let _guard = Guard::enter();
+        // SAFETY: passed on from the caller.
+        unsafe { wrapper.inner.realloc(block, layout, new_size) }
+    };
+    if let Some(counting) = counting
+        && !moved.is_null()
+    {
+        counting.resized(layout.size(), new_size);
+    }
+    moved
+}
+
+/// Resizes a block and records the change: [`record_resize`] for what the session asks for.
+///
+/// # Safety
+/// Those of [`record_resize`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_resize_plain<A: GlobalAlloc>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    block: *mut u8,
+    resize: Resize,
+    caller: Caller,
+) -> *mut u8 {
     // SAFETY: passed on from the caller.
     match unsafe { record_resize_fast(wrapper, session, block, resize, caller) } {
         Ok(moved) => moved,

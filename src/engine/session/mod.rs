@@ -7,6 +7,4 @@ mod switch;
 
 pub(crate) use counters::Shared;
 pub(crate) use lost::{Lost, LostBlocks};
-#[cfg(test)]
-pub(crate) use switch::Flag;
-pub(crate) use switch::{NotStarted, Session, SessionNumber, Settings, Switch};
+pub(crate) use switch::{Flag, NotStarted, Session, SessionNumber, Settings, Switch};

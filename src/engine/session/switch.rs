@@ -17,7 +17,7 @@
 //! sessions compare by [`Session::bits`], which leaves the flags out. A flag stays as it is while
 //! sessions start, stop and clear; whoever has set it clears it.
 //!
-//! Here is room for a feature that does not exist yet. Nothing sets its flag, and no event asks for it.
+//! An event without anything special to do finds that out by one test ([`Session::is_simple`]).
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,10 +52,10 @@ impl SessionNumber {
 }
 
 /// What an event has to do beside what its session asks for.
-#[cfg_attr(not(test), expect(dead_code, reason = "room for scopes"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
-    /// Some thread of the process is in a scope, which an event of that thread counts for.
+    /// A scope was opened in this process: an event asks whether its thread is in one. Never cleared,
+    /// so that scopes which come and go write nothing that threads share.
     ScopesOpen = 1 << 0,
 }
 
@@ -132,6 +132,25 @@ impl Session {
         self.0 & !FLAGS
     }
 
+    /// All that the switch said, flags included.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
+    /// True if every event is recorded and that is all there is to do: no sampler is asked, no history is
+    /// kept, and no flag is set. One test, for the wrapper's fast paths.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_simple(self) -> bool {
+        self.0 & (SAMPLED | HISTORY | FLAGS) == 0
+    }
+
+    /// True if the session samples and no flag is set: an event that is not chosen has nothing to do.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn only_samples(self) -> bool {
+        self.0 & (SAMPLED | FLAGS) == SAMPLED
+    }
+
     /// True if `flag` was set when the event began.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn has(self, flag: Flag) -> bool {
@@ -177,7 +196,7 @@ impl Session {
     }
 
     /// True if an event has to be recorded and counted, and nothing more: every event is, and there is
-    /// no history. One test, for the fast paths.
+    /// no history. One test, for the tracker's fast paths. What scopes do is no affair of the tracker.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_plain(self) -> bool {
         self.0 & (SAMPLED | HISTORY) == 0
@@ -189,7 +208,7 @@ impl Session {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self.0 & ON != 0
     }
 
@@ -215,8 +234,17 @@ impl Switch {
         Self(AtomicU64::new(0))
     }
 
-    /// The session, if tracing is on. One relaxed load and a branch: this is the whole cost of
-    /// being off.
+    /// What an event has to do. `None` if that is nothing: tracing is off, and no scope was ever
+    /// opened. One relaxed load and a branch: this is the whole cost of being off. Without a scope the
+    /// session is on.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn event(&self) -> Option<Session> {
+        let session = Session(self.0.load(Ordering::Relaxed));
+        let concerns = ON | Flag::ScopesOpen as u64;
+        (session.0 & concerns != 0).then_some(session)
+    }
+
+    /// The session, if tracing is on.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         let session = Session(self.0.load(Ordering::Relaxed));
@@ -271,7 +299,6 @@ impl Switch {
 
     /// Sets or clears `flag`, while tracing is on or off. True if it was set before. An event that
     /// is under way does not see the change.
-    #[cfg_attr(not(test), expect(dead_code, reason = "room for scopes"))]
     pub(crate) fn set(&self, flag: Flag, value: bool) -> bool {
         // Both sides as `advance`.
         let before = if value {

@@ -81,6 +81,11 @@ impl Guard {
         .flatten()
     }
 
+    /// True if this thread runs the program: it is not inside the tracer, nor does it wait for a probe.
+    pub(crate) fn is_outside() -> bool {
+        local(|local| local.activity.get() == Activity::Program).unwrap_or(false)
+    }
+
     /// The thread's slot in the list at `home`, if it was kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn slot(&self, home: usize) -> Option<&'static ThreadSlot> {
@@ -165,9 +170,9 @@ fn begin_sampling(local: &Local, key: u64, period: Option<NonZeroU64>) -> bool {
     true
 }
 
-/// Runs `allocate`, which must make at least one allocation, and tells whether it came through the
-/// tracer. A thread whose variables are gone already cannot tell, and is believed.
-pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
+/// Runs `allocate`, which must make one allocation and keep it in its result, and tells whether it came
+/// through the tracer. A thread whose variables are gone already cannot tell, and is believed.
+pub(crate) fn probe<T>(allocate: impl FnOnce() -> T) -> bool {
     let armed = local(|local| {
         // So that the probe is not passed by.
         local.sampled.set(0);
@@ -176,8 +181,11 @@ pub(crate) fn probe(allocate: impl FnOnce()) -> bool {
     let Some(before) = armed else {
         return true;
     };
-    allocate();
+    let made = allocate();
     let after = local(|local| local.activity.replace(before));
+    // Nobody has seen it come, so nobody is to see it go.
+    let _inside = Guard::enter();
+    drop(made);
     after == Some(Activity::Program)
 }
 

@@ -54,21 +54,27 @@ impl Samples {
     /// more to tell.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_unsampled_fast(&self, session: Session, size: usize) -> bool {
-        // No need to ask whether the session samples: a thread has points for such a session only.
-        guard::is_unsampled_fast(self.key(session), size)
+        // No need to ask whether the session samples: a thread has points for such a session only. With
+        // a flag the word is nobody's key, and the event takes the slow path, where flags are asked for.
+        guard::is_unsampled_fast(self.in_tests_apart(session.word()), size)
     }
 
-    /// Which session a thread's points belong to. Never 0. A reset of the peak makes another key,
-    /// which does no harm: points are independent of what was before, so new ones are as good.
+    /// Which session a thread's points belong to. Never 0. A reset of the peak makes another key, which
+    /// does no harm: points are independent of what was before, so new ones are as good.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn key(&self, session: Session) -> u64 {
-        // Tests have several trackers, whose sessions have the same numbers.
+        self.in_tests_apart(session.bits())
+    }
+
+    /// Tests have several trackers, whose sessions have the same numbers.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn in_tests_apart(&self, word: u64) -> u64 {
         let tracker = if cfg!(test) {
             ptr::from_ref(self).addr() as u64
         } else {
             0
         };
-        session.bits() ^ tracker.rotate_left(16)
+        word ^ tracker.rotate_left(16)
     }
 
     /// What `size` bytes of a recorded block stand for.
@@ -111,9 +117,16 @@ impl Samples {
         })
     }
 
-    /// True if `session` samples and the block at `address` is known to have no record in it.
+    /// True if the free of the block at `address` is nobody's affair: `session` does nothing but to
+    /// sample, and the block is known to have no record in it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn has_no_record(&self, session: Session, address: usize) -> bool {
+        session.only_samples() && !self.filter.may_have_record(address, session.number())
+    }
+
+    /// True if `session` samples, whatever else it does, and the block at `address` is known to have no
+    /// record in it.
+    pub(crate) fn is_unrecorded(&self, session: Session, address: usize) -> bool {
         session.is_sampled() && !self.filter.may_have_record(address, session.number())
     }
 

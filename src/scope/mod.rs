@@ -1,0 +1,23 @@
+//! Scopes: what a section of a program allocates, frees and holds at most.
+//!
+//! ```text
+//! engine/scopes   a thread's counters, and its highest net since its innermost scope began
+//! part.rs         one stay of one thread in a scope: the counters at its two ends
+//! total.rs        what the parts of one scope come to
+//! guard.rs        Scope, ScopeHandle: who enters and leaves
+//! usage.rs        Usage: the answer
+//! future.rs       a future that is in a scope while it is polled
+//! budget.rs       Budget: limits for a test
+//! ```
+
+mod budget;
+mod future;
+mod guard;
+mod part;
+mod total;
+mod usage;
+
+pub use budget::{Budget, Exceeded};
+pub use future::{InScope, Scoped};
+pub use guard::{Scope, ScopeHandle, measure};
+pub use usage::Usage;

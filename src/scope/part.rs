@@ -1,0 +1,143 @@
+//! One stay of one thread in a scope.
+//!
+//! ```text
+//! counters of the thread  ──┬───────┬──────────┬──────────┬──▶
+//!                         begin   begin       end        end
+//!                         outer   inner      inner      outer
+//! ```
+//!
+//! The engine keeps the highest net of the innermost part. When a part begins, the part around it takes
+//! over what the engine has seen so far; when it ends, the part around it learns how high it was.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::total::Total;
+use crate::engine::Guard;
+use crate::engine::scopes::{self, Counts};
+
+struct Part {
+    total: Arc<Total>,
+    /// The thread's counters when it entered.
+    start: Counts,
+    /// The highest net since, as far as no part inside of this one knows more.
+    high: i64,
+}
+
+/// The scopes that a thread is in, the innermost last. Parts may end in any order.
+struct Parts(Vec<Part>);
+
+thread_local! {
+    static PARTS: RefCell<Parts> = const { RefCell::new(Parts(Vec::new())) };
+}
+
+/// Whether a thread is in a scope from now on by the call that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// It is, and must leave.
+    Now,
+    /// It was already, or it can count no more since its thread-local values are gone.
+    Not,
+}
+
+/// The running thread enters the scope of `total`.
+pub(super) fn begin(total: &Arc<Total>) -> Entered {
+    let began = with_parts(|parts| {
+        if parts.position(total).is_some() {
+            return Entered::Not;
+        }
+        total.begin_part();
+        parts.push(Arc::clone(total));
+        Entered::Now
+    });
+    began.unwrap_or(Entered::Not)
+}
+
+/// The running thread leaves the scope of `total`, if it is in it.
+pub(super) fn end(total: &Arc<Total>) {
+    with_parts(|parts| {
+        if let Some(position) = parts.position(total) {
+            parts.end(position);
+        }
+    });
+}
+
+/// What the running thread has counted since it entered the scope of `total`, and the most bytes that it held
+/// beyond those of that moment. `None` if it is not in it.
+pub(super) fn so_far(total: &Arc<Total>) -> Option<(Counts, i64)> {
+    with_parts(|parts| Some(parts.so_far(parts.position(total)?)))?
+}
+
+/// Calls `task` with the scopes of this thread, whose own memory is nobody's event. `None` if they are gone.
+fn with_parts<R>(task: impl FnOnce(&mut Parts) -> R) -> Option<R> {
+    let _inside = Guard::enter();
+    PARTS
+        .try_with(|parts| {
+            // A signal handler that opens a scope while this thread does finds the scopes in use.
+            let mut parts = parts.try_borrow_mut().ok()?;
+            Some(task(&mut parts))
+        })
+        .ok()
+        .flatten()
+}
+
+impl Parts {
+    fn position(&self, total: &Arc<Total>) -> Option<usize> {
+        self.0
+            .iter()
+            .rposition(|part| Arc::ptr_eq(&part.total, total))
+    }
+
+    fn push(&mut self, total: Arc<Total>) {
+        let (start, high) = scopes::read();
+        if let Some(outer) = self.0.last_mut() {
+            outer.high = outer.high.max(high);
+        }
+        self.0.push(Part {
+            total,
+            start,
+            high: start.net(),
+        });
+        scopes::set_high(start.net());
+        self.publish();
+    }
+
+    fn end(&mut self, position: usize) {
+        let (counts, peak) = self.so_far(position);
+        let (_, high) = scopes::read();
+        if let Some(innermost) = self.0.last_mut() {
+            innermost.high = innermost.high.max(high);
+        }
+        let ended = self.0.remove(position);
+        if let Some(outer) = position.checked_sub(1).and_then(|at| self.0.get_mut(at)) {
+            outer.high = outer.high.max(ended.high);
+        }
+        if let Some(innermost) = self.0.last() {
+            scopes::set_high(innermost.high);
+        }
+        self.publish();
+        ended.total.end_part(&counts, peak);
+    }
+
+    fn so_far(&self, position: usize) -> (Counts, i64) {
+        let (now, high) = scopes::read();
+        let inside = self.0[position..].iter().map(|part| part.high);
+        let high = inside.fold(high, i64::max);
+        let start = self.0[position].start;
+        (now.since(&start), high.wrapping_sub(start.net()).max(0))
+    }
+
+    fn publish(&self) {
+        scopes::set_open(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+    }
+}
+
+impl Drop for Parts {
+    /// The thread ends: its stays end with it, and it counts no more.
+    fn drop(&mut self) {
+        let _inside = Guard::enter();
+        while !self.0.is_empty() {
+            self.end(self.0.len() - 1);
+        }
+    }
+}

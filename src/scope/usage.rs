@@ -1,0 +1,108 @@
+//! What happened in a scope.
+
+use std::fmt;
+
+use super::total::Sums;
+use crate::snapshot::{Size, SizeDiff, difference};
+
+/// What the threads of a [`Scope`](super::Scope) allocated, freed and held at most while they were in
+/// it. Bytes are those that the program asked for.
+///
+/// Every event of such a thread counts, whoever allocated a freed block: a section that frees what was
+/// there before has more frees than allocations, and a negative net.
+///
+/// `Display` writes a line for people; with the feature `file` or `json`, serde writes the fields.
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() {
+/// let (text, usage) = tracemalloc::measure(|| {
+///     let mut text = String::with_capacity(100);
+///     text.reserve_exact(300);
+///     text
+/// });
+/// assert_eq!((usage.allocations, usage.reallocations, usage.frees), (1, 1, 0));
+/// assert_eq!((usage.net_bytes(), usage.net_blocks()), (300, 1));
+/// assert_eq!(
+///     usage.to_string(),
+///     "1 allocation and 1 reallocation of 300 B, 0 frees of 0 B; net +300 B in +1 block; peak 300 B"
+/// );
+/// # drop(text);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(any(feature = "file", feature = "json"), derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Usage {
+    /// Blocks allocated.
+    pub allocations: u64,
+    /// Blocks resized.
+    pub reallocations: u64,
+    /// Blocks freed.
+    pub frees: u64,
+    /// Bytes allocated, and added by reallocations.
+    pub allocated: u64,
+    /// Bytes freed, and taken away by reallocations.
+    pub freed: u64,
+    /// The most bytes that the scope held at one time beyond what it began with.
+    ///
+    /// Exact if one thread at a time was in the scope. If several were at one time, it is the sum of
+    /// what each of them held at most: never less than the true peak.
+    pub peak: u64,
+    /// Whether several threads were in the scope at one time, so that `peak` is an upper bound.
+    pub peak_is_bound: bool,
+}
+
+impl Usage {
+    pub(super) fn of(sums: &Sums) -> Self {
+        let counts = sums.counts;
+        Self {
+            allocations: counts.allocations,
+            reallocations: counts.reallocations,
+            frees: counts.frees,
+            allocated: counts.allocated,
+            freed: counts.freed,
+            peak: sums.peak.max(0) as u64,
+            peak_is_bound: sums.overlapped,
+        }
+    }
+
+    /// Bytes allocated and not freed; negative if more was freed.
+    pub fn net_bytes(&self) -> i64 {
+        difference(self.allocated, self.freed)
+    }
+
+    /// Blocks allocated and not freed; negative if more were freed.
+    pub fn net_blocks(&self) -> i64 {
+        difference(self.allocations, self.frees)
+    }
+}
+
+/// `count` of what is called `name`.
+pub(super) fn counted(count: u64, name: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{plural}")
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", counted(self.allocations, "allocation"))?;
+        if self.reallocations > 0 {
+            write!(out, " and {}", counted(self.reallocations, "reallocation"))?;
+        }
+        let blocks = self.net_blocks();
+        let plural = if blocks.unsigned_abs() == 1 { "" } else { "s" };
+        let bound = if self.peak_is_bound { "at most " } else { "" };
+        write!(
+            out,
+            " of {}, {} of {}; net {:+} in {blocks:+} block{plural}; peak {bound}{}",
+            Size(self.allocated),
+            counted(self.frees, "free"),
+            Size(self.freed),
+            SizeDiff(self.net_bytes()),
+            Size(self.peak),
+        )
+    }
+}
