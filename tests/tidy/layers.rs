@@ -43,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ROOT: &str = "the root";
 
 /// The layers of the engine, lowest first. A file imports from its own layer and from those below.
-const ENGINE: [&str; 13] = [
+const ENGINE: [&str; 14] = [
     "memory",
     "session",
     "stacks",
