@@ -2,7 +2,8 @@
 //
 //     node dhat.cjs FILE.json [BYTES]
 //
-// Ends with an error if the viewer refuses the file, or counts other bytes than expected.
+// Ends with an error if the viewer refuses the file, or counts other bytes than expected. Prints the
+// bytes, and the orders that the viewer offers for the file.
 const fs = require('fs');
 const vm = require('vm');
 
@@ -33,15 +34,21 @@ vm.runInContext(`${fs.readFileSync(VIEWER, 'utf8')}
     gSelect = { childNodes: gSelectData.map(() => ({})), selectedIndex: 0 };
     buildTree();
     return gRoot._totalBytes;
-  };`, page);
+  };
+  this.ordersOf = (data) => gSelectData
+    .filter((order) => order.enable(data.bklt, data.bkacc))
+    .map((order) => order.label())
+    .map((label) => label.replace(/\\s+/g, ' '));`, page);
 
 const [file, expected] = process.argv.slice(2);
 try {
-  const total = page.totalOf(JSON.parse(fs.readFileSync(file, 'utf8')));
+  const data = JSON.parse(fs.readFileSync(file, 'utf8'));
+  const total = page.totalOf(data);
   if (expected !== undefined && total !== Number(expected)) {
     throw new Error(`the viewer counts ${total} bytes, expected ${expected}`);
   }
   console.log(`${total} bytes`);
+  console.log(page.ordersOf(data).join('\n'));
 } catch (error) {
   console.error(`rejected: ${error.message}`);
   process.exit(1);

@@ -5,20 +5,30 @@ use std::io::{self, BufWriter, Write};
 use serde::{Serialize, Serializer};
 
 use super::calls::{function, shown};
-use super::merged::{Amount, Merged, Shape};
-use crate::snapshot::{Domain, Frame, Site, Snapshot};
+use super::merged::{Amount, Merged};
+use crate::snapshot::{BlockSum, Domain, Frame, Site, Snapshot, View};
 
 /// The only version that the viewers read.
 const VERSION: u32 = 2;
 
+/// Microseconds of a lifetime that the viewer calls short.
+const SHORT: u64 = 10;
+
 /// The name of the root, which has the index 0 and is a part of no stack.
 const ROOT: &str = "[root]";
 
-/// A profile of the live blocks in the JSON of Valgrind's DHAT, version 2: for `dh_view.html`,
-/// which comes with Valgrind, and for the Firefox Profiler.
+/// A profile in the JSON of Valgrind's DHAT, version 2: for `dh_view.html`, which comes with Valgrind,
+/// and for the Firefox Profiler.
 ///
-/// The viewer's totals are the live bytes and blocks. Lifetimes, accesses and peaks per stack are
-/// not known to a snapshot, and the file says that they are not there. Its times are 0.
+/// With [history](Snapshot::has_history) it has for each stack what DHAT itself records: all that was
+/// allocated, which the viewer calls total, the lifetimes, the stack's own highest (max), what was live
+/// at the program's peak (at t-gmax), and what is live (at t-end). The viewer sorts by any of them.
+/// Without history, or of another [view](Snapshot::view), the totals are the bytes and blocks of the
+/// snapshot, and the file says that the rest is not there. Accesses are never there. When the peak was
+/// and how long the program ran is not known: those times are 0.
+///
+/// Lifetimes are microseconds, from a clock that moves every few milliseconds. Where stacks of the same
+/// text are one, the highest is the sum of theirs, which they need not have reached together.
 ///
 /// A frame reads `0xADDRESS: FUNCTION (FILE:LINE:COLUMN)`, as far as that is known. The address is
 /// the offset of the call in its module, 0 if that is not known; the functions inlined into a call
@@ -53,19 +63,30 @@ impl Dhat {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let merged = Merged::new([snapshot], name, roots, Shape::WHOLE);
+        let sites = snapshot.sites();
+        let merged = Merged::of_sites(&sites, name, roots, Part::of_site);
+        let has_history = snapshot.has_history();
         let document = Document {
             version: VERSION,
             mode: mode(snapshot),
-            verb: "Live",
-            has_lifetimes: false,
+            verb: match snapshot.viewed() {
+                _ if has_history => "Allocated",
+                View::Live | View::AtPeak => "Live",
+                View::Allocated | View::Temporary => "Allocated",
+            },
+            has_lifetimes: has_history,
             has_accesses: false,
-            time_unit: "seconds",
-            time_unit_million: "Mseconds",
+            time_unit: "µs",
+            time_unit_million: "s",
+            peak: has_history.then_some(0),
+            short: has_history.then_some(SHORT),
             command: command(snapshot),
             process_id: snapshot.recording().process_id.unwrap_or(0),
             end: 0,
-            points: Points(&merged.stacks),
+            points: Points {
+                stacks: &merged.stacks,
+                has_history,
+            },
             frames: Frames(&merged.names),
         };
         let mut out = BufWriter::new(out);
@@ -91,6 +112,11 @@ struct Document<'a> {
     time_unit: &'static str,
     #[serde(rename = "Mtu")]
     time_unit_million: &'static str,
+    /// When the peak was.
+    #[serde(rename = "tg", skip_serializing_if = "Option::is_none")]
+    peak: Option<u64>,
+    #[serde(rename = "tuth", skip_serializing_if = "Option::is_none")]
+    short: Option<u64>,
     #[serde(rename = "cmd")]
     command: String,
     #[serde(rename = "pid")]
@@ -103,16 +129,51 @@ struct Document<'a> {
     frames: Frames<'a>,
 }
 
+/// What is known of a site, as amounts side by side.
+struct Part;
+
+impl Part {
+    const LIVE: usize = 0;
+    const ALLOCATED: usize = 1;
+    const HIGHEST: usize = 2;
+    const AT_PEAK: usize = 3;
+    /// No bytes: microseconds.
+    const LIFETIME: usize = 4;
+
+    fn of_site(site: &Site<'_>) -> [Amount; 5] {
+        let history = &site.history;
+        let sum = |sum: BlockSum| Amount::new(sum.size, sum.count);
+        let mut parts = [Amount::default(); 5];
+        parts[Self::LIVE] = Amount::new(site.size, site.count);
+        parts[Self::ALLOCATED] = sum(history.allocated);
+        parts[Self::HIGHEST] = sum(history.highest);
+        parts[Self::AT_PEAK] = sum(history.at_peak);
+        parts[Self::LIFETIME] = Amount::new(history.lifetime, 0);
+        parts
+    }
+}
+
 /// The program points: stacks with their blocks.
-struct Points<'a>(&'a [(Box<[u32]>, [Amount; 1])]);
+struct Points<'a> {
+    stacks: &'a [(Box<[u32]>, [Amount; 5])],
+    has_history: bool,
+}
 
 impl Serialize for Points<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(stack, [amount])| Point {
-            bytes: amount.size,
-            blocks: amount.count,
-            // The most recent frame comes first, and the root is no part of it.
-            stack: stack.iter().rev().map(|frame| frame + 1).collect(),
+        serializer.collect_seq(self.stacks.iter().map(|(stack, parts)| {
+            let live = parts[Part::LIVE];
+            let (total, history) = match self.has_history {
+                true => (parts[Part::ALLOCATED], Some(History::of(parts))),
+                false => (live, None),
+            };
+            Point {
+                bytes: total.size,
+                blocks: total.count,
+                history,
+                // The most recent frame comes first, and the root is no part of it.
+                stack: stack.iter().rev().map(|frame| frame + 1).collect(),
+            }
         }))
     }
 }
@@ -123,8 +184,44 @@ struct Point {
     bytes: u64,
     #[serde(rename = "tbk")]
     blocks: u64,
+    #[serde(flatten)]
+    history: Option<History>,
     #[serde(rename = "fs")]
     stack: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct History {
+    #[serde(rename = "tl")]
+    lifetime: u64,
+    #[serde(rename = "mb")]
+    highest_bytes: u64,
+    #[serde(rename = "mbk")]
+    highest_blocks: u64,
+    #[serde(rename = "gb")]
+    peak_bytes: u64,
+    #[serde(rename = "gbk")]
+    peak_blocks: u64,
+    #[serde(rename = "eb")]
+    end_bytes: u64,
+    #[serde(rename = "ebk")]
+    end_blocks: u64,
+}
+
+impl History {
+    fn of(parts: &[Amount; 5]) -> Self {
+        let (highest, peak) = (parts[Part::HIGHEST], parts[Part::AT_PEAK]);
+        let live = parts[Part::LIVE];
+        Self {
+            lifetime: parts[Part::LIFETIME].size,
+            highest_bytes: highest.size,
+            highest_blocks: highest.count,
+            peak_bytes: peak.size,
+            peak_blocks: peak.count,
+            end_bytes: live.size,
+            end_blocks: live.count,
+        }
+    }
 }
 
 struct Frames<'a>(&'a [String]);
@@ -137,11 +234,16 @@ impl Serialize for Frames<'_> {
 }
 
 fn mode(snapshot: &Snapshot) -> String {
+    let what = match snapshot.viewed() {
+        _ if snapshot.has_history() => "heap".to_owned(),
+        View::Live => "live blocks".to_owned(),
+        view => view.to_string(),
+    };
     match snapshot.sample_every() {
-        None => "live blocks".to_owned(),
-        Some(period) => format!(
-            "live blocks, estimated from a sample of one record per {period} bytes allocated"
-        ),
+        None => what,
+        Some(period) => {
+            format!("{what}, estimated from a sample of one record per {period} bytes allocated")
+        }
     }
 }
 

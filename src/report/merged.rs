@@ -12,6 +12,12 @@ pub(super) struct Amount {
     pub(super) count: u64,
 }
 
+impl Amount {
+    pub(super) fn new(size: u64, count: u64) -> Self {
+        Self { size, count }
+    }
+}
+
 /// The stacks of `N` snapshots, side by side.
 pub(super) struct Merged<const N: usize> {
     /// In ascending order.
@@ -51,8 +57,25 @@ impl<const N: usize> Merged<N> {
         let mut merging = Merging::new(name, shape);
         for (side, snapshot) in snapshots.into_iter().enumerate() {
             for site in snapshot.sites() {
-                merging.add(&site, roots(&site), side);
+                let mut amounts = [Amount::default(); N];
+                amounts[side] = Amount::new(site.size, site.count);
+                merging.add(&site, roots(&site), amounts);
             }
+        }
+        merging.finish()
+    }
+
+    /// Sites with the amounts that `amounts` gives each, otherwise as [`new`](Self::new).
+    #[cfg(feature = "json")]
+    pub(super) fn of_sites(
+        sites: &[Site<'_>],
+        name: Name,
+        roots: impl Fn(&Site<'_>) -> Vec<String>,
+        amounts: impl Fn(&Site<'_>) -> [Amount; N],
+    ) -> Self {
+        let mut merging = Merging::new(name, Shape::WHOLE);
+        for site in sites {
+            merging.add(site, roots(site), amounts(site));
         }
         merging.finish()
     }
@@ -81,7 +104,7 @@ impl<const N: usize> Merging<N> {
         }
     }
 
-    fn add(&mut self, site: &Site<'_>, roots: Vec<String>, side: usize) {
+    fn add(&mut self, site: &Site<'_>, roots: Vec<String>, amounts: [Amount; N]) {
         self.stack.clear();
         for root in roots {
             let root = number(&mut self.names, root);
@@ -105,10 +128,11 @@ impl<const N: usize> Merging<N> {
             let stack = self.stack.as_slice().into();
             self.stacks.insert(stack, [Amount::default(); N]);
         }
-        if let Some(amounts) = self.stacks.get_mut(&*self.stack) {
-            let amount = &mut amounts[side];
-            amount.size = amount.size.saturating_add(site.size);
-            amount.count = amount.count.saturating_add(site.count);
+        if let Some(sums) = self.stacks.get_mut(&*self.stack) {
+            for (sum, amount) in sums.iter_mut().zip(amounts) {
+                sum.size = sum.size.saturating_add(amount.size);
+                sum.count = sum.count.saturating_add(amount.count);
+            }
         }
     }
 

@@ -55,6 +55,22 @@ pub struct StackHistory {
     pub lifetime: u64,
 }
 
+impl StackHistory {
+    /// This history and another one, added up. What two stacks had together at their highest is not
+    /// known; it is at most the sum, which stands there.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            at_peak: self.at_peak.plus(other.at_peak),
+            highest: self.highest.plus(other.highest),
+            allocated: self.allocated.plus(other.allocated),
+            temporary: self.temporary.plus(other.temporary),
+            reallocations: self.reallocations.saturating_add(other.reallocations),
+            bytes_copied: self.bytes_copied.saturating_add(other.bytes_copied),
+            lifetime: self.lifetime.saturating_add(other.lifetime),
+        }
+    }
+}
+
 /// The history of one stack and domain of a snapshot. Several rows of one stack and domain add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryRow {

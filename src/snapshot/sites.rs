@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::history::StackHistory;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Domain, Run, Snapshot};
 use super::traceback::Traceback;
@@ -14,10 +15,17 @@ pub(crate) struct Site<'a> {
     pub(crate) size: u64,
     /// Blocks.
     pub(crate) count: u64,
+    /// Zero where none was recorded.
+    #[cfg_attr(
+        not(any(feature = "json", feature = "pprof")),
+        expect(dead_code, reason = "folded stacks have no place for it")
+    )]
+    pub(crate) history: StackHistory,
 }
 
 impl Snapshot {
-    /// The sites that have blocks, in the order of the snapshot's stacks, by domain for each stack.
+    /// The sites that have blocks or a history, in the order of the snapshot's stacks, by domain for
+    /// each stack.
     ///
     /// Stacks that differ in nothing but their depth are several here.
     pub(crate) fn sites(&self) -> Vec<Site<'_>> {
@@ -40,18 +48,30 @@ impl Snapshot {
             let sum = sums.entry((run.stack, run.domain)).or_default();
             sum.add(amount(run, count));
         }
+        let mut histories: HashMap<(u32, Domain), StackHistory> = HashMap::new();
+        for row in self.history_rows() {
+            let key = (row.stack, row.domain);
+            sums.entry(key).or_default();
+            let history = histories.entry(key).or_default();
+            *history = history.plus(row.totals);
+        }
         let mut sums: Vec<_> = sums.into_iter().collect();
         sums.sort_unstable_by_key(|(key, _)| *key);
-        let sites = sums.into_iter().filter_map(|((stack, domain), sum)| {
-            let Total { size, count } = rounded(sum);
-            let stack = self.stacks().get(stack as usize)?;
-            Some(Site {
-                stack,
-                domain,
-                size,
-                count,
-            })
-        });
+        let sites = sums
+            .into_iter()
+            .filter_map(|((stack_number, domain), sum)| {
+                let Total { size, count } = rounded(sum);
+                let stack = self.stacks().get(stack_number as usize)?;
+                Some(Site {
+                    stack,
+                    domain,
+                    size,
+                    count,
+                    history: histories
+                        .remove(&(stack_number, domain))
+                        .unwrap_or_default(),
+                })
+            });
         sites.collect()
     }
 }

@@ -3,10 +3,10 @@
 use std::num::NonZeroU64;
 
 use tracemalloc::report::{Csv, Dhat, Folded, Json, Pprof, Weight};
-use tracemalloc::{Counting, Error, GroupBy, Snapshot};
+use tracemalloc::{Counting, Error, GroupBy, Snapshot, View};
 
 use crate::profile::{Profile, Sample};
-use crate::sample::{data, hostile, of, server};
+use crate::sample::{data, hostile, of, server, server_with_history};
 
 pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> String {
     let mut out = Vec::new();
@@ -298,4 +298,88 @@ fn values_of_a_sample_are_estimates() {
     let stacks = folded(Folded::new(), &sample);
     let weight = |line: &str| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
     assert_eq!(stacks.lines().map(weight).sum::<i64>(), space);
+}
+
+/// Each kind of sum is there, and adds up to that of its view.
+#[test]
+fn profiles_with_history_hold_every_view() {
+    let snapshot = server_with_history();
+    check_golden("dhat-history.json", &dhat(&snapshot));
+    let profile = Profile::of(&snapshot);
+    check_golden("pprof-history.txt", &profile.shown());
+
+    let view = |view| {
+        let view = snapshot.view(view).unwrap();
+        (view.total_size(), view.block_count())
+    };
+    let (live, peak, all) = (view(View::Live), view(View::AtPeak), view(View::Allocated));
+    let sum = |value: usize| -> u64 {
+        let values = profile.sample.iter().map(|sample| sample.value[value]);
+        values.sum::<i64>().try_into().unwrap()
+    };
+    assert_eq!(((sum(1), sum(0)), (sum(3), sum(2))), (all, live));
+
+    let dhat: serde_json::Value = serde_json::from_str(&dhat(&snapshot)).unwrap();
+    let points = dhat["pps"].as_array().unwrap();
+    let sum = |name: &str| -> u64 {
+        points
+            .iter()
+            .map(|point| point[name].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!((sum("tb"), sum("tbk")), all);
+    assert_eq!((sum("gb"), sum("gbk")), peak);
+    assert_eq!((sum("eb"), sum("ebk")), live);
+    let rows = || snapshot.history().unwrap().map(|row| *row.2);
+    assert_eq!(sum("tl"), rows().map(|row| row.lifetime).sum::<u64>());
+    assert_eq!(sum("mb"), rows().map(|row| row.highest.size).sum::<u64>());
+}
+
+#[test]
+fn exports_of_a_view_say_which() {
+    let snapshot = server_with_history();
+    for (view, values) in [
+        (View::AtPeak, ["inuse_objects", "inuse_space"]),
+        (View::Allocated, ["alloc_objects", "alloc_space"]),
+        (View::Temporary, ["alloc_objects", "alloc_space"]),
+    ] {
+        let part = snapshot.view(view).unwrap();
+        let profile = Profile::of(&part);
+        let text = |index: i64| profile.string_table[usize::try_from(index).unwrap()].as_str();
+        let names: Vec<&str> = profile
+            .sample_type
+            .iter()
+            .map(|kind| text(kind.r#type))
+            .collect();
+        assert_eq!(names, values);
+        assert_eq!(text(profile.default_sample_type), values[1]);
+        let name = view.to_string();
+        let comments: Vec<&str> = profile
+            .comment
+            .iter()
+            .map(|&comment| text(comment))
+            .collect();
+        assert!(
+            comments.iter().any(|text| text.to_lowercase() == name),
+            "{comments:?}"
+        );
+        let space: i64 = profile.sample.iter().map(|sample| sample.value[1]).sum();
+        assert_eq!(u64::try_from(space).unwrap(), part.total_size());
+
+        let dhat: serde_json::Value = serde_json::from_str(&dhat(&part)).unwrap();
+        assert_eq!(
+            (&dhat["mode"], &dhat["bklt"]),
+            (&name.into(), &false.into())
+        );
+        let json = text_of_json(&part);
+        assert_eq!(json["snapshot"]["view"], view.name());
+        assert_eq!(json["snapshot"]["size"], part.total_size());
+        let stacks = folded(Folded::new(), &part);
+        let weight = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        assert_eq!(stacks.lines().map(weight).sum::<u64>(), part.total_size());
+    }
+}
+
+fn text_of_json(snapshot: &Snapshot) -> serde_json::Value {
+    serde_json::from_str(&text(|out| Json::new().write(snapshot, out))).unwrap()
 }

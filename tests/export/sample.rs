@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracemalloc::{Domain, Frame, Module, Snapshot, Trace, Traceback};
+use tracemalloc::{
+    BlockSum, Domain, Frame, GroupBy, Module, Snapshot, StackHistory, Trace, Traceback,
+};
 
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,6 +57,33 @@ pub(crate) fn server(requests: usize) -> Snapshot {
     cut.traceback = cut.traceback.with_total_nframe(90);
     traces.push(cut);
     of(traces)
+}
+
+/// [`server`] with the history of a day: its bodies have come and gone, and the buffer has grown.
+pub(crate) fn server_with_history() -> Snapshot {
+    let live = server(1);
+    let rows = server(3).statistics(GroupBy::Traceback).into_iter();
+    let rows: Vec<_> = rows
+        .zip(1..)
+        .map(|(stack, number)| {
+            let mut history = StackHistory::default();
+            history.at_peak = BlockSum::new(stack.size, stack.count);
+            history.highest = BlockSum::new(stack.size + 1, stack.count);
+            history.allocated = BlockSum::new(stack.size * number, stack.count * number);
+            history.temporary =
+                BlockSum::new(stack.size * (number - 1), stack.count * (number - 1));
+            history.lifetime = 500 * number;
+            let domain = match stack.size {
+                4096 => Domain(7),
+                _ => Domain::HEAP,
+            };
+            (stack.traceback, domain, history)
+        })
+        .collect();
+    let gone = Traceback::of(Frame::new("src/main.rs", 99).with_function("server::warm_up"));
+    let mut history = StackHistory::default();
+    history.allocated = BlockSum::new(7, 1);
+    live.with_history(rows.into_iter().chain([(gone, Domain::HEAP, history)]))
 }
 
 /// What names may hold that come from a foreign file.

@@ -15,7 +15,7 @@ use prost::Message;
 use super::notes::{self, Whose};
 use super::visible::escaped;
 use crate::gzip;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, View};
 use message::{Profile, ValueType};
 use tables::{Strings, Tables};
 
@@ -23,15 +23,21 @@ use tables::{Strings, Tables};
 /// them out, and all that they called. Tested against the whole name.
 const DROP_FRAMES: &str = "<?(tracemalloc|alloc::alloc)::.*|__(rust|rg|rdl)_.*";
 
+/// What Go's profiles call blocks and bytes: those that are live, and all that were allocated.
+const INUSE: (&str, &str) = ("inuse_objects", "inuse_space");
+const ALLOC: (&str, &str) = ("alloc_objects", "alloc_space");
+
 /// Samples to a piece.
 const PIECE: usize = 1024;
 
 /// A profile of the live blocks: a `profile.proto` message, compressed by gzip. `go tool pprof`,
 /// speedscope, Perfetto, Pyroscope, Parca and others read it. The usual name ends in `.pb.gz`.
 ///
-/// Each stack has two values, as in Go's heap profiles: `inuse_objects`, its blocks, and
-/// `inuse_space`, its bytes, which viewers show first. A snapshot does not know what was freed, so
-/// `alloc_objects` and `alloc_space` are not there. Values stop at the greatest `i64`.
+/// Each stack has the values of Go's heap profiles: `inuse_objects`, its blocks, and `inuse_space`, its
+/// bytes, which viewers show first. A snapshot with [history](Snapshot::has_history) has
+/// `alloc_objects` and `alloc_space` before them, all that was allocated since tracing started. A
+/// [view](Snapshot::view) has two values: `inuse_…` of the peak, `alloc_…` of allocated and temporary
+/// memory; a comment says which. Values stop at the greatest `i64`.
 ///
 /// Functions are named in full, with file, line and column. Inlined functions share the location of
 /// their call; see [`separate_inlined`](Self::separate_inlined) for viewers that show only one function of
@@ -104,7 +110,7 @@ impl Pprof {
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         let mut gzip = GzEncoder::new(out, gzip::LEVEL);
-        let mut tables = Tables::new(*self);
+        let mut tables = Tables::new(*self, snapshot.has_history());
         for sites in snapshot.sites().chunks(PIECE) {
             let piece = Profile {
                 sample: sites.iter().map(|site| tables.sample(site)).collect(),
@@ -133,10 +139,15 @@ fn header(snapshot: &Snapshot, strings: &mut Strings) -> io::Result<Profile> {
         kind: strings.index(kind),
         unit: strings.index(unit),
     };
-    let sample_type = vec![
-        value_type("inuse_objects", "count"),
-        value_type("inuse_space", "bytes"),
-    ];
+    let (first, all): (_, &[_]) = match snapshot.viewed() {
+        View::Live if snapshot.has_history() => (INUSE, &[ALLOC, INUSE]),
+        View::Live | View::AtPeak => (INUSE, &[INUSE]),
+        View::Allocated | View::Temporary => (ALLOC, &[ALLOC]),
+    };
+    let sample_type = all
+        .iter()
+        .flat_map(|(objects, space)| [value_type(objects, "count"), value_type(space, "bytes")])
+        .collect();
     let period_type = Some(value_type("space", "bytes"));
     let period = snapshot.sample_every().map_or(1, u64::from);
     let taken_at = snapshot.recording().taken_at.unwrap_or(0);
@@ -148,7 +159,7 @@ fn header(snapshot: &Snapshot, strings: &mut Strings) -> io::Result<Profile> {
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000_000),
         drop_frames: strings.index(DROP_FRAMES),
-        default_sample_type: strings.index("inuse_space"),
+        default_sample_type: strings.index(first.1),
         comment: comments(snapshot)?
             .iter()
             .map(|text| strings.index(text))
@@ -161,6 +172,10 @@ fn comments(snapshot: &Snapshot) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     notes::write_recording(snapshot, Whose::Only, &mut notes)?;
     let mut comments = vec![concat!("tracemalloc ", env!("CARGO_PKG_VERSION")).to_owned()];
+    match snapshot.viewed() {
+        View::Live => {}
+        _ => comments.push(notes::heading(snapshot)),
+    }
     comments.extend(String::from_utf8_lossy(&notes).lines().map(str::to_owned));
     let attributes = snapshot.attributes().iter();
     comments

@@ -20,6 +20,8 @@ struct Place {
 
 pub(super) struct Tables<'a> {
     options: Pprof,
+    /// Whether samples have what was allocated before what is live.
+    with_allocated: bool,
     pub(super) strings: Strings,
     functions: Numbered<(i64, i64)>,
     mappings: Numbered<&'a Module>,
@@ -33,9 +35,10 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn new(options: Pprof) -> Self {
+    pub(super) fn new(options: Pprof, with_allocated: bool) -> Self {
         Self {
             options,
+            with_allocated,
             strings: Strings::new(),
             functions: Numbered::new(),
             mappings: Numbered::new(),
@@ -47,7 +50,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// One sample, in the order of the sample types: blocks, bytes.
+    /// One sample, in the order of the sample types: blocks and bytes, of all that was allocated first if
+    /// that is known.
     pub(super) fn sample(&mut self, site: &Site<'a>) -> Sample {
         let mut location_id = Vec::new();
         let mut frames = Vec::new();
@@ -65,9 +69,15 @@ impl<'a> Tables<'a> {
             key: self.strings.index("domain"),
             text: self.strings.index(&site.domain.0.to_string()),
         });
+        let allocated = site.history.allocated;
+        let allocated = self
+            .with_allocated
+            .then_some([allocated.count, allocated.size]);
+        let live = [site.count, site.size];
+        let values = allocated.into_iter().flatten().chain(live);
         Sample {
             location_id,
-            value: vec![clamped(site.count), clamped(site.size)],
+            value: values.map(clamped).collect(),
             label: label.into_iter().collect(),
         }
     }
