@@ -31,6 +31,14 @@ thread_local! {
     static PARTS: RefCell<Parts> = const { RefCell::new(Parts(Vec::new())) };
 }
 
+/// Runs `task` while the engine believes this thread to be in a scope.
+pub(super) fn as_if_inside<R>(task: impl FnOnce() -> R) -> R {
+    scopes::set_open(u32::MAX);
+    let result = task();
+    with_parts(|parts| parts.publish()).unwrap_or_else(|| scopes::set_open(0));
+    result
+}
+
 /// Whether a thread is in a scope from now on by the call that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entered {

@@ -11,7 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::TraceAlloc;
-use crate::engine::scopes::Counting;
+use crate::engine::scopes::{self, Counting};
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
 use crate::engine::unwind::Caller;
@@ -64,6 +64,10 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
     (pc, sp, fp): (usize, usize, usize),
 ) -> *mut u8 {
     let Resize { layout, new_size } = resize;
+    if !session.is_on() && !scopes::is_open() {
+        // SAFETY: passed on from the caller.
+        return unsafe { wrapper.inner.realloc(block, layout, new_size) };
+    }
     let counting = Counting::of(session);
     let moved = if session.is_on() {
         let caller = Caller { pc, sp, fp };

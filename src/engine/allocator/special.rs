@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::{TraceAlloc, record_block_slow, record_plain};
-use crate::engine::scopes::Counting;
+use crate::engine::scopes::{self, Counting};
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
 use crate::engine::unwind::Caller;
@@ -23,6 +23,10 @@ pub(super) unsafe fn record_special<A: GlobalAlloc, const ZEROED: bool>(
     sp: usize,
     fp: usize,
 ) -> *mut u8 {
+    if !session.is_on() && !scopes::is_open() {
+        // SAFETY: passed on from the caller.
+        return unsafe { wrapper.allocate::<ZEROED>(layout) };
+    }
     let counting = Counting::of(session);
     let block = if !session.is_on() {
         // As when the block is recorded: what the inner allocator allocates is its own affair, and a
@@ -82,6 +86,10 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     pub(super) unsafe fn special_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
+        if !session.is_on() && !scopes::is_open() {
+            // SAFETY: passed on from the caller.
+            return unsafe { self.inner.dealloc(block, layout) };
+        }
         let counting = Counting::of(session);
         if let Some(counting) = counting {
             counting.freed(layout.size());

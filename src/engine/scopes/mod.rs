@@ -79,10 +79,17 @@ thread_local! {
 }
 
 /// Calls `task` with this thread's counters. `None` if they are gone.
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
     #[cfg(windows)]
     let _errno = crate::engine::memory::errno::KeepErrno::new();
     LOCAL.try_with(task).ok()
+}
+
+/// True if this thread is in a scope.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn is_open() -> bool {
+    local(|local| local.open.get() > 0).unwrap_or(false)
 }
 
 /// Proof that an event counts for the scopes that its thread is in.
@@ -92,8 +99,8 @@ pub(crate) struct Counting(());
 impl Counting {
     /// `None` if the thread is in no scope, or inside the tracer: what the tracer and the inner
     /// allocator do is not the program's.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn of(session: Session) -> Option<Self> {
-        let is_open = || local(|local| local.open.get() > 0).unwrap_or(false);
         (session.has(Flag::ScopesOpen) && is_open() && Guard::is_outside()).then_some(Self(()))
     }
 
