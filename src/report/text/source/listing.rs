@@ -74,10 +74,12 @@ pub(super) fn listings<'a>(sites: &[Site<'a>], frames: &FrameFilter) -> Vec<List
         let mut counted = BTreeSet::new();
         let newest = site.stack.len() - 1;
         for (index, frame) in site.stack.iter().enumerate() {
-            let Some(function) = frame.function().filter(|_| frames.hits(frame)) else {
+            let Some(function) = frame.function().map(enclosing) else {
                 continue;
             };
-            let function = enclosing(function);
+            if !is_chosen(frame, function, frames) {
+                continue;
+            }
             let key = (function, frame.filename());
             let listing = listings
                 .entry(key)
@@ -103,6 +105,12 @@ pub(super) fn listings<'a>(sites: &[Site<'a>], frames: &FrameFilter) -> Vec<List
             .then_with(|| (a.function, a.file).cmp(&(b.function, b.file)))
     });
     listings
+}
+
+/// Whether `frames` hits `frame`, or would if it were one of the `function` that it is written in.
+fn is_chosen(frame: &Frame, function: &str, frames: &FrameFilter) -> bool {
+    let is_inner = frame.function() != Some(function);
+    frames.hits(frame) || is_inner && frames.hits(&frame.clone().with_function(function))
 }
 
 /// The function that a closure or an async block is written in.
@@ -270,7 +278,7 @@ mod tests {
         assert_eq!(sums(&snapshot, "a::*"), sums_of_all);
         assert_eq!(sums(&snapshot, "*::g"), sums_of_all[1..]);
         let sites = snapshot.sites();
-        let listings = listings(&sites, &FrameFilter::function("a::f*"));
+        let listings = listings(&sites, &FrameFilter::function("*::f"));
         let line = listings[0].lines[&3];
         assert_eq!(
             (line.own.size, line.inclusive.size, line.inclusive.count),
