@@ -65,9 +65,11 @@ fn lines(path: &Path) -> io::Result<usize> {
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::temp_dir().join(format!("tracemalloc-chunked-{}", process::id()));
     let size = write_log(&path)?;
-    println!("A file of {}\n\nway            peak", Size(size));
+    println!(
+        "A file of {}\n\nway            peak  allocations",
+        Size(size)
+    );
 
-    tracemalloc::start(1)?;
     let ways: [(&str, Way); 4] = [
         ("whole", whole),
         ("chunks", chunks),
@@ -76,12 +78,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     let mut peaks = Vec::with_capacity(ways.len());
     for (name, read) in ways {
-        tracemalloc::reset_peak();
-        let before = tracemalloc::get_traced_memory();
-        assert_eq!(read(&path)?, LINES);
-        let peak = tracemalloc::get_traced_memory().peak - before.current;
-        println!("{name:<9} {:>9}", Size(peak));
-        peaks.push(peak);
+        let (lines, usage) = tracemalloc::measure(|| read(&path));
+        assert_eq!(lines?, LINES);
+        println!(
+            "{name:<9} {:>9} {:>12}",
+            Size(usage.peak),
+            usage.allocations
+        );
+        peaks.push(usage.peak);
     }
     fs::remove_file(&path)?;
 

@@ -3,10 +3,9 @@
 //!     cargo run --release --example deep_size
 
 use std::collections::{BTreeMap, HashMap};
-use std::hint::black_box;
 use std::sync::Arc;
 
-use tracemalloc::{Error, TraceAlloc};
+use tracemalloc::TraceAlloc;
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -19,35 +18,22 @@ struct Row {
 }
 
 fn row<T: Clone>(name: &str, make: impl FnOnce() -> T) -> Row {
-    let (value, built) = growth(make);
-    let (copy, cloned) = growth(|| value.clone());
+    let (value, built) = tracemalloc::measure(make);
+    let (copy, cloned) = tracemalloc::measure(|| value.clone());
     let shallow = size_of_val(&value);
     drop(copy);
-    let ((), dropped) = growth(|| drop(value));
-    println!(
-        "{name:<28} {shallow:>7} {built:>8} {cloned:>8} {:>8}",
-        -dropped
-    );
+    let dropped = tracemalloc::freed_by(|| drop(value)).freed;
+    let (built, cloned) = (built.net_bytes(), cloned.net_bytes());
+    println!("{name:<28} {shallow:>7} {built:>8} {cloned:>8} {dropped:>8}");
     Row {
         shallow,
         built,
         cloned,
-        dropped: -dropped,
+        dropped: dropped as i64,
     }
 }
 
-/// The value of `make`, and how many more bytes are live than before.
-fn growth<T>(make: impl FnOnce() -> T) -> (T, i64) {
-    let before = tracemalloc::get_traced_memory();
-    let value = black_box(make());
-    (
-        value,
-        tracemalloc::get_traced_memory().since(before).current,
-    )
-}
-
-fn main() -> Result<(), Error> {
-    tracemalloc::start(1)?;
+fn main() {
     println!("                             size_of    built   cloned  dropped");
     let shared: Arc<str> = Arc::from("shared ".repeat(100));
     let rows = [
@@ -91,5 +77,4 @@ fn main() -> Result<(), Error> {
     assert_eq!((rows[8].shallow, rows[8].built), (24, 8_000));
     assert_eq!((rows[9].built, rows[9].cloned), (8_192, 8_000));
     assert_eq!(rows[13].built, 0, "shared memory is not counted again");
-    Ok(())
 }

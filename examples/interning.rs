@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tracemalloc::{Error, Size, TraceAlloc};
+use tracemalloc::{SizeDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -39,29 +39,28 @@ impl Interner {
     }
 }
 
-fn main() -> Result<(), Error> {
+fn main() {
     let log = log();
     let words: Vec<&str> = log.split_whitespace().collect();
-    tracemalloc::start(5)?;
     println!("{} words              bytes   blocks", words.len());
     let strings = cost("String", || {
         words
             .iter()
             .map(|word| word.to_string())
             .collect::<Vec<String>>()
-    })?;
+    });
     let boxed = cost("Box<str>", || {
         words
             .iter()
             .map(|word| Box::from(*word))
             .collect::<Vec<Box<str>>>()
-    })?;
+    });
     let interned = cost("Arc<str>, interned", || {
         let mut interner = Interner::default();
         let words: Vec<Arc<str>> = words.iter().map(|word| interner.intern(word)).collect();
         (words, interner)
-    })?;
-    let borrowed = cost("&str of the text", || words.clone())?;
+    });
+    let borrowed = cost("&str of the text", || words.clone());
 
     assert!(strings.1 > 50_000 && boxed.1 == strings.1);
     assert_eq!(
@@ -71,16 +70,13 @@ fn main() -> Result<(), Error> {
     );
     assert_eq!(borrowed.1, 1);
     assert!(interned.0 < strings.0 * 2 / 3);
-    Ok(())
 }
 
 /// Bytes and blocks of what `make` returns.
-fn cost<T>(name: &str, make: impl FnOnce() -> T) -> Result<(u64, u64), Error> {
-    tracemalloc::clear_traces();
-    let value = make();
-    let snapshot = tracemalloc::take_snapshot()?;
-    let (bytes, blocks) = (snapshot.total_size(), snapshot.block_count());
-    println!("{name:<22} {:>10} {blocks:>8}", Size(bytes));
+fn cost<T>(name: &str, make: impl FnOnce() -> T) -> (i64, i64) {
+    let (value, usage) = tracemalloc::measure(make);
+    let (bytes, blocks) = (usage.net_bytes(), usage.net_blocks());
+    println!("{name:<22} {:>10} {blocks:>8}", SizeDiff(bytes));
     drop(value);
-    Ok((bytes, blocks))
+    (bytes, blocks)
 }

@@ -4,15 +4,14 @@
 
 use std::hint::black_box;
 
-use tracemalloc::{Error, Size, TraceAlloc};
+use tracemalloc::{Size, SizeDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
 
 const NUMBERS: u64 = 1_000_000;
 
-fn main() -> Result<(), Error> {
-    tracemalloc::start(1)?;
+fn main() {
     println!("                          peak        kept");
     let list = cost("collect, then sum", || {
         let list: Vec<u64> = black_box((0..NUMBERS).map(|number| number * number).collect());
@@ -37,7 +36,8 @@ fn main() -> Result<(), Error> {
         list.into_boxed_slice()
     });
 
-    let exact = NUMBERS * 8;
+    let exact = 8 * NUMBERS;
+    let kept = exact as i64;
     assert_eq!(list, (exact, 0));
     assert_eq!(lazy, (0, 0));
     assert_eq!(
@@ -45,22 +45,15 @@ fn main() -> Result<(), Error> {
         (1 << 20) * 8,
         "room for as many as a doubling gave"
     );
-    assert_eq!([planned, boxed].map(|(_, kept)| kept), [exact, exact]);
+    assert_eq!([planned, boxed].map(|(_, kept)| kept), [kept, kept]);
     assert_eq!(planned.0, exact);
-    Ok(())
 }
 
 /// What `make` needed at most, and what its value keeps.
-fn cost<T>(name: &str, make: impl FnOnce() -> T) -> (u64, u64) {
-    tracemalloc::reset_peak();
-    let before = tracemalloc::get_traced_memory();
-    let value = black_box(make());
-    let memory = tracemalloc::get_traced_memory();
-    let (peak, kept) = (
-        memory.peak - before.current,
-        memory.current - before.current,
-    );
-    println!("{name:<20} {:>10} {:>10}", Size(peak), Size(kept));
+fn cost<T>(name: &str, make: impl FnOnce() -> T) -> (u64, i64) {
+    let (value, usage) = tracemalloc::measure(make);
+    let (peak, kept) = (usage.peak, usage.net_bytes());
+    println!("{name:<20} {:>10} {:>10}", Size(peak), SizeDiff(kept));
     drop(value);
     (peak, kept)
 }

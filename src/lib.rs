@@ -28,6 +28,7 @@
 //! | choose frames, sampling, a memory limit | [`Config`] |
 //! | start from variables, without a change of the program's code | [`start_from_env`] |
 //! | know how much is live now and at most | [`get_traced_memory`] |
+//! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
 //! | watch what grows and goes on growing | [`Growth`] |
 //! | count memory that is not the allocator's | [`Tracked`] |
@@ -88,6 +89,7 @@ pub use control::{Tracked, track, untrack};
 
 // What a section of the program allocates.
 pub use scope::{Budget, Exceeded, InScope, Scope, ScopeHandle, Scoped, Usage, measure};
+pub use scope::{PerObject, Variants, freed_by, measure_each};
 
 // Snapshots, and what they are made of.
 #[cfg(feature = "file")]

@@ -8,6 +8,7 @@
 //! usage.rs        Usage: the answer
 //! future.rs       a future that is in a scope while it is polled
 //! budget.rs       Budget: limits for a test
+//! variants.rs     what objects cost each: PerObject, and a table that compares them
 //! ```
 
 mod budget;
@@ -16,8 +17,10 @@ mod guard;
 mod part;
 mod total;
 mod usage;
+mod variants;
 
 pub use budget::{Budget, Exceeded};
 pub use future::{InScope, Scoped};
 pub use guard::{Scope, ScopeHandle, measure};
 pub use usage::Usage;
+pub use variants::{PerObject, Variants, freed_by, measure_each};
