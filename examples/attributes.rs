@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use tracemalloc::{Error, GroupBy, Size, TraceAlloc};
+use tracemalloc::{Error, GroupBy, Size, TraceAlloc, measure, measure_each};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -74,24 +74,16 @@ impl<const N: usize> Object for Slots<N> {
     }
 }
 
-fn live() -> u64 {
-    tracemalloc::get_traced_memory().current
-}
-
 /// Bytes of a hundred objects of `N` attributes, as maps and as structs.
 fn compare<const N: usize>(names: &[String]) -> (u64, u64) {
-    let start = live();
-    let maps: Vec<_> = (0..100).map(|_| Dynamic::new(&names[..N])).collect();
-    let dynamic = live() - start;
-    let structs: Vec<_> = (0..100).map(|_| Slots::<N>::new()).collect();
-    let slots = live() - start - dynamic;
+    let dynamic = measure_each(100, |_| Dynamic::new(&names[..N])).bytes;
+    let slots = measure_each(100, |_| Slots::<N>::new()).bytes;
     let ratio = dynamic as f64 / slots as f64;
     println!(
         "{N:10} {:>12} {:>12} {ratio:6.1}x",
         Size(dynamic),
         Size(slots)
     );
-    drop((maps, structs));
     (dynamic, slots)
 }
 
@@ -118,15 +110,16 @@ fn main() -> Result<(), Error> {
     lines.iter().take(3).for_each(|line| println!("  {line}"));
     drop(mixed);
 
-    let start = live();
-    let mut extended = Box::new(Extended::default());
-    let plain = live() - start;
-    extended.more = Some(Box::new(HashMap::from([("tag".to_owned(), Value::Unit)])));
+    let (mut extended, plain) = measure(|| Box::new(Extended::default()));
+    let ((), more) = measure(|| {
+        extended.more = Some(Box::new(HashMap::from([("tag".to_owned(), Value::Unit)])));
+    });
     println!(
-        "\nA struct of {plain} bytes with one more attribute: {}",
-        Size(live() - start)
+        "\nA struct of {}, and {} for one more attribute",
+        Size(plain.allocated),
+        Size(more.allocated)
     );
-    assert_eq!((extended.radius, plain), (0.0, 16));
+    assert_eq!((extended.radius, plain.net_bytes()), (0.0, 16));
 
     assert!(few.iter().chain(&many).all(|(map, slots)| map > slots));
     Ok(())

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use tracemalloc::{Error, Size, TraceAlloc};
+use tracemalloc::{Scope, Size, SizeDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -76,15 +76,15 @@ impl Ttl {
 
 /// Live bytes after each batch of a thousand new pages, between which ten favourites are asked for.
 fn curve(name: &str, mut get: impl FnMut(usize) -> usize) -> [u64; BATCHES] {
-    let start = tracemalloc::get_traced_memory();
     print!("{name:<10}");
+    let scope = Scope::open().expect("the tracer is installed");
     let mut batch = 0..1_000;
     let curve = [(); BATCHES].map(|()| {
         for page in batch.clone() {
             assert!(get(page) > 500 && get(page % 10) > 500);
         }
         batch = batch.end..batch.end + 1_000;
-        let live = tracemalloc::get_traced_memory().since(start).current as u64;
+        let live = scope.usage().net_bytes() as u64;
         print!(" {:>9}", Size(live));
         live
     });
@@ -109,18 +109,18 @@ impl Report {
     }
 }
 
-/// Bytes live when a hundred reports were memoised and dropped.
-fn after_owners(mut total: impl FnMut(&Arc<Report>) -> u64) -> u64 {
-    let start = tracemalloc::get_traced_memory();
-    for id in 0..100 {
-        assert_eq!(total(&Report::new(id)), id as u64 * 10_000);
-    }
-    tracemalloc::get_traced_memory().since(start).current as u64
+/// Bytes that are left when a hundred reports were memoised and dropped.
+fn after_owners(mut total: impl FnMut(&Arc<Report>) -> u64) -> i64 {
+    let ((), usage) = tracemalloc::measure(|| {
+        for id in 0..100 {
+            assert_eq!(total(&Report::new(id)), id as u64 * 10_000);
+        }
+    });
+    usage.net_bytes()
 }
 
-fn main() -> Result<(), Error> {
+fn main() {
     println!("Live bytes after each 1000 new pages");
-    tracemalloc::start(1)?;
     let mut cache = Unbounded::default();
     let unbounded = curve("unbounded", |page| cache.get(page).len());
     let pages = HashMap::with_capacity(2 * LIMIT);
@@ -146,14 +146,14 @@ fn main() -> Result<(), Error> {
         by_owner.push((Arc::clone(report), report.total()));
         report.total()
     });
-    println!("{:<18} {:>9}", "owner in the key", Size(owned));
+    println!("{:<18} {:>9}", "owner in the key", SizeDiff(owned));
     let mut by_id: HashMap<usize, (Weak<Report>, u64)> = HashMap::new();
     let keyed = after_owners(|report| {
         by_id.retain(|_, (owner, _)| owner.strong_count() > 0);
         let result = || (Arc::downgrade(report), report.total());
         by_id.entry(report.id).or_insert_with(result).1
     });
-    println!("{:<18} {:>9}", "id, and a Weak", Size(keyed));
+    println!("{:<18} {:>9}", "id, and a Weak", SizeDiff(keyed));
 
     // The unbounded cache gains as much with each batch; the others stop when they are full.
     assert!((1..BATCHES).all(|n| unbounded[n] > unbounded[n - 1] + 500_000));
@@ -164,5 +164,4 @@ fn main() -> Result<(), Error> {
     };
     assert!(level(&lru) && level(&ttl));
     assert!(owned > 100 * 80_000 && keyed < 10_000);
-    Ok(())
 }

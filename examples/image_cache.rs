@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use tracemalloc::{Error, Size, TraceAlloc};
+use tracemalloc::{Error, Scope, Size, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -74,10 +74,9 @@ fn clear_config() {
 
 fn main() -> Result<(), Error> {
     println!("{:<32} {:>10}", "", "live");
-    tracemalloc::start(1)?;
-    let start = tracemalloc::get_traced_memory();
+    let scope = Scope::open()?;
     let report = |what: &str| {
-        let live = tracemalloc::get_traced_memory().since(start).current as u64;
+        let live = scope.usage().net_bytes() as u64;
         println!("{what:<32} {:>10}", Size(live));
         live
     };

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use tracemalloc::{Error, Size, TraceAlloc};
+use tracemalloc::{Error, Scope, Size, SizeDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -73,10 +73,13 @@ impl<V: ?Sized> WeakCache<V> {
 }
 
 /// Fills the cache, drops every user of its values, and purges it: the bytes after each.
-fn lifetimes<V: AsRef<[u8]> + ?Sized>(kind: &str, make: impl Fn(usize) -> Arc<V>) -> [i64; 3] {
+fn lifetimes<V: AsRef<[u8]> + ?Sized>(
+    kind: &str,
+    make: impl Fn(usize) -> Arc<V>,
+) -> Result<[i64; 3], Error> {
     let mut cache = WeakCache::new();
-    let empty = tracemalloc::get_traced_memory();
-    let live = || tracemalloc::get_traced_memory().since(empty).current;
+    let scope = Scope::open()?;
+    let live = || scope.usage().net_bytes();
 
     let mut users = Vec::with_capacity(500);
     users.extend((0..500).map(|key| cache.get(key, &make)));
@@ -89,22 +92,21 @@ fn lifetimes<V: AsRef<[u8]> + ?Sized>(kind: &str, make: impl Fn(usize) -> Arc<V>
     cache.purge();
     let purged = live();
 
-    let sizes = [used, unused, purged].map(|bytes| Size(bytes.unsigned_abs()).to_string());
+    let sizes = [used, unused, purged].map(SizeDiff);
     println!(
         "{kind:<12} {:>10} {:>10} {:>10}",
         sizes[0], sizes[1], sizes[2]
     );
-    [used, unused, purged]
+    Ok([used, unused, purged])
 }
 
 fn main() -> Result<(), Error> {
-    tracemalloc::start(5)?;
     println!("500 values         in use     unused     purged");
-    let config = lifetimes("Arc<Config>", |number| Arc::new(Config::load(number)));
+    let config = lifetimes("Arc<Config>", |number| Arc::new(Config::load(number)))?;
     assert_eq!(DROPPED.load(Ordering::Relaxed), 500);
     let bytes = lifetimes("Arc<[u8]>", |number| {
         Arc::<[u8]>::from(vec![number as u8; 10_000])
-    });
+    })?;
 
     let shallow = 500 * size_of::<Config>();
     println!("size_of says {} for the 500", Size(shallow as u64));
