@@ -39,10 +39,15 @@
 //! `Series`, `dump_on_panic` and `dump_every` for programs that save them by themselves.
 //!
 //! [`guide`] teaches it: a question, a program, what it prints, and what follows from that.
+//! [`coming_from_python`] has the calls of Python's memory tools, and what stands for them.
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/GUIDE.md")]
 pub mod guide {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/COMING_FROM_PYTHON.md")]
+pub mod coming_from_python {}
 
 /// The program of the README is compiled and run as a test.
 #[cfg(doctest)]
