@@ -45,9 +45,12 @@ impl Functions {
     }
 }
 
+/// Names of Python's own, such as `__slots__`, begin with an underscore.
 fn is_name(text: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    !text.starts_with('_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// What stands in backquotes.
@@ -122,6 +125,7 @@ fn a_name_of_nothing_is_found() {
         "Runs `one_two_three_five`.",
         &["a.md:1: no one_two_three_five"],
     );
+    check("Python's `__slots__` and `__dict__`.", &[]);
     check("| | a | b | shown by |\n| --- | --- | --- | --- |", &[]);
     check(
         "| A1 | a | b | `h:one_two_three_four`, `l:five_six`, `seven_eight`, `tests/d.rs`, `over_there` |",
