@@ -9,12 +9,15 @@ use crate::Size;
 use crate::config::Config;
 #[cfg(feature = "file")]
 use crate::dump::at_exit::dump_at_exit;
+#[cfg(all(unix, feature = "file"))]
+use crate::dump::ending::{SIGNALS as SIGNALS_THAT_END, dump_at_end};
 use crate::error::{Error, ErrorKind};
 
 const FRAMES: &str = "TRACEMALLOC";
 const OUT: &str = "TRACEMALLOC_OUT";
 const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 const HISTORY: &str = "TRACEMALLOC_HISTORY";
+const SIGNALS: &str = "TRACEMALLOC_SIGNALS";
 
 /// Starts tracing if the environment asks for it. Call it early in `main`; an explicit
 /// [`start`](crate::start) before it wins, as in CPython the command line wins over the variable.
@@ -25,20 +28,26 @@ const HISTORY: &str = "TRACEMALLOC_HISTORY";
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
 /// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`], such as `512K`; unset, empty or 0: record them all |
 /// | `TRACEMALLOC_HISTORY` | 1: [`Config::history`], so that the file tells what the peak was made of; unset, empty or 0: none |
+/// | `TRACEMALLOC_SIGNALS` | signals that end the process after its snapshot is saved, such as `INT,TERM`; unset or empty: none |
 ///
 /// A [`Size`] may have a unit: `512K` and `512KiB` are 524,288 bytes.
 ///
 /// Where one of the first two variables is set without the other, one line on standard error says so:
 /// either nothing is traced, or nothing is saved at exit.
 ///
-/// The snapshot is written when `main` returns or `std::process::exit` is called, not when the
-/// process is killed; an error then goes to standard error. The child of a fork writes one too if `%p`
+/// The snapshot is written when `main` returns, also after a panic, or when `std::process::exit` is
+/// called; where a panic aborts, at the panic. An error then goes to standard error. It is not written
+/// when the process is killed, except by a signal of `TRACEMALLOC_SIGNALS` (on Unix: `INT`, `TERM` and
+/// `HUP`). Such a signal wakes a thread that saves the snapshot and then lets the signal end the
+/// process, so its exit status stays what it was; a second one ends it at once. A signal that is
+/// ignored stays so. The program may set a handler of its own later: it then alone says what happens. The child of a fork writes one too if `%p`
 /// gives it a file of its own, and leaves its parent's alone. The other variables are read only if the
 /// first one asks for tracing. A process with more privileges than its user ignores them all.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidVariable`] for a value that means nothing, or for a file in a build without
-/// the feature `file`; [`ErrorKind::OutOfMemory`] if the exit function cannot be registered; and
+/// [`ErrorKind::InvalidVariable`] for a value that means nothing, for a file in a build without
+/// the feature `file`, and for a signal that the program handles already; [`ErrorKind::Io`] if the
+/// thread for signals cannot be started; [`ErrorKind::OutOfMemory`] if the exit function cannot be registered; and
 /// those of [`Config::start`].
 ///
 /// ```no_run
@@ -66,15 +75,29 @@ pub fn start_from_env() -> Result<(), Error> {
     };
     let sample_every = sample_every(env::var_os(SAMPLE))?;
     let history = history(env::var_os(HISTORY))?;
+    let signals = signals(env::var_os(SIGNALS), out.is_some())?;
     let config = Config::new().frames(frames).history(history);
     match sample_every {
         Some(bytes) => config.sample_every(bytes).start()?,
         None => config.start()?,
     }
-    match out {
-        Some(pattern) => dump_at_exit(pattern),
-        None => Ok(()),
+    let Some(pattern) = out else { return Ok(()) };
+    #[cfg(all(feature = "file", panic = "abort"))]
+    if !saves_already() {
+        crate::dump_on_panic(&pattern);
     }
+    dump_at_exit(pattern)?;
+    if signals.is_empty() {
+        return Ok(());
+    }
+    dump_at_end(&signals)
+}
+
+/// True if this was called before: a program may start several times.
+#[cfg(all(feature = "file", panic = "abort"))]
+fn saves_already() -> bool {
+    static SAVES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    SAVES.swap(true, std::sync::atomic::Ordering::Relaxed)
 }
 
 /// What a user who set one of two variables may have forgotten.
@@ -153,6 +176,64 @@ fn history(value: Option<OsString>) -> Result<bool, Error> {
     }
 }
 
+/// The signals that a value of `TRACEMALLOC_SIGNALS` names.
+fn signals(value: Option<OsString>, has_out: bool) -> Result<Vec<i32>, Error> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let text = value.to_string_lossy();
+    let invalid = |why: String| {
+        Error::new(
+            ErrorKind::InvalidVariable,
+            format!("{SIGNALS}={text}: {why}"),
+        )
+    };
+    let known = SIGNALS_THAT_END.map(|(name, _)| name).join(", ");
+    let mut signals = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let short = name.strip_prefix("SIG").unwrap_or(name);
+        let found = SIGNALS_THAT_END.iter().find(|(name, _)| *name == short);
+        let (_, number) = found.ok_or_else(|| {
+            invalid(format!(
+                "{name:?} is none of the signals that can be asked for: {known}"
+            ))
+        })?;
+        if is_handled(*number) {
+            return Err(invalid(format!(
+                "the program handles SIG{short} itself; let that handler end the program, so that its \
+                 snapshot is saved at exit, or call dump_on_signal"
+            )));
+        }
+        signals.push(*number);
+    }
+    if !has_out {
+        return Err(invalid(format!(
+            "{OUT} does not say where to save a snapshot"
+        )));
+    }
+    Ok(signals)
+}
+
+#[cfg(not(all(unix, feature = "file")))]
+const SIGNALS_THAT_END: [(&str, i32); 0] = [];
+
+#[cfg(not(all(unix, feature = "file")))]
+fn dump_at_end(_signals: &[i32]) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Whether the program has a handler of its own.
+#[cfg(all(unix, feature = "file"))]
+fn is_handled(signal: i32) -> bool {
+    use crate::dump::ending::{Disposition, disposition};
+    disposition(signal) == Disposition::Programs
+}
+
+#[cfg(not(all(unix, feature = "file")))]
+fn is_handled(_signal: i32) -> bool {
+    false
+}
+
 /// Whether the process runs with rights that its user does not have: then the user must not choose
 /// its files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -204,6 +285,7 @@ pub(crate) mod fuzzing {
         let read = super::sample_every(Some(value.clone()));
         assert!(!matches!(read, Ok(Some(0))), "{value:?}");
         let _ = super::history(Some(value.clone()));
+        let _ = super::signals(Some(value.clone()), true);
         let path = crate::dump::pattern::path_of(value, 1);
         let marks = value.as_encoded_bytes().contains(&b'%');
         assert!(marks || path.as_os_str() == value, "{value:?}");
@@ -270,6 +352,33 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidVariable);
             let expected = format!("TRACEMALLOC_HISTORY={bad}: expected 1, or 0 for no history");
             assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[cfg(all(unix, feature = "file"))]
+    #[test]
+    fn values_of_the_signals_variable() {
+        let read = |value: &str| signals(Some(value.into()), true);
+        assert!(signals(None, false).unwrap().is_empty() && read("").unwrap().is_empty());
+        assert_eq!(read("TERM").unwrap(), [libc::SIGTERM]);
+        let both = [libc::SIGINT, libc::SIGHUP];
+        assert_eq!(read("INT,HUP").unwrap(), both);
+        assert_eq!(read(" SIGINT , HUP").unwrap(), both);
+        for (bad, name) in [
+            ("KILL", "KILL"),
+            ("INT,", ""),
+            ("INT TERM", "INT TERM"),
+            ("15", "15"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidVariable);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "TRACEMALLOC_SIGNALS={bad}: {name:?} is none of the signals that can be asked for: \
+                     INT, TERM, HUP"
+                )
+            );
         }
     }
 

@@ -42,6 +42,10 @@ pub enum ErrorKind {
     InvalidSignal,
     /// The time between two snapshots is 0.
     InvalidPeriod,
+    /// A threshold, or the step to the next one, is 0 bytes.
+    InvalidThreshold,
+    /// A thread that does this runs already.
+    AlreadyRunning,
     /// A file could not be read or written, or a thread not be started.
     Io,
     /// A file is not a snapshot, or not an intact one.

@@ -106,7 +106,7 @@ pub use snapshot::{Frame, FrameOrigin, MostRecentFirst, Trace, Traceback, Traces
 #[cfg(all(unix, feature = "signal"))]
 pub use dump::dump_on_signal;
 #[cfg(feature = "file")]
-pub use dump::{DumpThread, Series, dump_every, dump_on_panic};
+pub use dump::{Above, DumpThread, Series, dump_above, dump_every, dump_on_panic};
 
 // The questions that a snapshot answers.
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};

@@ -26,14 +26,17 @@ pub(crate) fn dump_at_exit(pattern: OsString) -> Result<(), Error> {
     Ok(())
 }
 
+/// Saves the snapshot of the exit now, if there is to be one.
+pub(super) fn save(occasion: &str) {
+    if let Some(path) = OUTPUT.get().and_then(Pattern::path)
+        && crate::is_tracing()
+        && let Err(error) = with_limited_files(|| crate::take_snapshot()?.dump(path))
+    {
+        report(occasion, &error);
+    }
+}
+
 extern "C" fn write() {
     // Whatever happens here, the process is on its way out and keeps its exit code.
-    let _ = catch_unwind(|| {
-        if let Some(path) = OUTPUT.get().and_then(Pattern::path)
-            && crate::is_tracing()
-            && let Err(error) = with_limited_files(|| crate::take_snapshot()?.dump(path))
-        {
-            report("at exit", &error);
-        }
-    });
+    let _ = catch_unwind(|| save("at exit"));
 }

@@ -1,10 +1,13 @@
 //! Snapshots that a running program saves by itself: at its exit, when it panics, on a signal, from
-//! time to time.
+//! time to time, when its memory crosses a threshold.
 //!
 //! [`pattern`] and [`series`] say which file, the others when. Nothing here knows records or formats:
 //! a snapshot is taken and saved by the functions that a program would call.
 
+mod above;
 pub(crate) mod at_exit;
+#[cfg(unix)]
+pub(crate) mod ending;
 mod panic;
 pub(crate) mod pattern;
 mod periodic;
@@ -15,6 +18,7 @@ mod thread;
 #[cfg(unix)]
 mod too_large;
 
+pub use above::{Above, dump_above};
 pub use panic::dump_on_panic;
 pub use periodic::dump_every;
 pub use series::Series;

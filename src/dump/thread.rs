@@ -74,8 +74,19 @@ impl Drop for DumpThread {
 
 /// Saves one snapshot. Whatever happens, the thread lives on; a panic has been told by its hook.
 pub(super) fn save(series: &Series, occasion: &str) {
+    save_with(series, occasion, &[]);
+}
+
+/// Saves one snapshot with attributes, as [`save`] does.
+pub(super) fn save_with(series: &Series, occasion: &str, attributes: &[(&str, u64)]) {
     let taken = catch_unwind(AssertUnwindSafe(|| {
-        with_limited_files(|| series.take_snapshot())
+        with_limited_files(|| {
+            let mut snapshot = crate::take_snapshot()?;
+            for (name, value) in attributes {
+                snapshot.set_attribute(*name, value.to_string());
+            }
+            series.dump(&snapshot)
+        })
     }));
     if let Ok(Err(error)) = taken {
         report(occasion, &error);

@@ -80,7 +80,11 @@ pub use allocator::TraceAlloc;
 #[cfg(tracemalloc_failpoints)]
 pub use failpoints::{mappings, refuse_mappings, refused};
 pub(crate) use history::{Amount, StackHistory};
+#[cfg(all(unix, feature = "file"))]
+pub(crate) use memory::errno::KeepErrno;
 pub(crate) use memory::this_thread::this_thread;
+#[cfg(feature = "file")]
+pub(crate) use session::Wake;
 pub(crate) use session::{NotStarted, Session, SessionNumber, Settings};
 pub(crate) use stacks::StackId;
 pub(crate) use thread::guard::{Guard, probe};

@@ -56,7 +56,7 @@ use crate::engine::capture::{CallContext, Capture};
 use crate::engine::history::History;
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::{
-    Flag, Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch,
+    Alarm, Flag, Lost, LostBlocks, NotStarted, Session, Settings, Shared, Switch,
 };
 use crate::engine::stacks::StackId;
 use crate::engine::thread::guard::Guard;
@@ -77,6 +77,7 @@ pub(crate) struct Tracker {
     /// Bytes that belong to no thread's slot.
     shared: Shared,
     lost: LostBlocks,
+    pub(crate) alarm: Alarm,
 }
 
 impl Tracker {
@@ -91,6 +92,7 @@ impl Tracker {
             history: History::new(),
             shared: Shared::new(),
             lost: LostBlocks::new(),
+            alarm: Alarm::new(),
         }
     }
 
@@ -361,7 +363,9 @@ impl Tracker {
             if session.has_history() {
                 self.history.folded(thread);
             }
-            self.shared.fold(session.number(), part)
+            let total = self.shared.fold(session.number(), part);
+            self.alarm.check(total);
+            total
         };
         thread.counter.change(session, old, new, fold);
     }
@@ -371,6 +375,9 @@ impl Tracker {
     #[inline(never)]
     pub(crate) fn change_shared(&self, session: Session, old: u64, new: u64) {
         self.shared.change(session.number(), old, new);
+        if new > old {
+            self.alarm.check(self.shared.total(session.number()));
+        }
         if session.has_history() {
             self.note_total(session, None);
         }

@@ -4,10 +4,15 @@
 //!
 //! `TRACEMALLOC_CASE=NAME` in the environment makes this program that child.
 
+#[cfg(feature = "file")]
+mod above;
 #[path = "../runner/child.rs"]
 mod child;
 mod control;
 mod domains;
+#[cfg(all(unix, feature = "file"))]
+#[expect(unsafe_code, reason = "signals and forks")]
+mod ending;
 mod environment;
 #[cfg(feature = "file")]
 mod folder;
@@ -76,8 +81,12 @@ pub(crate) use cases;
 
 fn all() -> impl Iterator<Item = Case> {
     [
+        #[cfg(feature = "file")]
+        above::CASES,
         control::CASES,
         domains::CASES,
+        #[cfg(all(unix, feature = "file"))]
+        ending::CASES,
         environment::CASES,
         history::CASES,
         hostile::CASES,

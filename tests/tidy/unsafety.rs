@@ -95,6 +95,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("src/engine/unwind/system.rs", "reads a call stack"),
     ("src/environment.rs", "functions of the C library"),
+    ("src/dump/above.rs", "shares a handle of a thread"),
+    ("src/dump/ending.rs", "handles signals"),
     ("src/dump/too_large.rs", "holds a signal"),
     ("src/sections.rs", "registers functions with the C library"),
     ("src/symbols/file.rs", "maps a file"),

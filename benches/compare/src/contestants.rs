@@ -51,7 +51,7 @@ const PEER: Contestant = Contestant {
     ..PLAIN
 };
 
-const ALL: [Contestant; 11] = [
+const ALL: [Contestant; 12] = [
     Contestant {
         name: COUNT,
         about: "counts allocations",
@@ -69,6 +69,13 @@ const ALL: [Contestant; 11] = [
         name: "traced",
         about: "tracemalloc, every allocation, 32 frames",
         program: Program::Here("contestants", "traced"),
+        ..PLAIN
+    },
+    Contestant {
+        name: "history",
+        about: "tracemalloc, every allocation, 32 frames, with the history of each stack: totals, peak, \
+                lifetimes",
+        program: Program::Here("contestants", "history"),
         ..PLAIN
     },
     Contestant {
