@@ -35,7 +35,7 @@ const OUTLINED: [&str; 7] = [
 ];
 
 /// Words of the report's hint at how to get lines.
-const HINT: &str = "debug = \"line-tables-only\"";
+const HINT: &str = "debug = \"limited\"";
 
 fn output(profile: &str) -> Output {
     Output::parse(&run(&build(PROGRAM, profile), &[]))

@@ -335,14 +335,30 @@ fn source_lines_can_be_left_out() {
 
 #[test]
 fn the_hint_comes_only_where_it_helps() {
-    let hint = "debug = \"line-tables-only\"";
+    let hint = "debug = \"limited\"";
     let named = Snapshot::from_traces(blocks(1, 8, &[Frame::named("app::run")]), 1);
-    assert!(table(Text::new(), &named).ends_with(&format!("{hint}\n")));
+    let settings = format!("    {hint}\n    strip = \"none\"\n");
+    assert!(table(Text::new(), &named).ends_with(&settings));
     assert!(diff(Text::new(), &shop(1), &named).contains(hint));
     // Of `shop` only a function in a shared library has no line.
     assert!(!table(Text::new(), &shop(1)).contains(hint));
     let known = Snapshot::from_traces(blocks(1, 8, &[main_frame()]), 1);
     assert!(!table(Text::new().group_by(GroupBy::Function), &known).contains(hint));
+    // A program that has lines needs no settings, wherever it lacks one.
+    let mixed = [&[Frame::named("app::run")][..], &[main_frame()]].map(|stack| blocks(1, 8, stack));
+    let mixed = Snapshot::from_traces(mixed.into_iter().flatten(), 1);
+    assert!(!table(Text::new(), &mixed).contains(hint));
+    // Nor do lines help that the standard library brings.
+    let standard = [
+        Frame::new("<std>/std/src/rt.rs", 1),
+        Frame::named("app::run"),
+    ];
+    let standard = Snapshot::from_traces(blocks(1, 8, &standard), 2);
+    assert!(table(Text::new(), &standard).contains("have a function but no line"));
+    let module = std::sync::Arc::new(tracemalloc::Module::new("/bin/app", None));
+    let stripped = Frame::named("app+0x10").with_code(module, 16);
+    let stripped = Snapshot::from_traces(blocks(1, 8, &[stripped]), 1);
+    assert!(table(Text::new(), &stripped).contains("the program is stripped"));
 }
 
 #[test]

@@ -181,25 +181,82 @@ pub(super) fn sampled_records(snapshot: &Snapshot) -> u64 {
     sampled.map(|(_, count)| count).sum()
 }
 
-/// Tells how to get lines, if there are allocations of which only the function is known.
+/// What a build keeps that its frames show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lacking {
+    /// Functions are there, their lines are not.
+    Lines,
+    /// Not even functions: the program was stripped, or nothing could be read.
+    Functions,
+}
+
+/// The settings that keep what is lacking. They are the same whether it was never made or was
+/// stripped, which a program's file does not tell.
+const SETTINGS: [&str; 2] = ["debug = \"limited\"", "strip = \"none\""];
+
+/// Tells how to get lines, if there are allocations that could have some and have none.
 pub(super) fn write_hint<const N: usize>(
     snapshots: [&Snapshot; N],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    if !snapshots.into_iter().any(lacks_lines) {
+    let Some(lacking) = snapshots.into_iter().filter_map(lacking).max() else {
         return Ok(());
-    }
+    };
+    let [debug, strip] = SETTINGS;
     writeln!(
         out,
-        "\nSome allocations have a function but no line. For lines, add to Cargo.toml:\n\n    \
-         [profile.release]\n    debug = \"line-tables-only\""
+        "\n{}\nFor names and lines, add to Cargo.toml:\n\n    [profile.release]\n    {debug}\n    {strip}",
+        lacking.told()
     )
 }
 
-/// True if some allocations could have a line and have none.
-pub(super) fn lacks_lines(snapshot: &Snapshot) -> bool {
-    let mut stacks = stacks_in_use(snapshot).into_iter();
-    stacks.any(|stack| could_have_line(stack.most_recent()))
+/// What [`write_hint`] tells, in one sentence after the other.
+#[cfg(feature = "html")]
+pub(super) fn hint(snapshots: &[&Snapshot]) -> Option<String> {
+    let lacking = snapshots
+        .iter()
+        .filter_map(|snapshot| lacking(snapshot))
+        .max()?;
+    let [debug, strip] = SETTINGS;
+    Some(format!(
+        "{} For names and lines, set {debug} and {strip} for the profile in Cargo.toml.",
+        lacking.told()
+    ))
+}
+
+impl Lacking {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Lines => "Some allocations have a function but no line.",
+            Self::Functions => {
+                "Some allocations have no function: the program is stripped or unreadable."
+            }
+        }
+    }
+}
+
+/// What allocations of the program lack; `None` if other code of the program has lines, as its
+/// settings then are those that keep them.
+fn lacking(snapshot: &Snapshot) -> Option<Lacking> {
+    let stacks = stacks_in_use(snapshot);
+    let mut frames = stacks.iter().flat_map(|stack| stack.newest_first());
+    if frames.any(has_own_line) {
+        return None;
+    }
+    let last = stacks.iter().map(|stack| stack.most_recent());
+    let lacking = last
+        .filter(|frame| could_have_line(frame))
+        .map(|frame| match frame.function() {
+            None if frame.code().is_some() => Lacking::Functions,
+            _ => Lacking::Lines,
+        });
+    lacking.max()
+}
+
+/// True for a line of the program's build: the standard library comes with lines of its own.
+fn has_own_line(frame: &Frame) -> bool {
+    let file = frame.filename();
+    frame.lineno() > 0 && file.ends_with(".rs") && !file.starts_with("<std>/")
 }
 
 /// True for a frame without a line that belongs to the program itself. A setting of this program

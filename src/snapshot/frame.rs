@@ -74,6 +74,8 @@ struct Place {
     function: Option<Arc<str>>,
     crate_name: Option<Arc<str>>,
     path: Option<Arc<str>>,
+    /// Bytes of `path` before what the compiler wrote.
+    written_from: usize,
     code: Option<(Arc<Module>, u64)>,
     origin: Option<FrameOrigin>,
     /// Nothing has named the place in machine code yet.
@@ -91,6 +93,7 @@ impl Frame {
             function: None,
             crate_name: None,
             path: None,
+            written_from: 0,
             code: None,
             origin: None,
             unnamed: false,
@@ -168,6 +171,14 @@ impl Frame {
         self
     }
 
+    /// This frame in a source file whose [path](Self::path) the compiler wrote without its first
+    /// `bytes`: the directory that it was started in.
+    #[must_use]
+    pub(crate) fn with_written_from(mut self, bytes: usize) -> Self {
+        self.place().written_from = bytes;
+        self
+    }
+
     /// This frame at `column` (1 is the first, 0: unknown).
     #[must_use]
     pub fn with_column(mut self, column: u32) -> Self {
@@ -239,6 +250,26 @@ impl Frame {
     /// The full path of the source file, as the compiler recorded it.
     pub fn path(&self) -> Option<&str> {
         self.0.path.as_deref()
+    }
+
+    /// The path of the source file as `file!()` gives it there: relative to the workspace for the
+    /// program's own packages.
+    ///
+    /// ```
+    /// use tracemalloc::Frame;
+    ///
+    /// let frame = Frame::new("src/main.rs", 12).with_path("/w/svc/src/main.rs");
+    /// assert_eq!(frame.written_path(), Some("/w/svc/src/main.rs"));
+    /// ```
+    pub fn written_path(&self) -> Option<&str> {
+        let path = self.path()?;
+        Some(path.get(self.0.written_from..).unwrap_or(path))
+    }
+
+    /// Where the [written path](Self::written_path) begins in the path.
+    #[cfg(feature = "file")]
+    pub(crate) fn written_from(&self) -> usize {
+        self.0.written_from
     }
 
     /// The place in machine code: the module, and the offset in bytes that the linker gave it.

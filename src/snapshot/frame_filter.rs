@@ -62,7 +62,20 @@ enum Names {
 }
 
 impl FrameFilter {
-    /// Hits frames whose file name matches `pattern`.
+    /// Hits frames whose file matches `pattern` by its [short name](Frame::filename) or by its path
+    /// [as the compiler wrote it](Frame::written_path).
+    ///
+    /// So `file!()` hits the frames of the file that it stands in, wherever that lies: in a lone
+    /// package or a member of a workspace, a library, a test, an example or a bench.
+    ///
+    /// ```
+    /// use tracemalloc::{Frame, FrameFilter};
+    ///
+    /// let frame = Frame::new("src/main.rs", 12).with_path("svc/src/main.rs");
+    /// assert!(FrameFilter::file("src/*.rs").hits(&frame));
+    /// assert!(FrameFilter::file("svc/src/main.rs").hits(&frame));
+    /// assert!(!FrameFilter::file("main.rs").hits(&frame));
+    /// ```
     pub fn file(pattern: &str) -> Self {
         Self::of(Names::Of(GroupBy::File), pattern)
     }
@@ -79,7 +92,7 @@ impl FrameFilter {
         Self::of(Names::Of(GroupBy::Crate), pattern)
     }
 
-    /// Hits frames whose file name, function or crate matches `pattern`.
+    /// Hits frames whose file name, written path, function or crate matches `pattern`.
     pub fn any_name(pattern: &str) -> Self {
         Self::of(Names::Any, pattern)
     }
@@ -132,14 +145,23 @@ impl FrameFilter {
                 names: Names::Of(GroupBy::File),
                 glob,
                 ..
-            } => glob.matches(&comparable(frame.filename())),
+            } => {
+                let names = [Some(frame.filename()), frame.written_path()];
+                let mut names = names.into_iter().flatten();
+                names.any(|name| glob.matches(&comparable(name)))
+            }
             Rule::Pattern {
                 names: Names::Of(group),
                 glob,
                 ..
             } => glob.matches(group.name(frame)),
             Rule::Pattern { glob, .. } => {
-                let names = [Some(frame.filename()), frame.function(), frame.crate_name()];
+                let names = [
+                    Some(frame.filename()),
+                    frame.written_path(),
+                    frame.function(),
+                    frame.crate_name(),
+                ];
                 names.into_iter().flatten().any(|name| glob.matches(name))
             }
         }

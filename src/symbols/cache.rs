@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use dashmap::mapref::entry::Entry as MapEntry;
 use dashmap::{DashMap, DashSet};
 
 use crate::snapshot::Frame;
@@ -15,9 +16,16 @@ const FRAME_BYTES: usize = 128;
 /// Frames by return address, and the texts that they share: a file name that a thousand frames bear
 /// is kept once.
 pub(super) struct Cache {
-    frames: LazyLock<DashMap<usize, Arc<[Frame]>>>,
+    frames: LazyLock<DashMap<usize, Entry>>,
     texts: LazyLock<DashSet<Arc<str>>>,
     bytes: AtomicUsize,
+}
+
+/// What is kept of one return address.
+struct Entry {
+    frames: Arc<[Frame]>,
+    /// The name could not be read: it is asked for again.
+    is_unread: bool,
 }
 
 impl Cache {
@@ -32,16 +40,41 @@ impl Cache {
     pub(super) fn get(&self, return_address: usize) -> Option<Arc<[Frame]>> {
         self.frames
             .get(&return_address)
-            .map(|entry| Arc::clone(entry.value()))
+            .map(|entry| Arc::clone(&entry.frames))
+    }
+
+    /// True if the address has the name that it keeps.
+    pub(super) fn is_named(&self, return_address: usize) -> bool {
+        let entry = self.frames.get(&return_address);
+        entry.is_some_and(|entry| !entry.is_unread)
     }
 
     /// Keeps `frames` as the names of the address, unless another thread was faster: the first
     /// answer stays, so that snapshots share their frames.
     pub(super) fn insert(&self, return_address: usize, frames: Arc<[Frame]>) {
-        self.frames.entry(return_address).or_insert_with(|| {
-            self.bytes.fetch_add(bytes_of(&frames), Ordering::Relaxed);
-            frames
-        });
+        self.put(return_address, frames, false);
+    }
+
+    /// Keeps `frames` as long as the names cannot be read.
+    pub(super) fn insert_unread(&self, return_address: usize, frames: Arc<[Frame]>) {
+        self.put(return_address, frames, true);
+    }
+
+    fn put(&self, return_address: usize, frames: Arc<[Frame]>, is_unread: bool) {
+        let bytes = bytes_of(&frames);
+        let new = Entry { frames, is_unread };
+        match self.frames.entry(return_address) {
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(new);
+            }
+            MapEntry::Occupied(mut old) if old.get().is_unread && !is_unread => {
+                let old = old.insert(new);
+                self.bytes
+                    .fetch_sub(bytes_of(&old.frames), Ordering::Relaxed);
+            }
+            MapEntry::Occupied(_) => return,
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Forgets the names of calls in these places. Texts stay, as others may share them.
@@ -49,11 +82,12 @@ impl Cache {
         if places.is_empty() {
             return;
         }
-        self.frames.retain(|return_address, frames| {
+        self.frames.retain(|return_address, entry| {
             let call = return_address.wrapping_sub(1);
             let stays = !places.iter().any(|place| place.contains(&call));
             if !stays {
-                self.bytes.fetch_sub(bytes_of(frames), Ordering::Relaxed);
+                self.bytes
+                    .fetch_sub(bytes_of(&entry.frames), Ordering::Relaxed);
             }
             stays
         });
@@ -84,7 +118,7 @@ impl Cache {
 }
 
 fn bytes_of(frames: &[Frame]) -> usize {
-    size_of::<(usize, Arc<[Frame]>)>() + frames.len() * FRAME_BYTES
+    size_of::<(usize, Entry)>() + frames.len() * FRAME_BYTES
 }
 
 #[cfg(test)]
@@ -112,6 +146,21 @@ mod tests {
         assert_eq!(cache.memory(), once);
         let frames = cache.get(16).expect("inserted above");
         assert_eq!(frames[0].filename(), "first.rs");
+    }
+
+    /// A name that could not be read gives way to the one that is read later.
+    #[test]
+    fn what_could_not_be_read_is_no_name() {
+        let cache = Cache::new();
+        cache.insert_unread(16, Arc::new([Frame::named("app+0x10")]));
+        assert!(!cache.is_named(16));
+        assert_eq!(cache.get(16).expect("kept")[0].filename(), "app+0x10");
+        let once = cache.memory();
+        cache.insert(16, Arc::new([Frame::new("src/main.rs", 1)]));
+        cache.insert_unread(16, Arc::new([Frame::named("app+0x10")]));
+        assert!(cache.is_named(16));
+        assert_eq!(cache.get(16).expect("kept")[0].filename(), "src/main.rs");
+        assert_eq!(cache.memory(), once);
     }
 
     #[test]

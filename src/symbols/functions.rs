@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::demangle::CLOSURE;
+
 /// The name that a frame bears: `function` as it is if it has a path, else behind its crate and the
 /// modules of its file, if that is known for sure, and without its generic arguments, which names with a path do not have either.
 pub(super) fn qualified<'a>(
@@ -31,12 +33,36 @@ pub(super) fn qualified<'a>(
     name.into()
 }
 
+/// The name of a closure: the function that contains it, then its own.
+///
+/// `outer`: the functions that the closure was inlined into, the nearest first, each with its name,
+/// file and line. A closure is written in a call of the function that contains it, or in a variable
+/// before. So of the functions in its `file` the one that contains it is at the nearest line before
+/// its own, and no helper in that file is between. `None` if none of them contains it for sure.
+pub(super) fn closure_in<'a>(
+    outer: impl Iterator<Item = (&'a str, &'a str, u32)>,
+    file: &str,
+    line: u32,
+) -> Option<String> {
+    let before = outer.filter(|(_, other, at)| *other == file && *at <= line && *at > 0);
+    let (name, ..) = before.max_by_key(|(.., at)| *at)?;
+    Some(format!("{name}::{CLOSURE}"))
+}
+
+/// A name and the line that tells it from others: `fill:12`, `{closure:4}`.
+pub(super) fn with_line(function: &str, line: u32) -> String {
+    match function.strip_suffix('}') {
+        Some(open) => format!("{open}:{line}}}"),
+        None => format!("{function}:{line}"),
+    }
+}
+
 /// True if there is a `::` outside of generic arguments, or the name is a path in angle brackets.
-fn has_path(function: &str) -> bool {
+pub(super) fn has_path(function: &str) -> bool {
     function.starts_with(['<', '_']) || without_generics(function).contains("::")
 }
 
-fn without_generics(function: &str) -> &str {
+pub(super) fn without_generics(function: &str) -> &str {
     function.find('<').map_or(function, |at| &function[..at])
 }
 
@@ -112,6 +138,25 @@ mod tests {
             Some("core"),
             "core::ops::function::call_once",
         );
+    }
+
+    #[test]
+    fn a_closure_is_named_by_the_function_that_contains_it() {
+        let (file, other) = ("src/a.rs", "src/b.rs");
+        let outer = [
+            ("core::iter::map", "<std>/core/src/iter.rs", 9),
+            ("app::a::each", file, 3),
+            ("app::b::go", other, 11),
+            ("app::a::run", file, 10),
+            ("app::a::main", file, 90),
+        ];
+        let name = |line| closure_in(outer.into_iter(), file, line);
+        assert_eq!(name(12).as_deref(), Some("app::a::run::{closure}"));
+        assert_eq!(name(10).as_deref(), Some("app::a::run::{closure}"));
+        assert_eq!(name(91).as_deref(), Some("app::a::main::{closure}"));
+        assert_eq!(name(2), None);
+        assert_eq!(with_line("{closure}", 4), "{closure:4}");
+        assert_eq!(with_line("fill", 4), "fill:4");
     }
 
     #[test]

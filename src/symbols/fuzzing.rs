@@ -1,14 +1,25 @@
 //! Ways in for the fuzzer to what reads names from debug information.
 
 use super::crate_names::crate_of;
+use super::demangle::demangled;
 use super::functions::qualified;
+use super::packages::{CompileUnit, Packages};
 use super::paths;
 use super::runtime::{Role, visible};
 use crate::snapshot::Frame;
 
 /// Reads the names of one function and of the file that it is in, and trims stacks that it is in.
 pub fn names(path: &str, program: &str, function: &str, package: Option<&str>) {
-    let file = paths::short(path, program);
+    let unit = CompileUnit::of(path, package.unwrap_or_default());
+    let packages = Packages::new(unit, None, true);
+    let context = paths::Context {
+        packages: &packages,
+        unit_crate: package,
+        program,
+    };
+    let file = paths::short(path, &context);
+    assert!(path.get(file.unwritten..).is_some());
+    demangled(function);
     if let Some(name) = crate_of(function, package) {
         assert!(function.contains(name), "{name} is not in {function}");
     }

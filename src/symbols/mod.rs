@@ -8,15 +8,29 @@ mod build_id;
 mod cache;
 mod crate_names;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod debug_info;
+mod demangle;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod file;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod files;
 mod functions;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod inlined;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+mod listed;
 mod modules;
+mod packages;
 mod paths;
 mod reader;
 mod resolve;
 mod runtime;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod separate;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod stash;
 #[cfg(test)]
 mod tests;
 
@@ -74,11 +88,11 @@ impl Symbols {
         reader::close();
     }
 
-    /// Those of the addresses that have no name yet, each once and in order: the reader keeps few
+    /// Those of the addresses that have no name yet, or none that could be read, each once and in order: the reader keeps few
     /// modules open, and neighbours in memory come from one module.
     fn unnamed(&self, return_addresses: &[usize]) -> Vec<usize> {
         let mut unnamed = return_addresses.to_vec();
-        unnamed.retain(|&address| self.cache.get(address).is_none());
+        unnamed.retain(|&address| !self.cache.is_named(address));
         unnamed.sort_unstable();
         unnamed.dedup();
         unnamed

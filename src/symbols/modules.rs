@@ -48,8 +48,6 @@ struct Loaded {
     segments: Vec<Range<usize>>,
     /// The program itself, which is always there.
     is_program: bool,
-    /// It was loaded after the first list was read, or may be in the place of another one.
-    is_late: bool,
 }
 
 impl Loaded {
@@ -72,7 +70,6 @@ pub(super) struct Place {
     /// The address as the linker numbered it.
     pub(super) offset: u64,
     pub(super) is_program: bool,
-    pub(super) is_late: bool,
     /// Where the part of the module that holds the address ends.
     pub(super) end: usize,
 }
@@ -95,7 +92,6 @@ impl Modules {
             module: Arc::clone(&found.module),
             offset: u64::try_from(address.wrapping_sub(found.bias)).ok()?,
             is_program: found.is_program,
-            is_late: found.is_late,
             end: part.end,
         })
     }
@@ -132,7 +128,6 @@ impl Modules {
                 *loaded = old.clone();
                 continue;
             }
-            loaded.is_late = !loaded.is_program && (read_at.is_some() || unloaded);
             places.extend(loaded.segments.iter().cloned());
         }
         *known = Known {
@@ -187,7 +182,7 @@ mod tests {
         let program = modules.find(code()).expect("this program is loaded");
         let executable = std::env::current_exe().expect("a test has a file");
         assert_eq!(program.module.path, executable.to_string_lossy());
-        assert!(program.offset > 0 && program.is_program && !program.is_late);
+        assert!(program.offset > 0 && program.is_program);
 
         let library = modules
             .find(libc::getpid as unsafe extern "C" fn() -> libc::pid_t as usize)

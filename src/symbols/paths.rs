@@ -2,8 +2,8 @@
 //!
 //! Debug information holds the path that the compiler saw, which differs from machine to machine.
 //! The name keeps what says which code it is and drops where it was built. It is made from the path
-//! alone, by suffix and not by prefix, plus the program's own name, so that it never depends on
-//! what else was seen before.
+//! and from the packages that the module was built from, so it never depends on what else was seen
+//! before, on the directory of the checkout, or on the name of the executable.
 //!
 //! | path | name |
 //! | --- | --- |
@@ -11,23 +11,24 @@
 //! | `…/registry/src/INDEX/serde_json-1.0.154/src/de.rs` | `serde_json-1.0.154/src/de.rs` |
 //! | `…/git/checkouts/tools-HASH/REV/src/lib.rs` | `tools@REV/src/lib.rs` |
 //! | `…/build/PACKAGE-HASH/out/tables.rs` | `PACKAGE/out/tables.rs` |
-//! | `…/app/src/main.rs` in the program `app` | `src/main.rs` |
-//! | `…/core/src/lib.rs` in the program `app` | `core/src/lib.rs` |
-//! | relative paths | as they are |
+//! | `src/main.rs` in the package that has the program's `main` | `src/main.rs` |
+//! | `src/lib.rs` in the package of the crate `core_io` | `core_io/src/lib.rs` |
+//! | relative paths of no known package | as they are |
 //!
 //! **The program's own files.** Lines are grouped by file name, so two packages of one workspace
-//! must not share one: that would add up lines that have nothing in common. A path does not tell a
-//! lone package from a member of a workspace, so a file bears the directory of its package, unless
-//! that directory bears the name of the running program: then it is the program's own and the
-//! prefix says nothing. Tests, examples, benches and further binaries are programs of their own,
-//! named after their file. A program that is renamed, or that is built in a directory of another
-//! name, shows longer names and never wrong ones.
+//! must not share one: that would add up lines that have nothing in common. So a file bears the
+//! crate of its package, unless the program's `main` is in that package: then the prefix says
+//! nothing. That is alike for a lone package and for a member of a workspace.
+
+use super::packages::Packages;
 
 /// A source file under its short name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceFile {
     pub(super) name: String,
     pub(super) origin: Origin,
+    /// How many bytes of the path come before what `file!()` gives.
+    pub(super) unwritten: usize,
 }
 
 /// Whose code a source file is, with the crate where the path tells it.
@@ -37,27 +38,47 @@ pub(super) enum Origin {
     Standard(String),
     /// A dependency from a registry or a git repository, or code that a build script generated.
     Package(String),
-    /// Neither: the program itself and its workspace. Cargo's habit of naming directories gives the
-    /// crate.
+    /// Neither: the program itself and its workspace.
     Program(Option<String>),
 }
 
 /// Directories of a package that hold its code.
 const CODE: [&str; 4] = ["src", "examples", "tests", "benches"];
 
-/// The short name of the file at `path`, in a program whose executable is called `program`.
-pub(super) fn short(path: &str, program: &str) -> SourceFile {
+/// Who asks for the short name of a file.
+pub(super) struct Context<'a> {
+    pub(super) packages: &'a Packages,
+    /// The crate of the compile unit that the code is in: it decides between crates of one package.
+    pub(super) unit_crate: Option<&'a str>,
+    /// The executable's name, for platforms where no compile units are read.
+    pub(super) program: &'a str,
+}
+
+/// The short name of the file at `path`.
+pub(super) fn short(path: &str, context: &Context<'_>) -> SourceFile {
     let unified = path.replace('\\', "/");
     let parts = components(&unified);
-    standard(&parts)
-        .or_else(|| registry(&parts))
-        .or_else(|| git(&parts))
-        .or_else(|| generated(&parts))
-        .unwrap_or_else(|| own(&unified, &parts, program))
+    foreign(&parts)
+        .or_else(|| of_package(&unified, &parts, context))
+        .unwrap_or_else(|| own(&unified, &parts, context.program))
+}
+
+fn foreign(parts: &[&str]) -> Option<SourceFile> {
+    standard(parts)
+        .or_else(|| registry(parts))
+        .or_else(|| git(parts))
+        .or_else(|| generated(parts))
+}
+
+/// True for a directory of the standard library, a registry or a git checkout.
+pub(super) fn is_foreign(directory: &[String]) -> bool {
+    let mut parts: Vec<&str> = directory.iter().map(String::as_str).collect();
+    parts.extend(["src", "lib.rs"]);
+    foreign(&parts).is_some()
 }
 
 /// The components of a path, without `.` and with `..` taken back.
-fn components(path: &str) -> Vec<&str> {
+pub(super) fn components(path: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
@@ -90,6 +111,7 @@ fn standard(parts: &[&str]) -> Option<SourceFile> {
     Some(SourceFile {
         name: format!("<std>/{}", rest.join("/")),
         origin: Origin::Standard(crate_of_package(package)),
+        unwritten: 0,
     })
 }
 
@@ -112,6 +134,7 @@ fn registry(parts: &[&str]) -> Option<SourceFile> {
     Some(SourceFile {
         name: joined(package, rest),
         origin: Origin::Package(crate_of_package(package)),
+        unwritten: 0,
     })
 }
 
@@ -129,6 +152,7 @@ fn git(parts: &[&str]) -> Option<SourceFile> {
     Some(SourceFile {
         name: joined(&format!("{repository}@{revision}"), rest),
         origin: Origin::Package(crate_of_package(package)),
+        unwritten: 0,
     })
 }
 
@@ -142,9 +166,46 @@ fn generated(parts: &[&str]) -> Option<SourceFile> {
     Some(SourceFile {
         name: joined(package, &parts[out..]),
         origin: Origin::Package(crate_of_package(package)),
+        unwritten: 0,
     })
 }
 
+/// A file of a package that compile units tell of.
+fn of_package(path: &str, parts: &[&str], context: &Context<'_>) -> Option<SourceFile> {
+    let (package, len) = context.packages.of(parts)?;
+    let (directory, inside) = parts.split_at(len);
+    let name = match directory.last() {
+        _ if package.is_main => inside.join("/"),
+        // A registry's package in a directory of another name.
+        Some(directory) if is_versioned(directory) => joined(directory, inside),
+        directory => match package.name().or(directory.copied()) {
+            Some(name) => joined(&crate_of_package(name), inside),
+            None => inside.join("/"),
+        },
+    };
+    let written = package.written(parts).map(|written| written.join("/"));
+    let written = written.filter(|written| path.ends_with(written));
+    let crate_name = package.crate_of(inside, context.unit_crate);
+    let is_rust = inside.last().is_some_and(|file| file.ends_with(".rs"));
+    let crate_name = crate_name.filter(|_| is_rust).map(str::to_owned);
+    Some(SourceFile {
+        name,
+        origin: match directory.last() {
+            Some(directory) if is_versioned(directory) => {
+                Origin::Package(crate_name.unwrap_or_else(|| crate_of_package(directory)))
+            }
+            _ => Origin::Program(crate_name),
+        },
+        unwritten: written.map_or(0, |written| path.len() - written.len()),
+    })
+}
+
+/// True for a directory called after a package and its version, as in a registry.
+fn is_versioned(directory: &str) -> bool {
+    package_name(directory) != directory
+}
+
+/// A file of no known package.
 fn own(path: &str, parts: &[&str], program: &str) -> SourceFile {
     let crate_name = own_crate(parts);
     let name = if !is_absolute(path) {
@@ -161,6 +222,7 @@ fn own(path: &str, parts: &[&str], program: &str) -> SourceFile {
     SourceFile {
         name,
         origin: Origin::Program(crate_name),
+        unwritten: 0,
     }
 }
 
@@ -199,7 +261,7 @@ fn own_crate(parts: &[&str]) -> Option<String> {
 
 /// Index of the directory that holds a package's code. The last `src` wins over everything
 /// (`/usr/src/app/src`), and over a later `tests`, which then is a module.
-fn code_directory(parts: &[&str]) -> Option<usize> {
+pub(super) fn code_directory(parts: &[&str]) -> Option<usize> {
     let directories = &parts[..parts.len().saturating_sub(1)];
     let last = |wanted: &[&str]| directories.iter().rposition(|part| wanted.contains(part));
     match last(&["src"]) {
@@ -209,7 +271,7 @@ fn code_directory(parts: &[&str]) -> Option<usize> {
     }
 }
 
-fn is_absolute(path: &str) -> bool {
+pub(super) fn is_absolute(path: &str) -> bool {
     path.starts_with('/') || path.as_bytes().get(1) == Some(&b':')
 }
 
@@ -241,15 +303,19 @@ pub(super) fn without_hash(name: &str) -> &str {
 
 /// The crate of a package directory: no version, and underscores.
 fn crate_of_package(directory: &str) -> String {
+    identifier(package_name(directory))
+}
+
+/// The name of a package directory without a version.
+fn package_name(directory: &str) -> &str {
     let is_version = |text: &str| {
         let major = text.split_once('.').map_or("", |(major, _)| major);
         !major.is_empty() && major.bytes().all(|byte| byte.is_ascii_digit())
     };
-    let name = directory
+    directory
         .match_indices('-')
         .find(|(at, _)| is_version(&directory[at + 1..]))
-        .map_or(directory, |(at, _)| &directory[..at]);
-    identifier(name)
+        .map_or(directory, |(at, _)| &directory[..at])
 }
 
 /// A package's or target's name as the crate's name in code.
@@ -259,17 +325,33 @@ fn identifier(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packages::CompileUnit;
     use super::*;
 
     #[track_caller]
     fn check(path: &str, expect: &str) {
-        let name = short(path, "myapp").name;
+        let name = short_in(path, "myapp").name;
         assert_eq!(name, expect, "the name of {path}");
+    }
+
+    /// Where no compile units are known.
+    fn short_in(path: &str, program: &str) -> SourceFile {
+        let packages = Packages::default();
+        let context = Context {
+            packages: &packages,
+            unit_crate: None,
+            program,
+        };
+        short(path, &context)
     }
 
     #[track_caller]
     fn check_crate(path: &str, expect: Origin) {
-        assert_eq!(short(path, "myapp").origin, expect, "the origin of {path}");
+        assert_eq!(
+            short_in(path, "myapp").origin,
+            expect,
+            "the origin of {path}"
+        );
     }
 
     const HASH: &str = "59807616e1fa2540724bfbac14d7976d7e4a3860";
@@ -396,8 +478,62 @@ mod tests {
             "benches/myapp/main.rs",
         );
         check("/src/main.rs", "src/main.rs");
-        assert_eq!(short("/w/my-app/src/a.rs", "my-app").name, "src/a.rs");
-        assert_eq!(short("/w/my-app/src/a.rs", "my_app").name, "src/a.rs");
+        assert_eq!(short_in("/w/my-app/src/a.rs", "my-app").name, "src/a.rs");
+        assert_eq!(short_in("/w/my-app/src/a.rs", "my_app").name, "src/a.rs");
+    }
+
+    #[track_caller]
+    fn check_units(units: &[(&str, &str)], path: &str, expect: (&str, &str)) {
+        let units = units.iter();
+        let units = units.filter_map(|(name, directory)| CompileUnit::of(name, directory));
+        let packages = Packages::new(units, None, true);
+        let context = Context {
+            packages: &packages,
+            unit_crate: None,
+            program: "renamed",
+        };
+        let file = short(path, &context);
+        let written = &path[file.unwritten..];
+        assert_eq!((file.name.as_str(), written), expect, "the name of {path}");
+    }
+
+    /// The second name is the one that `file!()` gives.
+    #[test]
+    fn a_checkouts_directory_is_in_no_name() {
+        for place in ["/w", "/", "/ci/base", "/home/a/app"] {
+            let units = [
+                ("app/src/main.rs/@/app.1-cgu.0", place),
+                ("crates/net-io/src/lib.rs/@/net_io.2-cgu.0", place),
+            ];
+            let place = place.trim_end_matches('/');
+            let main = format!("{place}/app/src/main.rs");
+            check_units(&units, &main, ("src/main.rs", "app/src/main.rs"));
+            let io = format!("{place}/crates/net-io/src/a.rs");
+            check_units(&units, &io, ("net_io/src/a.rs", "crates/net-io/src/a.rs"));
+        }
+        let alone = [("src/main.rs/@/app.1-cgu.0", "/src")];
+        check_units(&alone, "/src/src/main.rs", ("src/main.rs", "src/main.rs"));
+        let trimmed = [("src/main.rs/@/app.1-cgu.0", ".")];
+        check_units(&trimmed, "./src/main.rs", ("src/main.rs", "src/main.rs"));
+        let sandbox = [("app/main.rs/@/app.1-cgu.0", "/sandbox/17/execroot/_main")];
+        let file = "/sandbox/17/execroot/_main/app/main.rs";
+        check_units(&sandbox, file, ("main.rs", "app/main.rs"));
+        let elsewhere = "/home/a/net/src/lib.rs";
+        let units = [
+            ("src/main.rs/@/app.1-cgu.0", "/w"),
+            ("/home/a/net/src/lib.rs/@/net_io.2-cgu.0", "/home/a/net"),
+        ];
+        check_units(&units, elsewhere, ("net_io/src/lib.rs", elsewhere));
+        let vendored = [
+            ("src/main.rs/@/app.1-cgu.0", "/w"),
+            ("vendor/log-0.4.1/src/lib.rs/@/log.2-cgu.0", "/w"),
+        ];
+        let file = "/w/vendor/log-0.4.1/src/lib.rs";
+        check_units(
+            &vendored,
+            file,
+            ("log-0.4.1/src/lib.rs", "vendor/log-0.4.1/src/lib.rs"),
+        );
     }
 
     /// Two members of a workspace that are not the program must never come out under one name.

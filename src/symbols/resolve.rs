@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, UNKNOWN};
+use crate::snapshot::{Frame, FrameOrigin, UNKNOWN};
 
 use super::cache::Cache;
 use super::crate_names::{crate_of, is_standard};
-use super::functions::qualified;
-use super::modules::{Modules, Place};
+use super::functions::{closure_in, qualified, with_line};
+use super::modules::{self, Modules, Place};
+use super::packages::Packages;
 use super::paths::{self, Origin, SourceFile};
-use super::reader::{Reader, Symbol};
+use super::reader::{Definition, Reader, Symbol};
 use super::runtime::OWN_CRATE;
 
 /// What the running program tells about names.
@@ -18,7 +19,7 @@ pub(super) struct Program {
     /// File name of the executable, without its ending and cargo's hash.
     name: String,
     /// Where the debug information says that this crate's sources are, with a `/` at the end;
-    /// `None` without lines.
+    /// `None` without lines, and where compile units tell the crate.
     own_sources: Option<String>,
 }
 
@@ -27,7 +28,9 @@ impl Program {
         let path = executable();
         Self {
             name: program_name(base_name(&path)).to_owned(),
-            own_sources: own_sources(modules),
+            own_sources: (!modules::ARE_KNOWN)
+                .then(|| own_sources(modules))
+                .flatten(),
         }
     }
 }
@@ -56,7 +59,10 @@ fn own_sources(modules: &Modules) -> Option<String> {
     let inside = (own_sources as fn(&Modules) -> Option<String> as usize).wrapping_add(1);
     let place = modules.of_call(inside);
     let offset = place.as_ref().map(|place| place.offset);
-    let symbols = Reader::with(place.as_ref(), |reader| reader.symbols(inside, offset));
+    let symbols = Reader::with(place.as_ref(), |reader| {
+        reader.map(|reader| reader.symbols(inside, offset))
+    });
+    let symbols = symbols.ok()?;
     let file = symbols.last()?.path.as_ref()?.replace('\\', "/");
     let sources = file.strip_suffix("symbols/resolve.rs")?.to_owned();
     Some(sources)
@@ -89,13 +95,26 @@ impl Resolver<'_> {
             let end = place.as_ref().map_or(*first, |place| place.end);
             let count = return_addresses.partition_point(|address| *address <= end);
             let (group, rest) = return_addresses.split_at(count.max(1));
-            Reader::with(place.as_ref(), |reader| {
-                for address in group {
-                    self.cache.insert(*address, self.frames(*address, reader));
+            Reader::with(place.as_ref(), |reader| match reader {
+                Ok(reader) => {
+                    for address in group {
+                        self.cache.insert(*address, self.frames(*address, reader));
+                    }
+                }
+                Err(_) => {
+                    for address in group {
+                        self.cache.insert_unread(*address, self.unread(*address));
+                    }
                 }
             });
             return_addresses = rest;
         }
+    }
+
+    /// The frame of a return address whose name could not be read.
+    fn unread(&self, return_address: usize) -> Arc<[Frame]> {
+        let code = self.modules.of_call(return_address);
+        Arc::new([nameless(code.as_ref())])
     }
 
     /// The frames of a return address, the physical function first.
@@ -103,13 +122,13 @@ impl Resolver<'_> {
         let code = self.modules.of_call(return_address);
         let offset = code.as_ref().map(|place| place.offset);
         let symbols = reader.symbols(return_address, offset);
-        let mut frames: Vec<Frame> = symbols
-            .iter()
-            .rev()
-            .filter_map(|symbol| self.frame(symbol))
-            .collect();
+        let mut frames: Vec<Frame> = Vec::with_capacity(symbols.len());
+        for symbol in symbols.iter().rev() {
+            let frame = self.frame(symbol, reader.packages(), &frames);
+            frames.extend(frame);
+        }
         if frames.is_empty() {
-            frames.push(self.nameless(code.as_ref()));
+            frames.push(nameless(code.as_ref()));
         }
         if let Some(place) = code
             && let Some(physical) = frames.first_mut()
@@ -119,27 +138,50 @@ impl Resolver<'_> {
         frames.into()
     }
 
-    /// A frame for one symbol; `None` if the symbol says nothing.
-    fn frame(&self, symbol: &Symbol) -> Option<Frame> {
+    /// A frame for one symbol, which was inlined into `outer`; `None` if the symbol says nothing.
+    fn frame(&self, symbol: &Symbol, packages: &Packages, outer: &[Frame]) -> Option<Frame> {
         let function = symbol.function.as_deref();
         let (mut frame, function, crate_name) = match (&symbol.path, function) {
             (Some(path), _) => {
-                let file = paths::short(path, &self.program.name);
+                let context = paths::Context {
+                    packages,
+                    unit_crate: symbol.crate_name.as_deref(),
+                    program: &self.program.name,
+                };
+                let file = paths::short(path, &context);
                 let frame = Frame::new(self.cache.text(&file.name), symbol.line)
                     .with_column(symbol.column)
-                    .with_path(self.cache.text(path));
+                    .with_path(self.cache.text(path))
+                    .with_written_from(file.unwritten);
+                let frame = match frame_origin(&file) {
+                    Some(origin) => frame.with_origin(origin),
+                    None => frame,
+                };
                 let crate_name = self.crate_name(path, &file, function);
                 let function = function.map(|function| {
                     // Where the compiler made one call of several there is no line, and the
                     // file may be another call's.
-                    let file = (symbol.line != 0).then_some(file.name.as_str());
-                    qualified(function, file, crate_name.as_deref())
+                    let known = (symbol.line != 0).then_some(file.name.as_str());
+                    let name = match symbol.definition {
+                        _ if matches!(file.origin, Origin::Standard(_)) => function.into(),
+                        Definition::Clear => function.into(),
+                        Definition::Line(line) => with_line(function, line),
+                        Definition::Closure(line) => {
+                            let outer = outer.iter().rev();
+                            let outer = outer.filter_map(|frame| {
+                                Some((frame.function()?, frame.filename(), frame.lineno()))
+                            });
+                            closure_in(outer, &file.name, line)
+                                .unwrap_or_else(|| with_line(function, line))
+                        }
+                    };
+                    qualified(&name, known, crate_name.as_deref()).into_owned()
                 });
                 (frame, function, crate_name)
             }
             (None, Some(function)) => (
                 Frame::named(self.cache.text(function)),
-                Some(function.into()),
+                Some(function.to_owned()),
                 crate_of(function, None).map(str::to_owned),
             ),
             (None, None) => return None,
@@ -161,6 +203,7 @@ impl Resolver<'_> {
             Origin::Standard(name) => return Some(name.clone()),
             _ if self.is_own(path) => return Some(OWN_CRATE.to_owned()),
             Origin::Package(name) => (Some(name), function),
+            Origin::Program(Some(name)) if name == OWN_CRATE => return Some(name.clone()),
             Origin::Program(name) => (name.as_ref(), function),
         };
         function
@@ -174,17 +217,23 @@ impl Resolver<'_> {
         let sources = self.program.own_sources.as_deref();
         sources.is_some_and(|sources| path.replace('\\', "/").starts_with(sources))
     }
+}
 
-    /// A frame for code without a name: the place in its module, which address randomisation does
-    /// not change.
-    fn nameless(&self, code: Option<&Place>) -> Frame {
-        match code {
-            Some(place) => {
-                let name = format!("{}+{:#x}", base_name(&place.module.path), place.offset);
-                Frame::named(self.cache.text(&name))
-            }
-            None => unknown(),
-        }
+/// A frame for code without a name: the place in its module, which address randomisation does not
+/// change.
+fn nameless(code: Option<&Place>) -> Frame {
+    code.map_or_else(unknown, |place| {
+        Frame::unnamed(Arc::clone(&place.module), place.offset)
+    })
+}
+
+/// Whose code a file is.
+fn frame_origin(file: &SourceFile) -> Option<FrameOrigin> {
+    match &file.origin {
+        Origin::Standard(_) => Some(FrameOrigin::Standard),
+        Origin::Package(_) => Some(FrameOrigin::Dependency),
+        // Code of other languages has no package to be seen.
+        Origin::Program(_) => file.name.ends_with(".rs").then_some(FrameOrigin::Own),
     }
 }
 

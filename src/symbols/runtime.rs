@@ -28,6 +28,20 @@ const LIBRARIES: [&str; 7] = [
     "test",
 ];
 
+/// Crates that are built into the standard library and are not known by name: a program may use its
+/// own builds of them.
+const BUILT_IN: [&str; 9] = [
+    "addr2line",
+    "adler2",
+    "cfg_if",
+    "gimli",
+    "libc",
+    "memchr",
+    "miniz_oxide",
+    "object",
+    "rustc_demangle",
+];
+
 /// The symbols between the standard library and the global allocator.
 const ALLOCATION_SHIMS: [&str; 12] = [
     "__rust_alloc",
@@ -108,14 +122,18 @@ const BARE_RUNTIME: [&str; 5] = [
 /// What a frame is to [`visible`]: a set, as one frame may be several things. Made once for each frame,
 /// because a frame is in many stacks and its names take long to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Role(u8);
+pub(crate) struct Role(u16);
 
 impl Role {
-    const RUNTIME: u8 = 1;
-    const OWN: u8 = 2;
-    const SHIM: u8 = 4;
-    const STARTUP: u8 = 8;
-    const NAMELESS: u8 = 16;
+    const RUNTIME: u16 = 1;
+    const OWN: u16 = 2;
+    const SHIM: u16 = 4;
+    const STARTUP: u16 = 8;
+    const NAMELESS: u16 = 16;
+    const LIBRARY: u16 = 32;
+    const CALLED: u16 = 64;
+    const SYMBOL_READER: u16 = 128;
+    const BACKTRACE: u16 = 256;
 
     pub(crate) fn of(frame: &Frame) -> Self {
         let roles = [
@@ -124,12 +142,16 @@ impl Role {
             (Self::SHIM, is_shim(frame)),
             (Self::STARTUP, is_startup(frame)),
             (Self::NAMELESS, is_nameless(frame)),
+            (Self::LIBRARY, is_library(frame)),
+            (Self::CALLED, is_called_by_library(frame)),
+            (Self::SYMBOL_READER, is_symbol_reader(frame)),
+            (Self::BACKTRACE, is_kept_backtrace(frame)),
         ];
         let has = roles.into_iter().filter(|(_, has)| *has);
         Self(has.map(|(role, _)| role).sum())
     }
 
-    fn is(self, any: u8) -> bool {
+    fn is(self, any: u16) -> bool {
         self.0 & any != 0
     }
 }
@@ -141,7 +163,7 @@ impl Role {
 pub(crate) fn visible(stack: &[Role]) -> Range<usize> {
     let before_allocator = &stack[..allocator_end(stack)];
     let start = startup_len(before_allocator);
-    let end = len_without(before_allocator, Role::RUNTIME);
+    let end = runtime_start(before_allocator);
     if start < end {
         start..end
     } else if before_allocator.is_empty() {
@@ -158,8 +180,62 @@ fn allocator_end(stack: &[Role]) -> usize {
     len_without(&stack[..end], Role::OWN)
 }
 
+/// Where the runtime's frames at the most recent end begin.
+fn runtime_start(stack: &[Role]) -> usize {
+    let mut end = len_without(stack, Role::RUNTIME);
+    // Code that the standard library calls and that calls it back is a part of it:
+    // `_Unwind_Backtrace`, which collects a backtrace, and the crates that read its names.
+    loop {
+        let called = len_without(&stack[..end], Role::CALLED);
+        let is_between = called < end && end < stack.len();
+        let caller = stack[..called].last();
+        if !is_between || !caller.is_some_and(|role| role.is(Role::LIBRARY)) {
+            break;
+        }
+        end = len_without(&stack[..called], Role::RUNTIME);
+    }
+    // What it has read of debug information it keeps, whoever asked first.
+    let hidden = &stack[end..];
+    let reader = hidden.iter().position(|role| role.is(Role::SYMBOL_READER));
+    let is_given_away = hidden.iter().any(|role| role.is(Role::BACKTRACE));
+    match reader {
+        Some(at) if !is_given_away => end + at + 1,
+        _ => end,
+    }
+}
+
+/// True for code that may be the standard library's if that has called it: of other languages, and
+/// of crates that are built into it. Those have files elsewhere if they are the program's.
+fn is_called_by_library(frame: &Frame) -> bool {
+    let in_library = frame.code().is_some_and(|(module, _)| module.is_library());
+    match frame.crate_name() {
+        Some(name) => frame.is_named() && BUILT_IN.contains(&name),
+        None => {
+            let is_known = frame.function().is_some() || in_library;
+            is_known && !frame.filename().ends_with(".rs")
+        }
+    }
+}
+
+/// True for the standard library's reader of debug information.
+fn is_symbol_reader(frame: &Frame) -> bool {
+    let function = frame.function().unwrap_or_default();
+    frame
+        .filename()
+        .starts_with("<std>/backtrace/src/symbolize/")
+        || function.contains("std::backtrace_rs::symbolize::")
+}
+
+/// True where a name that was read becomes part of a `std::backtrace::Backtrace`.
+fn is_kept_backtrace(frame: &Frame) -> bool {
+    let function = frame.function().unwrap_or_default();
+    frame.filename() == "<std>/std/src/backtrace.rs" && function.contains("resolve")
+        || function.contains("std::backtrace::helper::")
+        || function.contains("std::backtrace::Capture>::resolve")
+}
+
 /// The length without the frames at the most recent end that are `dropped`.
-fn len_without(stack: &[Role], dropped: u8) -> usize {
+fn len_without(stack: &[Role], dropped: u16) -> usize {
     let last = stack.iter().rposition(|role| !role.is(dropped));
     last.map_or(0, |last| last + 1)
 }

@@ -127,16 +127,7 @@ fn write_notices(
     snapshots: &[&Snapshot],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    if snapshots
-        .iter()
-        .any(|snapshot| notes::lacks_lines(snapshot))
-    {
-        notices.push(
-            "Some allocations have a function but no line. For lines, set debug = \
-             \"line-tables-only\" for the profile in Cargo.toml."
-                .to_owned(),
-        );
-    }
+    notices.extend(notes::hint(snapshots));
     if notices.is_empty() {
         return Ok(());
     }

@@ -228,6 +228,9 @@ fn frame(
             "the path of frame {index} has no part that begins at byte {written}"
         )));
     }
+    if row.written != 0 {
+        frame = frame.with_written_from(row.written as usize);
+    }
     if let Some((module, offset)) = row.code {
         let module = entry(modules, module, "module", owner)?;
         frame = frame.with_code(Arc::clone(module), offset.0);

@@ -188,7 +188,7 @@ impl<'a> Tables<'a> {
             function: self.optional(frame.function())?,
             crate_name: self.optional(frame.crate_name())?,
             path: self.optional(frame.path())?,
-            written: 0,
+            written: u32::try_from(frame.written_from()).unwrap_or(0),
             code,
             origin,
         })

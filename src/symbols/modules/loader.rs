@@ -100,7 +100,6 @@ fn describe(info: &libc::dl_phdr_info, first: bool) -> Option<Loaded> {
         bias,
         segments,
         is_program: first,
-        is_late: false,
     })
 }
 

@@ -307,6 +307,65 @@ fn hash_tables_are_the_standard_librarys() {
     ]);
 }
 
+/// A backtrace that an error keeps is made by the line that makes the error. The unwinder is C.
+#[test]
+fn a_kept_backtrace_is_the_programs() {
+    check_in_main(&[
+        "*src/main.rs:8 app::main",
+        "*src/main.rs:3 app::fetch",
+        "<std>/std/src/backtrace.rs:313 <std::backtrace::Backtrace>::force_capture",
+        "<std>/std/src/backtrace.rs:331 <std::backtrace::Backtrace>::create",
+        "- _Unwind_Backtrace",
+        "- std::backtrace_rs::backtrace::libunwind::trace::trace_fn",
+        "<std>/alloc/src/vec/mod.rs:9 alloc::vec::Vec<T,A>::push",
+        "- __rust_alloc",
+    ]);
+    check_in_main(&[
+        "*- app::main",
+        "- <std::backtrace::Backtrace>::create",
+        "- uw_frame_state_for",
+        "- _Unwind_Backtrace",
+        "- std::backtrace_rs::backtrace::libunwind::trace::trace_fn",
+        "- alloc::raw_vec::RawVec<T,A>::grow_one",
+    ]);
+}
+
+/// What the standard library keeps of debug information belongs to nobody's line.
+#[test]
+fn symbols_that_the_standard_library_keeps_are_its_own() {
+    check_in_main(&[
+        "*src/main.rs:8 app::main",
+        "*<std>/std/src/backtrace.rs:420 <std::backtrace::Backtrace as core::fmt::Display>::fmt",
+        "*<std>/backtrace/src/symbolize/mod.rs:4 std::backtrace_rs::symbolize::resolve",
+        "<std>/backtrace/src/symbolize/gimli.rs:4 std::backtrace_rs::symbolize::gimli::Cache::with_global",
+        "std| <std>/gimli-0.32.3/src/read/dwarf.rs:9 gimli::read::dwarf::Dwarf<R>::load",
+        "<std>/alloc/src/vec/mod.rs:9 alloc::vec::Vec<T,A>::push",
+    ]);
+    check_in_main(&[
+        "*- app::main",
+        "*- std::sys::backtrace::_print_fmt",
+        "*- std::backtrace_rs::symbolize::gimli::resolve",
+        "- addr2line::Context<R>::find_frames",
+        "- gimli::read::abbrev::Abbreviations::parse",
+        "- alloc::raw_vec::RawVec<T,A>::grow_one",
+    ]);
+}
+
+#[test]
+fn a_crate_that_is_built_into_the_standard_library_too_is_the_programs() {
+    check_in_main(&[
+        "*- app::main",
+        "*- gimli::read::abbrev::Abbreviations::parse",
+        "- alloc::raw_vec::RawVec<T,A>::grow_one",
+    ]);
+    check_in_main(&[
+        "*src/main.rs:3 app::main",
+        "*<std>/core/src/iter/mod.rs:3 core::iter::Iterator::map",
+        "*gimli-0.34.0/src/read/abbrev.rs:3 gimli::read::abbrev::Abbreviations::parse",
+        "- alloc::raw_vec::RawVec<T,A>::grow_one",
+    ]);
+}
+
 #[test]
 fn dependencies_stay() {
     check_in_main(&[

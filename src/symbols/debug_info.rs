@@ -1,0 +1,330 @@
+//! Names and lines in the debug information of one module, split or separate, and in its table of
+//! symbols.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use addr2line::gimli::{
+    self, DebugInfoOffset, Dwarf, DwarfPackage, DwoId, EndianSlice, RunTimeEndian, UnitOffset,
+};
+use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
+use object::{CompressionFormat, Object, ObjectSection, SymbolMap, SymbolMapName};
+
+use super::demangle::demangled;
+use super::file::Mapped;
+use super::functions::{has_path, without_generics};
+use super::inlined::Inlined;
+use super::packages::{CompileUnit, Packages};
+use super::reader::{Definition, Symbol, limited};
+use super::separate;
+use super::stash::Stash;
+
+type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
+/// Units of split debug information begin at 0 in each file.
+type UnitKey = (Option<DwoId>, Option<DebugInfoOffset>);
+type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
+
+/// What one module's debug information and symbols say.
+pub(super) struct DebugInfo<'s> {
+    stash: &'s Stash,
+    dwarf: Arc<Dwarf<Slice<'s>>>,
+    lines: Context<Slice<'s>>,
+    functions: SymbolMap<SymbolMapName<'s>>,
+    split: Option<DwarfPackage<Slice<'s>>>,
+    packages: OnceCell<Packages>,
+    inlined: RefCell<HashMap<UnitKey, Inlined>>,
+    /// A program, not a library: one of its packages has its `main`.
+    is_program: bool,
+}
+
+impl<'s> DebugInfo<'s> {
+    /// What is in `debug`, which may be the module's own file, and in the symbols of `object`.
+    /// `path` leads to the package of split debug information.
+    pub(super) fn read(
+        stash: &'s Stash,
+        object: &object::File<'s>,
+        debug: &object::File<'s>,
+        path: &str,
+        is_program: bool,
+    ) -> Option<Self> {
+        let mut dwarf = load(stash, debug, |id| Some(id.name()))?;
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        let dwarf = Arc::new(dwarf);
+        let own = object.symbol_map();
+        let functions = if own.symbols().len() < debug.symbols().count() {
+            debug.symbol_map()
+        } else {
+            own
+        };
+        Some(Self {
+            stash,
+            lines: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
+            dwarf,
+            functions,
+            split: package(stash, path),
+            packages: OnceCell::new(),
+            inlined: RefCell::default(),
+            is_program,
+        })
+    }
+
+    /// What is known of the code at `offset`, the innermost inlined function first.
+    pub(super) fn symbols(&self, offset: u64) -> Vec<Symbol> {
+        let mut symbols = self.frames(offset).unwrap_or_default();
+        let physical = self.function(offset);
+        match symbols.last_mut() {
+            // Line tables name a function without its path.
+            Some(outermost) => {
+                let known = outermost.function.as_deref();
+                let better =
+                    physical.filter(|name| known.is_none_or(|known| is_fuller(name, known)));
+                outermost.function = better.or(outermost.function.take());
+            }
+            None => symbols.extend(physical.map(|function| Symbol {
+                function: Some(function),
+                ..Symbol::default()
+            })),
+        }
+        symbols
+    }
+
+    fn frames(&self, offset: u64) -> Option<Vec<Symbol>> {
+        let mut symbols = Vec::new();
+        let mut frames = self.loaded(self.lines.find_frames(offset)).ok()?;
+        let unit = self.loaded(self.lines.find_dwarf_and_unit(offset));
+        let name = unit.and_then(|unit| text(unit.name?));
+        let compiled = name.and_then(|name| CompileUnit::of(&name, ""));
+        while let Ok(Some(frame)) = frames.next() {
+            let raw = frame
+                .function
+                .as_ref()
+                .and_then(|name| name.raw_name().ok());
+            let location = frame.location.as_ref();
+            let path = location.and_then(|location| location.file);
+            let pathless = raw
+                .as_deref()
+                .filter(|raw| compiled.is_some() && !has_path(raw));
+            let definition = frame.dw_die_offset.zip(unit).zip(pathless);
+            symbols.push(Symbol {
+                definition: definition.map_or(Definition::Clear, |((entry, unit), name)| {
+                    self.definition(unit, entry, name)
+                }),
+                function: raw
+                    .map(|raw| demangled(&raw))
+                    .filter(|name| !name.is_empty()),
+                path: path
+                    .map(|path| limited(format_args!("{path}")))
+                    .filter(|path| !path.is_empty()),
+                line: location.and_then(|location| location.line).unwrap_or(0),
+                column: location.and_then(|location| location.column).unwrap_or(0),
+                crate_name: compiled.as_ref().and_then(|unit| unit.crate_name.clone()),
+            });
+        }
+        Some(symbols)
+    }
+
+    /// Which function the pathless `name` is, inlined at `entry`.
+    fn definition(&self, unit: Unit<'_, 's>, entry: UnitOffset, name: &str) -> Definition {
+        let offset = unit.header.debug_info_offset();
+        let key = (unit.dwo_id, offset);
+        let mut known = self.inlined.borrow_mut();
+        let inlined = known.entry(key).or_insert_with(|| Inlined::read(unit));
+        let Some(function) = inlined.at(entry) else {
+            return Definition::Clear;
+        };
+        let is_closure = name.starts_with('{');
+        if !is_closure && !function.is_ambiguous() {
+            return Definition::Clear;
+        }
+        let line = function.first_line(|address, entry| self.line_of(address, entry));
+        match line {
+            Some(line) if name.starts_with("{closure") => Definition::Closure(line),
+            Some(line) => Definition::Line(line),
+            None => Definition::Clear,
+        }
+    }
+
+    /// The line of the function inlined at `entry`, at an address in it.
+    fn line_of(&self, address: u64, entry: UnitOffset) -> Option<u32> {
+        let mut frames = self.loaded(self.lines.find_frames(address)).ok()?;
+        while let Ok(Some(frame)) = frames.next() {
+            if frame.dw_die_offset == Some(entry) {
+                return frame.location?.line;
+            }
+        }
+        None
+    }
+
+    /// By the table of symbols.
+    fn function(&self, offset: u64) -> Option<String> {
+        let symbol = self.functions.containing(offset)?;
+        // glibc calls its own functions by a second name.
+        let name = symbol.name();
+        let name = name.strip_prefix("__GI_").unwrap_or(name);
+        Some(demangled(name)).filter(|name| !name.is_empty())
+    }
+
+    /// The packages that the module was built from.
+    pub(super) fn packages(&self) -> &Packages {
+        self.packages.get_or_init(|| {
+            let units = self.compile_units();
+            let main = self.is_program.then(|| self.main_unit()).flatten();
+            Packages::new(units, main, self.is_program)
+        })
+    }
+
+    /// The compile units of Rust code.
+    fn compile_units(&self) -> Vec<CompileUnit> {
+        let dwarf = &*self.dwarf;
+        let mut found = Vec::new();
+        let mut headers = dwarf.units();
+        while let Ok(Some(header)) = headers.next() {
+            let Ok(unit) = dwarf.unit(header) else {
+                continue;
+            };
+            found.extend(self.compile_unit(unit.unit_ref(dwarf)));
+        }
+        found
+    }
+
+    fn compile_unit(&self, unit: Unit<'_, 's>) -> Option<CompileUnit> {
+        let directory = unit.comp_dir.and_then(text).unwrap_or_default();
+        match (unit.name, unit.dwo_id) {
+            (Some(name), _) => CompileUnit::of(&text(name)?, &directory),
+            (None, Some(dwo_id)) => {
+                let path = unit.dwo_name().ok()??;
+                let split = self.split(SplitDwarfLoad {
+                    dwo_id,
+                    comp_dir: unit.comp_dir,
+                    path: unit.attr_string(path).ok(),
+                    parent: Arc::clone(&self.dwarf),
+                })?;
+                let header = split.units().next().ok()??;
+                let name = split.unit(header).ok()?.name?;
+                CompileUnit::of(&text(name)?, &directory)
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// The unit of a function called `main` at the root of its crate.
+    fn main_unit(&self) -> Option<CompileUnit> {
+        let symbols = self.functions.symbols().iter();
+        let mains = symbols
+            .filter(|symbol| symbol.name().contains("4main") && is_main(&demangled(symbol.name())));
+        let units = mains.filter_map(|symbol| {
+            let unit = self.loaded(self.lines.find_dwarf_and_unit(symbol.address()))?;
+            let directory = unit.comp_dir.and_then(text).unwrap_or_default();
+            let mut unit = CompileUnit::of(&text(unit.name?)?, &directory)?;
+            if unit.crate_name.is_none() {
+                let name = demangled(symbol.name());
+                unit.crate_name = name.split("::").next().map(str::to_owned);
+            }
+            Some(unit)
+        });
+        let mut units: Vec<CompileUnit> = units.collect();
+        // A library may have such a function too.
+        units.sort_by_key(CompileUnit::is_library);
+        units.into_iter().next()
+    }
+
+    /// Loads split debug information for as long as it takes.
+    fn loaded<L>(&self, mut lookup: LookupResult<L>) -> L::Output
+    where
+        L: LookupContinuation<Buf = Slice<'s>>,
+    {
+        loop {
+            match lookup {
+                LookupResult::Output(output) => return output,
+                LookupResult::Load { load, continuation } => {
+                    lookup = continuation.resume(self.split(load));
+                }
+            }
+        }
+    }
+
+    fn split(&self, load: SplitDwarfLoad<Slice<'s>>) -> Option<Arc<Dwarf<Slice<'s>>>> {
+        let package = self.split.as_ref();
+        let packed = package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?);
+        if let Some(packed) = packed {
+            return Some(Arc::new(packed));
+        }
+        let directory = load.comp_dir.and_then(text);
+        let path = separate::unit(directory.as_deref(), &text(load.path?)?)?;
+        let object = self.stash.files.add(Mapped::open(&path).ok()?).object()?;
+        let mut dwarf = load_split(self.stash, &object)?;
+        let header = dwarf.units().next().ok()??;
+        let is_same = dwarf.unit(header).ok()?.dwo_id == Some(load.dwo_id);
+        dwarf.make_dwo(&load.parent);
+        is_same.then(|| Arc::new(dwarf))
+    }
+}
+
+fn text(bytes: Slice<'_>) -> Option<String> {
+    Some(bytes.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
+}
+
+/// True for a function called `main` in the root of a crate.
+fn is_main(name: &str) -> bool {
+    name.split_once("::")
+        .is_some_and(|(_, name)| name == "main")
+}
+
+/// True if `name` has a path to the function that line tables call `known`.
+fn is_fuller(name: &str, known: &str) -> bool {
+    has_path(name) && !has_path(known) && name.contains(without_generics(known))
+}
+
+fn load<'s>(
+    stash: &'s Stash,
+    object: &object::File<'s>,
+    name: impl Fn(gimli::SectionId) -> Option<&'static str>,
+) -> Option<Dwarf<Slice<'s>>> {
+    let endian = endian(object);
+    let load = |id| {
+        let data = name(id).map_or(&[][..], |name| section(stash, object, name));
+        Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
+    };
+    Dwarf::load(load).ok()
+}
+
+fn load_split<'s>(stash: &'s Stash, object: &object::File<'s>) -> Option<Dwarf<Slice<'s>>> {
+    load(stash, object, |id| id.dwo_name())
+}
+
+fn package<'s>(stash: &'s Stash, path: &str) -> Option<DwarfPackage<Slice<'s>>> {
+    let mapped = Mapped::open(&separate::package(path)).ok()?;
+    let object = stash.files.add(mapped).object()?;
+    let endian = endian(&object);
+    let load = |id: gimli::SectionId| {
+        let name = id.dwo_name();
+        let data = name.map_or(&[][..], |name| section(stash, &object, name));
+        Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
+    };
+    DwarfPackage::load(load, EndianSlice::new(&[], endian)).ok()
+}
+
+fn endian(object: &object::File<'_>) -> RunTimeEndian {
+    if object.is_little_endian() {
+        RunTimeEndian::Little
+    } else {
+        RunTimeEndian::Big
+    }
+}
+
+/// The contents of a section, decompressed if need be; nothing if the file does not have it or it
+/// cannot be decompressed.
+fn section<'s>(stash: &'s Stash, object: &object::File<'s>, name: &str) -> &'s [u8] {
+    let section = object.section_by_name(name);
+    let Some(data) = section.and_then(|section| section.compressed_data().ok()) else {
+        return &[];
+    };
+    if data.format == CompressionFormat::None {
+        return data.data;
+    }
+    match data.decompress() {
+        Ok(data) => stash.sections.add(data.into_owned()),
+        Err(_) => &[],
+    }
+}

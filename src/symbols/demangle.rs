@@ -1,0 +1,131 @@
+//! Names of functions as people read them, from the names that linkers see.
+
+use std::borrow::Cow;
+
+use super::reader::limited;
+
+/// The name behind `raw`, a linkage name or one that is readable already. Closures are spelled in
+/// one way, whatever the build.
+pub(super) fn demangled(raw: &str) -> String {
+    let rust = rustc_demangle::try_demangle(raw).ok();
+    let name = rust.map(|name| limited(format_args!("{name:#}")));
+    let name = name.or_else(|| foreign(raw));
+    let name = name.unwrap_or_else(|| limited(format_args!("{raw}")));
+    plain_closures(&name).into_owned()
+}
+
+/// A name of C++.
+fn foreign(raw: &str) -> Option<String> {
+    if !raw.starts_with("_Z") {
+        return None;
+    }
+    let symbol = cpp_demangle::Symbol::new(raw).ok()?;
+    let options = cpp_demangle::DemangleOptions::new()
+        .no_params()
+        .no_return_type();
+    let name = symbol.demangle_with_options(&options).ok()?;
+    Some(limited(format_args!("{name}")))
+}
+
+/// Every closure, async block and async function's body as `{closure}`.
+///
+/// Old linkage names write `{{closure}}`, new ones `{closure#0}`, debug information
+/// `{async_fn#0}`. Numbers are left out: old names lack them, and they change with every closure
+/// that is added before. Lines tell the closures of one function apart.
+fn plain_closures(name: &str) -> Cow<'_, str> {
+    if !name.contains('{') {
+        return name.into();
+    }
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find('{') {
+        let (before, braces) = rest.split_at(at);
+        plain.push_str(before);
+        match closure_len(braces) {
+            Some(len) => {
+                plain.push_str(CLOSURE);
+                rest = &braces[len..];
+            }
+            None => {
+                plain.push('{');
+                rest = &braces[1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain.into()
+}
+
+/// How every closure is called.
+pub(super) const CLOSURE: &str = "{closure}";
+
+/// The length of the name of a closure at the start of `text`.
+fn closure_len(text: &str) -> Option<usize> {
+    const OLD: &str = "{{closure}}";
+    const KINDS: [&str; 8] = [
+        "closure",
+        "async_fn",
+        "async_block",
+        "async_closure",
+        "coroutine",
+        "gen_fn",
+        "gen_block",
+        "gen_closure",
+    ];
+    if text.starts_with(OLD) {
+        return Some(OLD.len());
+    }
+    let end = text.find('}')?;
+    let (kind, number) = text.get(1..end)?.split_once('#')?;
+    let known = KINDS.contains(&kind) && number.bytes().all(|byte| byte.is_ascii_digit());
+    known.then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linkage_names_of_every_kind_are_read() {
+        for (raw, name) in [
+            ("_ZN3app4main17h0123456789abcdefE", "app::main"),
+            ("_RNvCs4fqI2P2rA04_3app4main", "app::main"),
+            (
+                "_ZNSt6vectorIiSaIiEE9push_backEOi",
+                "std::vector<int, std::allocator<int> >::push_back",
+            ),
+            ("main", "main"),
+            ("new<u8>", "new<u8>"),
+            ("_Znope", "_Znope"),
+            ("", ""),
+        ] {
+            assert_eq!(demangled(raw), name, "{raw}");
+        }
+    }
+
+    #[test]
+    fn closures_are_spelled_in_one_way() {
+        for raw in [
+            "_ZN3app4main28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE",
+            "_RNCNvCs4fqI2P2rA04_3app4main0",
+            "app::main::{closure#12}",
+            "app::main::{async_fn#0}",
+            "app::main::{async_block#1}",
+        ] {
+            assert_eq!(demangled(raw), "app::main::{closure}", "{raw}");
+        }
+        assert_eq!(
+            demangled("run<app::main::{closure#0}, u8>"),
+            "run<app::main::{closure}, u8>"
+        );
+        for other in [
+            "{impl#3}::from",
+            "{{vtable.shim}}",
+            "a{",
+            "{closure#",
+            "{closure#x}",
+        ] {
+            assert_eq!(demangled(other), other);
+        }
+    }
+}
