@@ -4,6 +4,7 @@
 //! every stack put together once, however many blocks came from it.
 
 mod history;
+mod labels;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,13 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Guard, Session, StackId, Tracker};
+use crate::engine::{Guard, Labels, Session, StackId, Tracker};
 use crate::external::External;
 use crate::process::resident_memory;
 use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
 use crate::symbols::{Role, Symbols, program_file, visible};
+use labels::LabelNames;
 use names::{FrameAt, Names};
 
 /// Where snapshots come from.
@@ -124,6 +126,7 @@ impl Collector<'_> {
                 stacks: lost.stacks,
                 replaced: lost.replaced,
                 history_events: self.tracker.lost_history(session),
+                labels: lost.labels,
                 ..Losses::default()
             },
         }
@@ -209,6 +212,9 @@ struct Tracebacks<'a> {
     hash: u64,
     /// The last one ended in code that cannot be read through.
     ended: bool,
+    labels: LabelNames<'a>,
+    /// Stacks that have labels, without those: with hash and `ended`.
+    unlabelled: HashMap<StackId, (Traceback, u64, bool)>,
 }
 
 impl<'a> Tracebacks<'a> {
@@ -223,6 +229,7 @@ impl<'a> Tracebacks<'a> {
         // Stacks share callers: each is read until a frame that was met before.
         let mut met = Bits::default();
         for stack in stacks {
+            let (stack, _) = collector.tracker.without_labels(stack);
             collector.tracker.read_contexts(stack, |context, address| {
                 let is_new = met.set(context.index());
                 if is_new {
@@ -243,10 +250,29 @@ impl<'a> Tracebacks<'a> {
             roles: Vec::new(),
             hash: 0,
             ended: false,
+            labels: LabelNames::new(collector.tracker),
+            unlabelled: HashMap::new(),
         })
     }
 
     fn of(&mut self, stack: StackId) -> Traceback {
+        let (stack, labels) = self.collector.tracker.without_labels(stack);
+        if labels == Labels::default() {
+            return self.without_labels(stack);
+        }
+        // A stack may have many labels.
+        let known = self.unlabelled.get(&stack).cloned();
+        let (traceback, hash, ended) = known.unwrap_or_else(|| {
+            let traceback = self.without_labels(stack);
+            let made = (traceback, self.hash, self.ended);
+            self.unlabelled.insert(stack, made.clone());
+            made
+        });
+        (self.hash, self.ended) = (names::mix(hash ^ labels.bits()), ended);
+        self.labels.put_on(traceback, labels)
+    }
+
+    fn without_labels(&mut self, stack: StackId) -> Traceback {
         let addresses = &mut self.addresses;
         addresses.clear();
         let root = self

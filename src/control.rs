@@ -59,6 +59,7 @@ impl Config {
             runtime_frames: self.runtime_frames(),
             sample_every: self.valid_sample_every()?,
             history: self.has_history(),
+            thread_names: self.records_thread_names(),
         };
         sections::prepare();
         TRACKER

@@ -249,6 +249,7 @@ fn in_words(name: &str) -> &str {
         "replaced" => "freed unseen",
         "incomplete_stacks" => "with a stack that ends in unknown code",
         "history_events" => "events not in the history",
+        "labels" => "without a tag or thread",
         _ => name,
     }
 }

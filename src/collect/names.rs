@@ -83,7 +83,7 @@ impl Names {
 }
 
 /// Spreads the bits of a number over all of another.
-fn mix(bits: u64) -> u64 {
+pub(super) fn mix(bits: u64) -> u64 {
     let product = u128::from(bits) * 0x9E37_79B9_7F4A_7C15;
     (product as u64) ^ (product >> 64) as u64
 }

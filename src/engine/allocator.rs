@@ -193,31 +193,55 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
 ///
 /// # Safety
 /// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
-#[cfg_attr(not(debug_assertions), inline(always))]
+// Without optimisation too: its frame lies below the walk.
+#[inline(always)]
 unsafe fn record_plain<A: GlobalAlloc, const ZEROED: bool>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     layout: Layout,
     caller: Caller,
 ) -> *mut u8 {
+    // SAFETY: passed on from the caller.
+    match unsafe { record_plain_fast::<A, ZEROED>(wrapper, session, layout, caller) } {
+        Ok(block) => block,
+        Err(guard) => {
+            let Caller { pc, sp, fp } = caller;
+            // SAFETY: passed on from the caller.
+            unsafe { record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard) }
+        }
+    }
+}
+
+/// Fast path of [`record_plain`]. If it cannot serve nothing has been done but entering the tracer: then
+/// the guard comes back.
+///
+/// A function of its own for builds without optimisation: what it needs of the stack is free again on the
+/// slow path.
+///
+/// # Safety
+/// Those of [`record_plain`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn record_plain_fast<A: GlobalAlloc, const ZEROED: bool>(
+    wrapper: &TraceAlloc<A>,
+    session: Session,
+    layout: Layout,
+    caller: Caller,
+) -> Result<*mut u8, Guard> {
     let tracker = wrapper.tracker;
-    let Caller { pc, sp, fp } = caller;
     // The guard is held across the inner call: what the inner allocator allocates is its own
     // affair.
     let Some(mut guard) = Guard::enter() else {
         // SAFETY: passed on from the caller.
-        return unsafe { wrapper.allocate::<ZEROED>(layout) };
+        return Ok(unsafe { wrapper.allocate::<ZEROED>(layout) });
     };
-    let Some(context) = tracker.call_context_fast(session, &mut guard, caller) else {
-        // SAFETY: passed on from the caller.
-        return unsafe {
-            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
-        };
+    let Some(mut context) = tracker.call_context_fast(session, &mut guard, caller) else {
+        return Err(guard);
     };
+    tracker.label(session, &mut context);
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate::<ZEROED>(layout) };
     wrapper.record(session, context, block, layout.size());
-    block
+    Ok(block)
 }
 
 /// Slow path of [`record_block`]: the stack is not in this thread's cache.
@@ -235,7 +259,8 @@ unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     mut guard: Guard,
 ) -> *mut u8 {
     let caller = Caller { pc, sp, fp };
-    let context = wrapper.tracker.call_context(session, &mut guard, caller);
+    let mut context = wrapper.tracker.call_context(session, &mut guard, caller);
+    wrapper.tracker.label(session, &mut context);
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate_apart::<ZEROED>(layout) };
     wrapper.record(session, context, block, layout.size());

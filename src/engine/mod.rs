@@ -86,10 +86,13 @@ pub(crate) use memory::this_thread::this_thread;
 #[cfg(feature = "file")]
 pub(crate) use session::Wake;
 pub(crate) use session::{NotStarted, Session, SessionNumber, Settings};
-pub(crate) use stacks::StackId;
+pub(crate) use stacks::{Labels, MAX_NAME, NameId, StackId};
 pub(crate) use thread::guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use thread::sampler::Sampler;
+pub(crate) use thread::tag::{
+    OpenTag, TagId, close as close_tag, open as open_tag, tag as current_tag,
+};
 pub(crate) use tracker::{TRACKER, Tracker};
 pub(crate) use unwind::Mark;
 #[cfg(fuzzing)]

@@ -49,6 +49,7 @@
 //!   strength of them.
 
 mod history;
+mod labels;
 mod moves;
 mod questions;
 
@@ -59,12 +60,11 @@ use crate::engine::memory::arena::Arena;
 use crate::engine::session::{
     Alarm, Flag, LostBlocks, NotStarted, Session, Settings, Shared, Switch,
 };
-use crate::engine::stacks::StackId;
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::samples::Samples;
 use crate::engine::thread::slot::ThreadSlot;
 use crate::engine::thread::slots::{OwnSlot, ThreadSlots};
-use crate::engine::unwind::{Caller, Mark};
+use crate::engine::unwind::Caller;
 
 /// The tracer's state.
 pub(crate) struct Tracker {
@@ -252,11 +252,6 @@ impl Tracker {
     ) -> Option<CallContext<'g>> {
         let slot = self.threads.known_slot(guard)?;
         self.capture.call_context_fast(slot, session, caller)
-    }
-
-    /// The number of the running thread's stack, from the first frame above `mark` on.
-    pub(crate) fn stack_here(&self, session: Session, _inside: &mut Guard, mark: Mark) -> StackId {
-        self.capture.stack_here(&self.arena, session, mark)
     }
 
     /// Records the block of `size` bytes that this thread has just received at `address`.

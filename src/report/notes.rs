@@ -139,6 +139,7 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         replaced,
         incomplete_stacks,
         history_events,
+        labels,
     } = snapshot.recording().losses;
     // Losses of a sample are numbers of its records, not estimates.
     let block = match snapshot.sample_every() {
@@ -155,7 +156,8 @@ pub(super) fn losses(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let blocks = found.map(move |(what, count)| format!("{what}: {}", counted(count, block)));
     let history = (history_events > 0)
         .then(|| format!("Not in the history: {}", counted(history_events, "event")));
-    blocks.chain(history)
+    let labels = (labels > 0).then(|| format!("Without a label: {}", counted(labels, block)));
+    blocks.chain(history).chain(labels)
 }
 
 fn write_sampling(snapshot: &Snapshot, whose: Whose, out: &mut impl Write) -> io::Result<()> {

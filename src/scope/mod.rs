@@ -8,6 +8,8 @@
 //! usage.rs        Usage: the answer
 //! future.rs       a future that is in a scope while it is polled
 //! budget.rs       Budget: limits for a test
+//! tag.rs          Tag: what a thread allocates has a label
+//! tagged.rs       a future that is in a tag while it is polled
 //! variants.rs     what objects cost each: PerObject, and a table that compares them
 //! ```
 
@@ -15,6 +17,8 @@ mod budget;
 mod future;
 mod guard;
 mod part;
+mod tag;
+mod tagged;
 mod total;
 mod usage;
 mod variants;
@@ -22,5 +26,7 @@ mod variants;
 pub use budget::{Budget, Exceeded};
 pub use future::{InScope, Scoped};
 pub use guard::{Scope, ScopeHandle, measure};
+pub use tag::{Tag, TagGuard, tag};
+pub use tagged::{InTag, Tagged};
 pub use usage::Usage;
 pub use variants::{PerObject, Variants, freed_by, measure_each};

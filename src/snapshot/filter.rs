@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::frame::Frame;
 use super::frame_filter::FrameFilter;
+use super::glob::Glob;
+use super::group_by::GroupBy;
 use super::identity::IdentityMap;
 use super::trace::{Domain, Run, Runs, Snapshot, Trace};
 use super::traceback::Traceback;
@@ -13,7 +15,7 @@ use super::traceback::Traceback;
 /// A rule that keeps or drops blocks; see [`Snapshot::filter_traces`].
 ///
 /// A filter *hits* a block that meets all of its conditions: a [rule about frames](FrameFilter), a
-/// line, a domain, a function of the program's own. An including filter keeps what it hits, an
+/// line, a domain, a tag, a function of the program's own. An including filter keeps what it hits, an
 /// excluding one drops it. The rule about frames and the line are those of one and the same frame:
 /// of the frame that made the allocation, or of any frame of the stack after
 /// [`all_frames`](Self::all_frames).
@@ -33,6 +35,8 @@ pub struct Filter {
     line: Option<u32>,
     all_frames: bool,
     domain: Option<Domain>,
+    /// A pattern, as it was written and taken apart.
+    tag: Option<(String, Glob)>,
     custom: Option<Custom>,
 }
 
@@ -74,6 +78,29 @@ impl Filter {
         Self::of_everything(false).in_domain(domain)
     }
 
+    /// Keeps the blocks whose [tag](crate::Tag) matches `pattern`, where `*` stands for any characters, `?`
+    /// for one, and `[…]` for one of those. Blocks without a tag are those of `<untagged>`, as in
+    /// [`GroupBy::Tag`](crate::GroupBy::Tag).
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Filter, Frame, Snapshot, Trace, Traceback};
+    ///
+    /// let line = Traceback::of(Frame::new("src/main.rs", 1));
+    /// let stacks = [line.clone(), line.clone().with_tag("GET /items"), line.with_tag("images")];
+    /// let blocks = stacks.map(|stack| Trace::new(Domain::HEAP, 8, stack));
+    /// let snapshot = Snapshot::from_traces(blocks, 1);
+    /// let count = |pattern| snapshot.filter_traces([Filter::include_tag(pattern)]).block_count();
+    /// assert_eq!(["GET *", "*", "<untagged>"].map(count), [1, 3, 1]);
+    /// ```
+    pub fn include_tag(pattern: &str) -> Self {
+        Self::of_everything(true).in_tag(pattern)
+    }
+
+    /// Drops what [`include_tag`](Self::include_tag) keeps.
+    pub fn exclude_tag(pattern: &str) -> Self {
+        Self::of_everything(false).in_tag(pattern)
+    }
+
     /// Keeps the blocks that `hits` is true of.
     ///
     /// Equal blocks that follow each other are shown to `hits` once, and blocks that another filter
@@ -110,6 +137,7 @@ impl Filter {
             line: None,
             all_frames: false,
             domain: None,
+            tag: None,
             custom: None,
         }
     }
@@ -143,6 +171,14 @@ impl Filter {
         self
     }
 
+    /// This filter, hitting blocks only whose tag matches `pattern`, as
+    /// [`include_tag`](Self::include_tag) does.
+    #[must_use]
+    pub fn in_tag(mut self, pattern: &str) -> Self {
+        self.tag = Some((pattern.to_owned(), Glob::new(pattern)));
+        self
+    }
+
     /// True if the filter keeps what it hits, false if it drops it.
     pub fn is_inclusive(&self) -> bool {
         self.inclusive
@@ -167,6 +203,11 @@ impl Filter {
     /// The domain that the filter asks for.
     pub fn domain(&self) -> Option<Domain> {
         self.domain
+    }
+
+    fn hits_tag(&self, stack: &Traceback) -> bool {
+        let tag = GroupBy::Tag.label_name(stack).unwrap_or_default();
+        self.tag.as_ref().is_none_or(|(_, glob)| glob.matches(tag))
     }
 
     fn hits_frame(&self, frame: &Frame) -> bool {
@@ -197,6 +238,9 @@ impl fmt::Debug for Filter {
         if let Some(domain) = self.domain {
             shown.field("domain", &domain.0);
         }
+        if let Some((pattern, _)) = &self.tag {
+            shown.field("tag", pattern);
+        }
         if self.custom.is_some() {
             shown.field("custom", &format_args!("_"));
         }
@@ -209,17 +253,17 @@ impl fmt::Debug for Filter {
 struct Decided<'a> {
     filter: &'a Filter,
     snapshot: &'a Snapshot,
-    /// By index of the stack; `None` if the filter has no condition on frames.
+    /// By index of the stack; `None` if the filter has no condition on stacks.
     stacks: Option<Vec<bool>>,
 }
 
 impl<'a> Decided<'a> {
     fn new(filter: &'a Filter, snapshot: &'a Snapshot) -> Self {
-        let on_frames = filter.frames.is_some() || filter.line.is_some();
+        let on_stacks = filter.frames.is_some() || filter.line.is_some() || filter.tag.is_some();
         Self {
             filter,
             snapshot,
-            stacks: on_frames.then(|| decide_stacks(filter, snapshot)),
+            stacks: on_stacks.then(|| decide_stacks(filter, snapshot)),
         }
     }
 
@@ -242,7 +286,10 @@ fn decide_stacks(filter: &Filter, snapshot: &Snapshot) -> Vec<bool> {
             .entry(frame.identity())
             .or_insert_with(|| filter.hits_frame(frame))
     };
-    let hits_stack = |stack| filter.examined(stack).any(&mut hits_frame);
+    let on_frames = filter.frames.is_some() || filter.line.is_some();
+    let hits_stack = |stack| {
+        filter.hits_tag(stack) && (!on_frames || filter.examined(stack).any(&mut hits_frame))
+    };
     snapshot.stacks().iter().map(hits_stack).collect()
 }
 

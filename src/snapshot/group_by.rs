@@ -4,13 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::frame::{Frame, UNKNOWN};
+use super::traceback::Traceback;
 use crate::error::{Error, ErrorKind};
+
+/// The group of blocks without a tag.
+pub(crate) const UNTAGGED: &str = "<untagged>";
 
 /// What blocks are grouped by.
 ///
-/// Groups are told apart by what they show: domains and the depth of a cut stack never split one.
+/// A group is a frame, a whole stack, or a label of the stack: its tag, its thread. Groups are told apart by what they show: domains and the depth of a cut stack never split one.
 ///
-/// `Display` writes the short names `file`, `line`, `function`, `crate` and `traceback`.
+/// `Display` writes the short names `file`, `line`, `function`, `crate`, `traceback`, `tag` and `thread`.
 /// [`FromStr`] reads them, and CPython's `filename` and `lineno` too; anything else is
 /// [`ErrorKind::UnknownKey`].
 ///
@@ -35,23 +39,46 @@ pub enum GroupBy {
     Crate,
     /// The whole stack.
     Traceback,
+    /// The [tag](crate::Tag) that the thread was in; `<untagged>` if there was none.
+    Tag,
+    /// The name of the thread; `<unknown>` unless the session
+    /// [recorded](crate::Config::thread_names) it.
+    Thread,
 }
 
 impl GroupBy {
+    /// True if a group is a label of the whole stack, and none of its frames.
+    pub(crate) fn is_label(self) -> bool {
+        matches!(self, Self::Tag | Self::Thread)
+    }
+
+    /// The name of the stack's group if groups are labels.
+    pub(super) fn label_name(self, stack: &Traceback) -> Option<&str> {
+        match self {
+            Self::Tag => Some(stack.tag().unwrap_or(UNTAGGED)),
+            Self::Thread => Some(stack.thread_name().unwrap_or(UNKNOWN)),
+            Self::File | Self::Line | Self::Function | Self::Crate | Self::Traceback => None,
+        }
+    }
+
     /// The name that decides which group a block at `frame` is in; lines decide too for
-    /// [`Self::Line`].
+    /// [`Self::Line`]. Labels have nothing to do with frames, which then are lines.
     pub(super) fn name(self, frame: &Frame) -> &str {
         match self {
             Self::Function => frame.function().unwrap_or(frame.filename()),
             Self::Crate => frame.crate_name().unwrap_or(UNKNOWN),
-            Self::File | Self::Line | Self::Traceback => frame.filename(),
+            Self::File | Self::Line | Self::Traceback | Self::Tag | Self::Thread => {
+                frame.filename()
+            }
         }
     }
 
     /// What tells the group of `frame` from others.
     pub(super) fn key(self, frame: &Frame) -> (&str, u32) {
         match self {
-            Self::Line | Self::Traceback => (frame.filename(), frame.lineno()),
+            Self::Line | Self::Traceback | Self::Tag | Self::Thread => {
+                (frame.filename(), frame.lineno())
+            }
             Self::File | Self::Function | Self::Crate => (self.name(frame), 0),
         }
     }
@@ -59,7 +86,7 @@ impl GroupBy {
     /// The frame that shows the group of `frame`.
     pub(super) fn label(self, frame: &Frame) -> Frame {
         match self {
-            Self::Line | Self::Traceback => frame.clone(),
+            Self::Line | Self::Traceback | Self::Tag | Self::Thread => frame.clone(),
             Self::File if frame.is_named() => frame.clone(),
             Self::File => Frame::new(frame.filename_shared().clone(), 0),
             Self::Function => with_details(Frame::named(self.name(frame)), frame),
@@ -87,6 +114,8 @@ impl fmt::Display for GroupBy {
             Self::Function => "function",
             Self::Crate => "crate",
             Self::Traceback => "traceback",
+            Self::Tag => "tag",
+            Self::Thread => "thread",
         })
     }
 }
@@ -101,11 +130,13 @@ impl FromStr for GroupBy {
             "function" => Ok(Self::Function),
             "crate" => Ok(Self::Crate),
             "traceback" => Ok(Self::Traceback),
+            "tag" => Ok(Self::Tag),
+            "thread" => Ok(Self::Thread),
             _ => Err(Error::new(
                 ErrorKind::UnknownKey,
                 format!(
                     "cannot group by {text:?}: expected file (or filename), line (or lineno), \
-                     function, crate or traceback"
+                     function, crate, traceback, tag or thread"
                 ),
             )),
         }
@@ -159,8 +190,8 @@ mod tests {
 
     #[test]
     fn every_name_is_read_back() {
-        use GroupBy::{Crate, File, Function, Line, Traceback};
-        for group_by in [File, Line, Function, Crate, Traceback] {
+        use GroupBy::{Crate, File, Function, Line, Tag, Thread, Traceback};
+        for group_by in [File, Line, Function, Crate, Traceback, Tag, Thread] {
             assert_eq!(group_by.to_string().parse::<GroupBy>().ok(), Some(group_by));
         }
     }
@@ -172,7 +203,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot group by \"LINENO\": expected file (or filename), line (or lineno), \
-             function, crate or traceback"
+             function, crate, traceback, tag or thread"
         );
     }
 }

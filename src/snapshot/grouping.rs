@@ -44,6 +44,7 @@ pub(super) struct Grouping<'a> {
     frames: FrameGroups<'a>,
     /// Used by [`GroupBy::Traceback`] only.
     stacks: StackGroups<'a>,
+    labels: LabelGroups<'a>,
 }
 
 impl<'a> Grouping<'a> {
@@ -53,6 +54,7 @@ impl<'a> Grouping<'a> {
             counting,
             frames: FrameGroups::new(group_by),
             stacks: StackGroups::default(),
+            labels: LabelGroups::default(),
         }
     }
 
@@ -93,12 +95,18 @@ impl<'a> Grouping<'a> {
     pub(super) fn into_groups(self) -> Vec<Group> {
         if self.group_by == GroupBy::Traceback {
             self.stacks.into_groups(&self.frames.ranks())
+        } else if self.group_by.is_label() {
+            self.labels.into_groups()
         } else {
             self.frames.into_groups()
         }
     }
 
     fn find_groups(&mut self, stack: &'a Traceback, groups: &mut Vec<u32>) {
+        if let Some(name) = self.group_by.label_name(stack) {
+            groups.push(self.labels.group(name));
+            return;
+        }
         if self.group_by == GroupBy::Traceback {
             groups.extend(stack.newest_first().map(|frame| self.frames.group(frame)));
             groups.reverse();
@@ -198,6 +206,28 @@ impl<'a> FrameGroups<'a> {
                 Group::new(Traceback::of(self.group_by.label(frame)))
             })
             .collect()
+    }
+}
+
+/// Numbers labels of stacks.
+#[derive(Debug, Default)]
+struct LabelGroups<'a> {
+    numbers: HashMap<&'a str, u32>,
+}
+
+impl<'a> LabelGroups<'a> {
+    fn group(&mut self, name: &'a str) -> u32 {
+        let next = number(self.numbers.len());
+        *self.numbers.entry(name).or_insert(next)
+    }
+
+    fn into_groups(self) -> Vec<Group> {
+        let mut names: Vec<(&str, u32)> = self.numbers.into_iter().collect();
+        names.sort_unstable_by_key(|(_, number)| *number);
+        let groups = names
+            .into_iter()
+            .map(|(name, _)| Group::new(Traceback::of(Frame::named(name))));
+        groups.collect()
     }
 }
 

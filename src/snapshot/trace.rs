@@ -91,6 +91,9 @@ pub struct Losses {
     /// Allocations, reallocations and frees that the [history](Snapshot::has_history) does not hold:
     /// there was no memory for the record of their stack.
     pub history_events: u64,
+    /// Labels that blocks lack because there was no memory for them: a [tag](crate::Tag), or the
+    /// [name of a thread](crate::Config::thread_names).
+    pub labels: u64,
 }
 
 impl Losses {
@@ -108,6 +111,7 @@ impl Losses {
             replaced,
             incomplete_stacks,
             history_events,
+            labels,
         } = *self;
         [
             ("blocks", blocks),
@@ -115,6 +119,7 @@ impl Losses {
             ("replaced", replaced),
             ("incomplete_stacks", incomplete_stacks),
             ("history_events", history_events),
+            ("labels", labels),
         ]
         .into_iter()
     }
@@ -355,7 +360,7 @@ pub(crate) struct StackTable {
     stacks: Vec<Traceback>,
 }
 
-/// A stack with a hash of its frames.
+/// A stack with a hash of it.
 #[derive(Debug)]
 struct StackKey(u64, Traceback);
 
@@ -375,11 +380,13 @@ impl Hash for StackKey {
 
 impl StackTable {
     pub(crate) fn intern(&mut self, stack: Traceback) -> u32 {
-        let hash = self.ids.hasher().hash_one(&stack);
-        self.intern_hashed(hash, stack)
+        let mut state = self.ids.hasher().build_hasher();
+        stack.hash(&mut state);
+        stack.hash_labels(&mut state);
+        self.intern_hashed(state.finish(), stack)
     }
 
-    /// As [`StackTable::intern`], where a hash is known that equal frames have in common.
+    /// As [`StackTable::intern`], where a hash is known that equal stacks have in common.
     pub(crate) fn intern_hashed(&mut self, hash: u64, stack: Traceback) -> u32 {
         let next = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
         let id = *self

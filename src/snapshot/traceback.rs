@@ -14,7 +14,8 @@ use super::shared::Path;
 
 /// A call stack: at least one frame, oldest first.
 ///
-/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython.
+/// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython: a tag, a
+/// thread, a type describe what the stack allocates and make no other stack.
 /// Dereferences to `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes
 /// the oldest frame, as CPython does; see [`Traceback::most_recent`] for the frame that made the
 /// allocation.
@@ -34,6 +35,8 @@ pub struct Traceback {
     total_nframe: Option<u32>,
     truncated: bool,
     type_name: Option<Arc<str>>,
+    tag: Option<Arc<str>>,
+    thread_name: Option<Arc<str>>,
 }
 
 /// At least one frame.
@@ -79,6 +82,8 @@ impl Traceback {
             total_nframe: None,
             truncated: false,
             type_name: None,
+            tag: None,
+            thread_name: None,
         }
     }
 
@@ -122,6 +127,50 @@ impl Traceback {
         self.type_name.as_deref()
     }
 
+    /// This stack as one whose blocks have the tag called `name`.
+    #[must_use]
+    pub fn with_tag(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.tag = Some(name.into());
+        self
+    }
+
+    /// The [tag](crate::Tag) of what the stack allocates, where its thread was in one.
+    ///
+    /// ```
+    /// use tracemalloc::{Frame, Traceback};
+    ///
+    /// let stack = Traceback::of(Frame::new("src/main.rs", 3)).with_tag("images");
+    /// assert_eq!(stack.tag(), Some("images"));
+    /// ```
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// This stack as one of the thread called `name`.
+    #[must_use]
+    pub fn with_thread_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.thread_name = Some(name.into());
+        self
+    }
+
+    /// The name of the thread, where the session [recorded](crate::Config::thread_names) it.
+    ///
+    /// ```
+    /// use tracemalloc::{Frame, Traceback};
+    ///
+    /// let stack = Traceback::of(Frame::new("src/main.rs", 3)).with_thread_name("worker-1");
+    /// assert_eq!(stack.thread_name(), Some("worker-1"));
+    /// ```
+    pub fn thread_name(&self) -> Option<&str> {
+        self.thread_name.as_deref()
+    }
+
+    /// Hashes what [`identical`](Self::identical) compares beside the frames and is often different
+    /// where they are not.
+    pub(crate) fn hash_labels<H: Hasher>(&self, state: &mut H) {
+        (&self.tag, &self.thread_name).hash(state);
+    }
+
     /// Other frames, at least one, of a stack that is cut off if this one is.
     pub(crate) fn with_other_frames(&self, frames: Vec<Frame>, total_nframe: Option<u32>) -> Self {
         debug_assert!(!frames.is_empty());
@@ -130,6 +179,8 @@ impl Traceback {
             total_nframe,
             truncated: self.truncated,
             type_name: self.type_name.clone(),
+            tag: self.tag.clone(),
+            thread_name: self.thread_name.clone(),
         }
     }
 
@@ -215,6 +266,8 @@ impl Traceback {
         self.total_nframe == other.total_nframe
             && self.truncated == other.truncated
             && self.type_name == other.type_name
+            && self.tag == other.tag
+            && self.thread_name == other.thread_name
             && self == other
     }
 
@@ -299,6 +352,12 @@ impl fmt::Debug for Traceback {
         }
         if self.is_truncated() {
             shown.field(&format_args!("truncated"));
+        }
+        if let Some(tag) = &self.tag {
+            shown.field(&format_args!("tag={tag:?}"));
+        }
+        if let Some(name) = &self.thread_name {
+            shown.field(&format_args!("thread={name:?}"));
         }
         shown.finish()
     }

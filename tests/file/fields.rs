@@ -185,32 +185,21 @@ fn what_is_beside_the_tables_is_checked() {
         "none is left",
     );
     check_2(
-        json!({"run_tags": [0]}),
-        "`run_tags` has 1 entries, but there are 2 runs",
+        json!({"stack_tags": [0]}),
+        "`stack_tags` has 1 entries, but there are 2 stacks",
     );
     check_2(
-        json!({"run_tags": [0, 9]}),
-        "the tag of run 1 refers to string 9",
+        json!({"stack_tags": [0, 9]}),
+        "the tag of stack 1 refers to string 9",
     );
     check_2(
-        json!({"run_threads": [0, null]}),
-        "the thread of run 0 refers to thread 0",
-    );
-    check_2(
-        json!({"threads": [{"id": 7, "name": 2}]}),
-        "the name of thread 0 refers to string 2",
+        json!({"stack_threads": [2, null]}),
+        "the thread of stack 0 refers to string 2",
     );
     let view = |view: Value| json!({"views": {"at_peak": view}});
+    check_2(view(json!({"sums": [[2, 0, 8, 1]]})), "refers to stack 2");
     check_2(
-        view(json!({"sums": [[2, 0, null, 8, 1]]})),
-        "refers to stack 2",
-    );
-    check_2(
-        view(json!({"sums": [[0, 0, 2, 8, 1]]})),
-        "refers to string 2",
-    );
-    check_2(
-        view(json!({"sums": [[0, 0, null, u64::MAX, 1], [1, 0, null, 1, 1]]})),
+        view(json!({"sums": [[0, 0, u64::MAX, 1], [1, 0, 1, 1]]})),
         "sum 1 of the view \"at_peak\" are more than can be counted",
     );
     for (list, entries) in [
@@ -219,17 +208,17 @@ fn what_is_beside_the_tables_is_checked() {
         ("highest", json!([[1, 2], [3, 4]])),
     ] {
         check_2(
-            view(json!({"sums": [[0, 0, null, 8, 1]], list: entries})),
+            view(json!({"sums": [[0, 0, 8, 1]], list: entries})),
             &format!("`{list}` has 2 entries"),
         );
     }
     check_2(
-        view(json!({"sums": [[0, 0, null, 8, 1], [1, 0, null, 8, 0]]})),
+        view(json!({"sums": [[0, 0, 8, 1], [1, 0, 8, 0]]})),
         "sum 1 of the view \"at_peak\" has bytes but no blocks",
     );
     let most = i64::MAX;
     check_2(
-        view(json!({"sums": [[0, 0, null, 8, most], [1, 0, null, 8, 1]]})),
+        view(json!({"sums": [[0, 0, 8, most], [1, 0, 8, 1]]})),
         "sum 1 of the view \"at_peak\" are more than can be counted",
     );
     check_2(
@@ -237,13 +226,13 @@ fn what_is_beside_the_tables_is_checked() {
         "`views` has no \"allocated\", but others of the history",
     );
     let views = |at_peak: Value| {
-        let allocated = json!({"sums": [[1, 0, null, 64, 2]]});
+        let allocated = json!({"sums": [[1, 0, 64, 2]]});
         json!({"views": {
             "at_peak": at_peak, "temporary": {"sums": []}, "allocated": allocated,
         }})
     };
     check_2(
-        views(json!({"sums": [[1, 0, null, 8, 1], [1, 3, null, 8, 1]]})),
+        views(json!({"sums": [[1, 0, 8, 1], [1, 3, 8, 1]]})),
         "sum 1 of the view \"at_peak\" is of stack 1 and domain 3, which \"allocated\" lacks",
     );
 }
@@ -253,10 +242,10 @@ fn what_is_beside_the_tables_is_checked() {
 fn views_of_a_file_are_views_of_the_snapshot() {
     let snapshot = read_json(&document_2(json!({"views": {
         "allocated": {
-            "sums": [[1, 0, null, 100, 9], [1, 0, 0, 7, 1], [0, 3, null, 5, 1]],
+            "sums": [[1, 0, 100, 9], [1, 0, 7, 1], [0, 3, 5, 1]],
             "lifetimes": [3, 4, 5],
         },
-        "at_peak": {"sums": [[1, 0, 1, 64, 2], [0, 3, null, 5, 1], [1, 0, null, 6, 1]]},
+        "at_peak": {"sums": [[1, 0, 64, 2], [0, 3, 5, 1], [1, 0, 6, 1]]},
         "temporary": {"sums": []},
     }})))
     .unwrap();
@@ -275,12 +264,11 @@ fn everything_beside_the_tables_may_be_there() {
     let text = document_2(json!({
         "stack_types": [0, null],
         "stack_trims": [[0, 0], [1, 0]],
-        "run_tags": [null, 1],
-        "run_threads": [0, null],
-        "threads": [{"id": u64::MAX, "name": 1}, {"id": 1}],
+        "stack_tags": [null, 1],
+        "stack_threads": [0, null],
         "views": {
-            "at_peak": {"sums": [[0, 0, 1, 64, 2]], "lifetimes": [5]},
-            "allocated": {"sums": [[0, 0, null, 64, 2]]},
+            "at_peak": {"sums": [[0, 0, 64, 2]], "lifetimes": [5]},
+            "allocated": {"sums": [[0, 0, 64, 2]]},
             "temporary": {"sums": []},
             "of_a_later_version": {"sums": [], "more": true},
         },
@@ -292,6 +280,11 @@ fn everything_beside_the_tables_may_be_there() {
         .map(|trace| trace.traceback)
         .collect();
     assert_eq!(stacks[0].type_name(), Some("src/main.rs"));
+    let labels = [0, 2].map(|block| (stacks[block].tag(), stacks[block].thread_name()));
+    assert_eq!(
+        labels,
+        [(None, Some("src/main.rs")), (Some("app::main"), None)]
+    );
     // The runtime's frames are not shown.
     assert_eq!(stacks[2].to_string(), "src/main.rs:9");
     assert_eq!(stacks[2].len(), 1);

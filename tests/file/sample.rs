@@ -160,7 +160,7 @@ pub(crate) fn all_fields_2() -> Snapshot {
         ],
         "nodes": [[null, 0], [0, 1], [1, 2], [0, 3], [3, 4]],
         "stacks": [[2, 9, false], [4, null, true], [0, 1, false]],
-        "stack_types": [5, null, null],
+        "stack_types": [5, null, null], "stack_tags": [2, null, 0], "stack_threads": [null, 2, 1],
         "runs": [[0, 0, 64, 20], [1, 7, 24, 1], [2, 0, 0, 3]],
     })))
     .unwrap()

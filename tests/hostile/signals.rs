@@ -208,6 +208,8 @@ fn stack_taken(stack: &'static [AtomicU8], raises: usize) -> usize {
 fn a_handler_on_a_small_stack_of_its_own() {
     const SIZE: usize = 64 << 10;
     const MOST: usize = 2 << 10;
+    // More in a tag, whose label is interned in an event.
+    const MOST_IN_A_TAG: usize = 3 << 10;
     let memory = pool::map(SIZE);
     // SAFETY: zeroed memory of that size, which stays.
     let bytes = unsafe { std::slice::from_raw_parts(memory.cast::<AtomicU8>(), SIZE) };
@@ -225,9 +227,12 @@ fn a_handler_on_a_small_stack_of_its_own() {
     tracemalloc::start(25).unwrap();
     let at_first = stack_taken(bytes, 1);
     let later = stack_taken(bytes, 20);
+    let _tag = tracemalloc::tag("small");
+    let tagged = stack_taken(bytes, 20);
     let traced = at_first.max(later);
-    println!("{untraced} bytes untraced, {at_first} at first, {later} later");
+    println!("{untraced} bytes untraced, {at_first} at first, {later} later, {tagged} in a tag");
     assert!(traced < untraced + MOST, "{untraced} {at_first} {later}");
+    assert!(tagged < untraced + MOST_IN_A_TAG, "{untraced} {tagged}");
     audit(&[]);
 }
 

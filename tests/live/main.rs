@@ -32,6 +32,8 @@ mod series;
 #[cfg(all(unix, feature = "signal"))]
 #[expect(unsafe_code, reason = "signals and forks")]
 mod signals;
+#[expect(unsafe_code, reason = "forks, signals, and tables given back")]
+mod tags;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
@@ -100,6 +102,7 @@ fn all() -> impl Iterator<Item = Case> {
         series::CASES,
         #[cfg(all(unix, feature = "signal"))]
         signals::CASES,
+        tags::CASES,
         teardown::CASES,
         threads::CASES,
     ]

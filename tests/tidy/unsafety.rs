@@ -51,6 +51,10 @@ const ALLOWED: &[(&str, &str)] = &[
         "an instruction that takes a pointer",
     ),
     (
+        "src/engine/thread/name.rs",
+        "asks the system for the thread's name",
+    ),
+    (
         "src/engine/thread/slot.rs",
         "promises what may be shared, and zeroed",
     ),

@@ -82,13 +82,13 @@ fn statistics_add_up() {
     }
     assert_eq!(
         found["losses"],
-        json!({"blocks": 0, "stacks": 0, "replaced": 0, "incomplete_stacks": 0, "history_events": 0})
+        json!({"blocks": 0, "stacks": 0, "replaced": 0, "incomplete_stacks": 0, "history_events": 0, "labels": 0})
     );
     let all = parsed("stats @all -n 1");
     assert_eq!(all["crates"].as_array().unwrap().len(), 1);
     assert_eq!(
         all["losses"],
-        json!({"blocks": 3, "stacks": 2, "replaced": 1, "incomplete_stacks": 0, "history_events": 0})
+        json!({"blocks": 3, "stacks": 2, "replaced": 1, "incomplete_stacks": 0, "history_events": 0, "labels": 0})
     );
     assert_eq!(parsed("info @all")["losses"], all["losses"]);
     assert_eq!(parsed("top @all")["snapshot"]["losses"], all["losses"]);

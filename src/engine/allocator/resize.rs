@@ -39,14 +39,14 @@ pub(super) unsafe fn record_resize<A: GlobalAlloc>(
     let block = std::ptr::with_exposed_provenance_mut::<u8>(block);
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
-    let resize = unsafe { resize.read() };
+    let resize = unsafe { &*resize };
+    let registers = (caller.pc, caller.sp, caller.fp);
     if session.is_simple() {
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
+        unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
     } else {
-        let Caller { pc, sp, fp } = caller;
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_special(wrapper, session, block, resize, (pc, sp, fp)) }
+        unsafe { record_resize_special(wrapper, session, block, resize, registers) }
     }
 }
 
@@ -60,19 +60,18 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     block: *mut u8,
-    resize: Resize,
-    (pc, sp, fp): (usize, usize, usize),
+    resize: &Resize,
+    registers: (usize, usize, usize),
 ) -> *mut u8 {
-    let Resize { layout, new_size } = resize;
+    let Resize { layout, new_size } = *resize;
     if !session.is_on() && !scopes::is_open() {
         // SAFETY: passed on from the caller.
         return unsafe { wrapper.inner.realloc(block, layout, new_size) };
     }
     let counting = Counting::of(session);
     let moved = if session.is_on() {
-        let caller = Caller { pc, sp, fp };
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
+        unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
     } else {
         let _guard = Guard::enter();
         // SAFETY: passed on from the caller.
@@ -90,21 +89,21 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
 ///
 /// # Safety
 /// Those of [`record_resize`].
-#[cfg_attr(not(debug_assertions), inline(always))]
+// Without optimisation too: its frame lies below the walk.
+#[inline(always)]
 unsafe fn record_resize_plain<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     block: *mut u8,
-    resize: Resize,
-    caller: Caller,
+    resize: &Resize,
+    registers: (usize, usize, usize),
 ) -> *mut u8 {
     // SAFETY: passed on from the caller.
-    match unsafe { record_resize_fast(wrapper, session, block, resize, caller) } {
+    match unsafe { record_resize_fast(wrapper, session, block, resize, registers) } {
         Ok(moved) => moved,
         Err(guard) => {
-            let Caller { pc, sp, fp } = caller;
             // SAFETY: passed on from the caller.
-            unsafe { record_resize_slow(wrapper, session, block, resize, (pc, sp, fp), guard) }
+            unsafe { record_resize_slow(wrapper, session, block, resize, registers, guard) }
         }
     }
 }
@@ -122,10 +121,10 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     block: *mut u8,
-    resize: Resize,
-    caller: Caller,
+    resize: &Resize,
+    (pc, sp, fp): (usize, usize, usize),
 ) -> Result<*mut u8, Option<Guard>> {
-    let Resize { layout, new_size } = resize;
+    let Resize { layout, new_size } = *resize;
     let tracker = wrapper.tracker;
     if !session.is_plain() {
         return Err(Guard::enter());
@@ -133,9 +132,11 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     let Some(mut guard) = Guard::enter() else {
         return Err(None);
     };
-    let Some(context) = tracker.call_context_fast(session, &mut guard, caller) else {
+    let caller = Caller { pc, sp, fp };
+    let Some(mut context) = tracker.call_context_fast(session, &mut guard, caller) else {
         return Err(Some(guard));
     };
+    tracker.label(session, &mut context);
     let Some(moving) = tracker.begin_move_fast(session, block.addr(), layout.size()) else {
         return Err(Some(guard));
     };
@@ -159,26 +160,27 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     session: Session,
     block: *mut u8,
-    resize: Resize,
+    resize: &Resize,
     (pc, sp, fp): (usize, usize, usize),
     mut guard: Option<Guard>,
 ) -> *mut u8 {
     let tracker = wrapper.tracker;
-    let Resize { layout, new_size } = resize;
-    let caller = Caller { pc, sp, fp };
-    let passes = tracker.samples.is_unsampled(session, new_size);
-    let context = match &mut guard {
-        Some(guard) if !passes => Some(tracker.call_context(session, guard, caller)),
+    let passes = tracker.samples.is_unsampled(session, resize.new_size);
+    let mut context = match &mut guard {
+        Some(guard) if !passes => Some(tracker.call_context(session, guard, Caller { pc, sp, fp })),
         _ => None,
     };
-    let moving = tracker.begin_move(session, block.addr(), layout.size());
+    if let Some(context) = &mut context {
+        tracker.label(session, context);
+    }
+    let moving = tracker.begin_move(session, block.addr(), resize.layout.size());
     // SAFETY: passed on from the caller.
-    let moved = unsafe { resize_apart(wrapper, block, layout, new_size) };
+    let moved = unsafe { resize_apart(wrapper, block, resize) };
     match context {
         _ if moved.is_null() => tracker.cancel_move(moving),
         Some(context) => {
             tracker.settle_spacing(|| wrapper.spacing());
-            tracker.finish_move(session, &context, moving, moved.addr(), new_size);
+            tracker.finish_move(session, &context, moving, moved.addr(), resize.new_size);
         }
         None => tracker.drop_move(session, guard.as_mut(), moving, moved.addr()),
     }
@@ -194,9 +196,8 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
 unsafe fn resize_apart<A: GlobalAlloc>(
     wrapper: &TraceAlloc<A>,
     block: *mut u8,
-    layout: Layout,
-    new_size: usize,
+    resize: &Resize,
 ) -> *mut u8 {
     // SAFETY: passed on from the caller.
-    unsafe { wrapper.inner.realloc(block, layout, new_size) }
+    unsafe { wrapper.inner.realloc(block, resize.layout, resize.new_size) }
 }

@@ -176,6 +176,10 @@ impl Capture {
         let _ = (session, stack, mark);
     }
 
+    pub(in crate::engine) fn stacks(&self) -> &Stacks {
+        &self.stacks
+    }
+
     /// Calls `visit` with the return addresses of `stack`, most recent first, and returns its root.
     ///
     /// A cached stack may have frames beyond those that the session captures. They are left out: they

@@ -12,12 +12,15 @@ pub(crate) struct Lost {
     pub(crate) stacks: u64,
     /// Records found in the entry of a new block, which had replaced them.
     pub(crate) replaced: u64,
+    /// Labels that records lack.
+    pub(crate) labels: u64,
 }
 
 /// Counts blocks whose record was lost.
 pub(crate) struct LostBlocks {
     pub(in crate::engine) blocks: Counter,
     pub(in crate::engine) replaced: Counter,
+    pub(in crate::engine) labels: Counter,
 }
 
 impl LostBlocks {
@@ -25,6 +28,7 @@ impl LostBlocks {
         Self {
             blocks: Counter::new(),
             replaced: Counter::new(),
+            labels: Counter::new(),
         }
     }
 
@@ -32,6 +36,7 @@ impl LostBlocks {
     pub(crate) fn refresh(&self, number: SessionNumber) {
         self.blocks.refresh(number);
         self.replaced.refresh(number);
+        self.labels.refresh(number);
     }
 
     /// All losses of the session, `stacks` of them records without their stack.
@@ -40,6 +45,7 @@ impl LostBlocks {
             blocks: self.blocks.get(number),
             stacks,
             replaced: self.replaced.get(number),
+            labels: self.labels.get(number),
         }
     }
 }

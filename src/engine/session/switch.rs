@@ -29,7 +29,8 @@ const ON: u64 = 1 << 3;
 const RUNTIME_FRAMES: u64 = 1 << 4;
 const SAMPLED: u64 = 1 << 5;
 const LIMIT_SHIFT: u32 = 6;
-const RESETS_SHIFT: u32 = 22;
+const THREAD_NAMES: u64 = 1 << 22;
+const RESETS_SHIFT: u32 = 23;
 const NUMBER_SHIFT: u32 = 38;
 const RESETS: u64 = (1 << NUMBER_SHIFT) - (1 << RESETS_SHIFT);
 
@@ -57,6 +58,8 @@ pub(crate) enum Flag {
     /// A scope was opened in this process: an event asks whether its thread is in one. Never cleared,
     /// so that scopes which come and go write nothing that threads share.
     ScopesOpen = 1 << 0,
+    /// The program has tags, of which an event asks the thread for its own.
+    Labels = 1 << 1,
 }
 
 /// What a program asks for when it starts tracing.
@@ -71,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) sample_every: Option<NonZeroU64>,
     /// Events count for totals and peaks of their stacks.
     pub(crate) history: bool,
+    /// Blocks are labelled with the name of their thread.
+    pub(crate) thread_names: bool,
 }
 
 impl Settings {
@@ -87,7 +92,8 @@ impl Settings {
             0
         };
         let history = if self.history { HISTORY } else { 0 };
-        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history
+        let names = if self.thread_names { THREAD_NAMES } else { 0 };
+        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history | names
     }
 }
 
@@ -103,8 +109,8 @@ pub(crate) enum NotStarted {
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
-///  63   38 37        22 21    6    5         4           3     2       1   0
-/// | number | peak resets | limit | sampled | runtime fr. | on | history | flags |
+///  63   38 37        23      22        21    6    5         4           3     2       1   0
+/// | number | peak resets | thread n. | limit | sampled | runtime fr. | on | history | flags |
 /// ```
 ///
 /// Two are equal if no session began and no peak was reset between them, whatever the flags were.
@@ -142,7 +148,7 @@ impl Session {
     /// kept, and no flag is set. One test, for the wrapper's fast paths.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_simple(self) -> bool {
-        self.0 & (SAMPLED | HISTORY | FLAGS) == 0
+        self.0 & (SAMPLED | HISTORY | THREAD_NAMES | FLAGS) == 0
     }
 
     /// True if the session samples and no flag is set: an event that is not chosen has nothing to do.
@@ -181,6 +187,17 @@ impl Session {
     /// True if frames of the standard library stay in tracebacks.
     pub(crate) fn runtime_frames(self) -> bool {
         self.0 & RUNTIME_FRAMES != 0
+    }
+
+    /// True if blocks are labelled with the name of their thread.
+    pub(crate) fn names_threads(self) -> bool {
+        self.0 & THREAD_NAMES != 0
+    }
+
+    /// True if blocks may have labels.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn has_labels(self) -> bool {
+        self.0 & (Flag::Labels as u64 | THREAD_NAMES) != 0
     }
 
     /// True if only some allocations are recorded.
@@ -335,6 +352,7 @@ mod tests {
             runtime_frames,
             sample_every: None,
             history: false,
+            thread_names: false,
         }
     }
 
@@ -382,7 +400,7 @@ mod tests {
         let first = switch.start(settings(u16::MAX, true)).expect("was off");
         let mut seen = vec![first.bits()];
         // All that there are, but for Miri.
-        let resets = if cfg!(miri) { 300 } else { u16::MAX };
+        let resets = if cfg!(miri) { 300 } else { u16::MAX >> 1 };
         for _ in 0..resets {
             let now = switch.reset_peak(first).expect("was on");
             assert!(first.has_number(now.bits()));
@@ -399,36 +417,38 @@ mod tests {
 
     #[test]
     fn a_changed_flag_is_seen_and_is_no_new_session() {
-        let flag = Flag::ScopesOpen;
-        let switch = Switch::new();
-        let first = switch.start(settings(u16::MAX, true)).expect("was off");
-        assert!(!switch.set(flag, true) && switch.set(flag, true));
-        let seen = switch.session().expect("was on");
-        assert!(seen.has(flag) && !first.has(flag));
-        assert_eq!((seen, seen.bits()), (first, first.bits()));
-        assert_eq!(seen.settings(), first.settings());
-        assert!(seen.has_number(first.bits()) && !seen.is_before(first.bits()));
-        assert!(switch.set(flag, false));
-        assert!(!switch.session().expect("was on").has(flag));
+        for flag in [Flag::ScopesOpen, Flag::Labels] {
+            let switch = Switch::new();
+            let first = switch.start(settings(u16::MAX, true)).expect("was off");
+            assert!(!switch.set(flag, true) && switch.set(flag, true));
+            let seen = switch.session().expect("was on");
+            assert!(seen.has(flag) && !first.has(flag));
+            assert_eq!((seen, seen.bits()), (first, first.bits()));
+            assert_eq!(seen.settings(), first.settings());
+            assert!(seen.has_number(first.bits()) && !seen.is_before(first.bits()));
+            assert!(switch.set(flag, false));
+            assert!(!switch.session().expect("was on").has(flag));
+        }
     }
 
     #[test]
     fn a_flag_stays_until_it_is_cleared() {
-        let flag = Flag::ScopesOpen;
-        let switch = Switch::new();
-        switch.set(flag, true);
-        assert!(switch.never_started());
-        assert_eq!(switch.session(), None);
-        let first = switch.start(settings(7, false)).expect("was off");
-        let reset = switch.reset_peak(first).expect("was on");
-        let cleared = switch.clear().expect("was on");
-        for session in [first, reset, cleared] {
-            assert!(session.has(flag));
-            assert_eq!(session.settings(), settings(7, false).bits());
+        for flag in [Flag::ScopesOpen, Flag::Labels] {
+            let switch = Switch::new();
+            switch.set(flag, true);
+            assert!(switch.never_started());
+            assert_eq!(switch.session(), None);
+            let first = switch.start(settings(7, false)).expect("was off");
+            let reset = switch.reset_peak(first).expect("was on");
+            let cleared = switch.clear().expect("was on");
+            for session in [first, reset, cleared] {
+                assert!(session.has(flag));
+                assert_eq!(session.settings(), settings(7, false).bits());
+            }
+            assert!(first != reset && reset != cleared);
+            assert!(switch.abandon(cleared).expect("was on").has(flag));
+            assert!(switch.set(flag, false) && !switch.never_started());
         }
-        assert!(first != reset && reset != cleared);
-        assert!(switch.abandon(cleared).expect("was on").has(flag));
-        assert!(switch.set(flag, false) && !switch.never_started());
     }
 
     #[test]

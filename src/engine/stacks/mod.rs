@@ -14,6 +14,7 @@
 //! list of addresses, and whoever groups stacks compares what they read.
 
 mod index;
+mod labels;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::{Arena, zeroed_struct};
 use index::{Index, Key};
+pub(crate) use labels::{Label, LabelCache, LabelKind, Labels, MAX_NAME, NameId};
 
 /// The number of a stack: the node of its most recent frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,8 +39,10 @@ impl StackId {
     pub(crate) const OVERFLOW: Self = Self(2);
     /// The root of stacks that end in code of which nothing is known.
     pub(crate) const INCOMPLETE: Self = Self(3);
+    /// The root of names, which are no stacks.
+    const NAME: Self = Self(4);
 
-    const FIRST: u32 = 4;
+    const FIRST: u32 = 5;
     /// Numbers have 28 bits in a block's record.
     const END: u32 = 1 << 28;
 
@@ -74,6 +78,10 @@ impl Node {
     #[inline]
     fn address(&self) -> usize {
         let above = u64::from(self.address_above.load(Ordering::Relaxed)) << 32;
+        // What is no address: a label.
+        if cfg!(not(target_pointer_width = "64")) && above != 0 {
+            return 0;
+        }
         (above | u64::from(self.address.load(Ordering::Relaxed))) as usize
     }
 
@@ -81,6 +89,11 @@ impl Node {
     fn caller(&self) -> StackId {
         StackId(self.caller.load(Ordering::Relaxed))
     }
+}
+
+/// An address as a node has it.
+fn halves(address: usize) -> (u32, u32) {
+    (address as u32, (address as u64 >> 32) as u32)
 }
 
 const CHUNK: usize = 4096;
@@ -120,6 +133,11 @@ impl Path {
     pub(crate) const INCOMPLETE: Self = Self {
         stack: StackId::INCOMPLETE,
         hash: PathHash(0x1405_7B7E_F767_814F),
+    };
+    /// Where names begin.
+    const NAME: Self = Self {
+        stack: StackId::NAME,
+        hash: PathHash(0xD1B5_4A32_D192_ED03),
     };
 }
 
@@ -308,7 +326,7 @@ impl Stacks {
             .zip(frames.iter().rev())
             .zip(paths.iter_mut().rev())
         {
-            let make = || self.write(arena, StackId(number), caller, *address);
+            let make = || self.write(arena, StackId(number), caller, halves(*address));
             let Some(added) = self.index.add(arena, Key::of_path(path.hash), number, make) else {
                 self.give_back(number..numbers.end);
                 return None;
@@ -388,7 +406,7 @@ impl Stacks {
         arena: &Arena,
         id: StackId,
         caller: StackId,
-        address: usize,
+        (address, address_above): (u32, u32),
     ) -> Option<StackId> {
         let chunk = arena.first_use(&self.nodes)?.get(id.index() / CHUNK)?;
         let chunk = if id.index() < MANY {
@@ -397,9 +415,8 @@ impl Stacks {
             arena.first_use_dense(chunk)?
         };
         let node = chunk.get(id.index() % CHUNK)?;
-        node.address.store(address as u32, Ordering::Relaxed);
-        node.address_above
-            .store((address as u64 >> 32) as u32, Ordering::Relaxed);
+        node.address.store(address, Ordering::Relaxed);
+        node.address_above.store(address_above, Ordering::Relaxed);
         node.caller.store(caller.0, Ordering::Relaxed);
         Some(id)
     }

@@ -62,7 +62,7 @@ fn equal_hashes_do_not_make_equal_stacks() {
             Some(stack) => Some(stack),
             None => {
                 let number = stacks.reserve(1).expect("room").start;
-                let make = || stacks.write(&arena, StackId(number), caller, address);
+                let make = || stacks.write(&arena, StackId(number), caller, halves(address));
                 stacks.index.add(&arena, key, number, make)
             }
         }

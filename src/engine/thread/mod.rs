@@ -2,6 +2,8 @@
 
 pub(super) mod counter;
 pub(super) mod guard;
+#[expect(unsafe_code, reason = "asks the system for the thread's name")]
+pub(super) mod name;
 pub(super) mod recent;
 pub(super) mod sampler;
 pub(super) mod samples;
@@ -12,3 +14,4 @@ pub(super) mod slot;
     reason = "lets a thread alone into its own memory, and asks for threads"
 )]
 pub(super) mod slots;
+pub(super) mod tag;

@@ -7,6 +7,7 @@ use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::Zeroed;
 use crate::engine::stack_cache::StackCache;
+use crate::engine::stacks::LabelCache;
 use crate::engine::thread::counter::ThreadCounter;
 use crate::engine::thread::recent::Recent;
 
@@ -24,6 +25,8 @@ pub(crate) struct ThreadSlot {
     /// The slot's number among those that write history; 0 for none.
     pub(crate) writer: AtomicU32,
     pub(crate) recent: Recent,
+    /// Made when the thread is first in a tag.
+    pub(in crate::engine) labels: OnceRef<'static, LabelCache>,
     pub(super) stack_cache: UnsafeCell<StackCache>,
 }
 

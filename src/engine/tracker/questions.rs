@@ -23,7 +23,7 @@ impl Tracker {
             .for_each(session.number(), |record| visit(record.size, record.stack));
     }
 
-    /// The return addresses of a stack: see [`Capture::frames`](crate::engine::capture::Capture::frames).
+    /// The return addresses of a stack without labels: see [`Capture::frames`](crate::engine::capture::Capture::frames).
     pub(crate) fn read_stack(
         &self,
         session: Session,
@@ -33,7 +33,7 @@ impl Tracker {
         self.capture.frames(session, stack, visit)
     }
 
-    /// See [`Capture::contexts`](crate::engine::capture::Capture::contexts).
+    /// The callers of a stack without labels: see [`Capture::contexts`](crate::engine::capture::Capture::contexts).
     pub(crate) fn read_contexts(&self, stack: StackId, visit: impl FnMut(StackId, usize) -> bool) {
         self.capture.contexts(stack, visit);
     }

@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 /// | --- | --- |
 /// | `format` | `"tracemalloc-statistics"` or `"tracemalloc-differences"` |
 /// | `version` | 1 |
-/// | `group_by` | `file`, `line`, `function`, `crate` or `traceback` |
+/// | `group_by` | `file`, `line`, `function`, `crate`, `traceback`, `tag` or `thread` |
 /// | `counting` | what a block counts for: `"own"`, `"inclusive"` or `"cumulative"`, as [`Counting`](crate::Counting) |
 /// | `snapshot`; of differences `new` and `old` | how it was recorded, see below |
 /// | `groups` | number of groups, those beyond the limit too |
@@ -47,7 +47,7 @@ const VERSION: u32 = 1;
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
 /// | `view` | what `size` and `count` are about: `live`, `at_peak`, `allocated` or `temporary` memory, as in [`View`](crate::View) |
-/// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks` and `history_events`, as in [`Losses`](crate::Losses) |
+/// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks`, `history_events` and `labels`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | the program's own notes, by name |
 ///
 /// ```

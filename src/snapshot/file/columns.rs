@@ -7,18 +7,17 @@ use crate::error::Error;
 
 /// Checks every list beside a table and every table of version 2.
 pub(super) fn check(body: &Body, strings: usize) -> Result<(), Error> {
-    let (stacks, runs, threads) = (body.stacks.len(), body.runs.len(), body.threads.len());
+    let stacks = body.stacks.len();
     check_len("stack_types", body.stack_types.len(), stacks, "stacks")?;
     check_len("stack_trims", body.stack_trims.len(), stacks, "stacks")?;
-    check_len("run_tags", body.run_tags.len(), runs, "runs")?;
-    check_len("run_threads", body.run_threads.len(), runs, "runs")?;
-    check_indices("the tag of run", &body.run_tags, strings, "string")?;
-    check_indices("the thread of run", &body.run_threads, threads, "thread")?;
-    let names: Vec<Option<u32>> = body.threads.iter().map(|thread| thread.name).collect();
-    check_indices("the name of thread", &names, strings, "string")?;
+    check_len("stack_tags", body.stack_tags.len(), stacks, "stacks")?;
+    check_len("stack_threads", body.stack_threads.len(), stacks, "stacks")?;
+    check_indices("the type of stack", &body.stack_types, strings)?;
+    check_indices("the tag of stack", &body.stack_tags, strings)?;
+    check_indices("the thread of stack", &body.stack_threads, strings)?;
     for (name, view) in &body.views {
         limits::check_text("the name of a view", name)?;
-        check_view(name, view, stacks, strings)?;
+        check_view(name, view, stacks)?;
     }
     Ok(())
 }
@@ -33,9 +32,9 @@ fn check_len(list: &str, found: usize, expected: usize, table: &str) -> Result<(
     Ok(())
 }
 
-fn check_indices(owner: &str, list: &[Option<u32>], len: usize, what: &str) -> Result<(), Error> {
+fn check_indices(owner: &str, list: &[Option<u32>], strings: usize) -> Result<(), Error> {
     for (number, index) in list.iter().enumerate() {
-        check_index(*index, len, what, || format!("{owner} {number}"))?;
+        check_index(*index, strings, "string", || format!("{owner} {number}"))?;
     }
     Ok(())
 }
@@ -56,12 +55,7 @@ fn check_index(
 }
 
 /// Checks one view: its lists, indices and sums.
-pub(super) fn check_view(
-    name: &str,
-    view: &ViewRows,
-    stacks: usize,
-    strings: usize,
-) -> Result<(), Error> {
+pub(super) fn check_view(name: &str, view: &ViewRows, stacks: usize) -> Result<(), Error> {
     let sums = view.sums.len();
     let table = "sums of the view";
     check_len("lifetimes", view.lifetimes.len(), sums, table)?;
@@ -71,11 +65,10 @@ pub(super) fn check_view(
     for (number, row) in view.sums.iter().enumerate() {
         let owner = || format!("sum {number} of the view {name:?}");
         check_index(Some(row.0), stacks, "stack", owner)?;
-        check_index(row.2, strings, "string", owner)?;
-        if row.3 > 0 && row.4 == 0 {
+        if row.2 > 0 && row.3 == 0 {
             return Err(invalid(format!("{} has bytes but no blocks", owner())));
         }
-        let sums = (bytes.checked_add(row.3), blocks.checked_add(row.4));
+        let sums = (bytes.checked_add(row.2), blocks.checked_add(row.3));
         let countable = |blocks: &u64| i64::try_from(*blocks).is_ok();
         let (Some(more_bytes), Some(more_blocks)) = (sums.0, sums.1.filter(countable)) else {
             return Err(invalid(format!(

@@ -285,15 +285,24 @@ fn stacks(
         if row.2 {
             stack = stack.with_truncated();
         }
-        if let Some(&Some(name)) = body.stack_types.get(index) {
-            let name = entry(strings, name, "string", || {
-                format!("the type of stack {index}")
-            })?;
-            stack = stack.with_type_name(Arc::clone(name));
+        if let Some(name) = known(&body.stack_types, index, strings) {
+            stack = stack.with_type_name(name);
+        }
+        if let Some(tag) = known(&body.stack_tags, index, strings) {
+            stack = stack.with_tag(tag);
+        }
+        if let Some(name) = known(&body.stack_threads, index, strings) {
+            stack = stack.with_thread_name(name);
         }
         stacks.push(stack);
     }
     Ok(stacks)
+}
+
+/// The text that a list beside a table has at `index`, if it has one. The lists have been checked.
+fn known(list: &[Option<u32>], index: usize, strings: &[Arc<str>]) -> Option<Arc<str>> {
+    let text = (*list.get(index)?)?;
+    strings.get(text as usize).cloned()
 }
 
 fn runs(rows: &[RunRow], stacks: usize) -> Result<Runs, Error> {
@@ -327,6 +336,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
             replaced: meta.losses.replaced,
             incomplete_stacks: meta.losses.incomplete_stacks,
             history_events: meta.losses.history_events,
+            labels: meta.losses.labels,
         },
     }
 }

@@ -51,26 +51,15 @@ pub(super) struct Body<'a, Runs> {
     /// not shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) stack_trims: Vec<(u32, u32)>,
-    /// Of each run the tag, a string.
+    /// Of each stack the tag that its blocks have, a string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) run_tags: Vec<Option<u32>>,
-    /// Of each run the thread that allocated it, an index into `threads`.
+    pub(super) stack_tags: Vec<Option<u32>>,
+    /// Of each stack the name of the thread that allocated there, a string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) run_threads: Vec<Option<u32>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) threads: Vec<ThreadRow>,
+    pub(super) stack_threads: Vec<Option<u32>>,
     /// Sums that live blocks do not tell, by the name of the view.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) views: BTreeMap<Cow<'a, str>, ViewRows>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct ThreadRow {
-    /// As the system numbers threads.
-    pub(super) id: u64,
-    /// A string.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<u32>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -87,12 +76,11 @@ pub(super) struct ViewRows {
     pub(super) highest: Vec<(u64, u64)>,
 }
 
-/// Blocks of one stack, domain and tag: those three, bytes, count.
+/// Blocks of one stack and domain: those two, bytes, count.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SumRow(
     pub(super) u32,
     pub(super) u32,
-    pub(super) Option<u32>,
     pub(super) u64,
     pub(super) u64,
 );
@@ -140,6 +128,8 @@ pub(super) struct LossesRow {
     pub(super) incomplete_stacks: u64,
     #[serde(skip_serializing_if = "is_zero_u64")]
     pub(super) history_events: u64,
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub(super) labels: u64,
 }
 
 #[derive(Serialize, Deserialize)]

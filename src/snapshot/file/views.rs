@@ -34,13 +34,7 @@ pub(super) fn of_snapshot(snapshot: &Snapshot, stack_of: &[u32]) -> Result<Views
         let kept = rows.filter(|(_, sum)| keeps_empty || *sum != BlockSum::default());
         kept.map(|(row, sum)| {
             let stack = stack_of.get(row.stack as usize).copied();
-            SumRow(
-                stack.unwrap_or(u32::MAX),
-                row.domain.0,
-                None,
-                sum.size,
-                sum.count,
-            )
+            SumRow(stack.unwrap_or(u32::MAX), row.domain.0, sum.size, sum.count)
         })
         .collect()
     };
@@ -63,7 +57,7 @@ pub(super) fn of_snapshot(snapshot: &Snapshot, stack_of: &[u32]) -> Result<Views
         (Cow::Borrowed(TEMPORARY), part(|totals| totals.temporary)),
     ]);
     for (name, view) in &views {
-        columns::check_view(name, view, stack_of.len(), 0)?;
+        columns::check_view(name, view, stack_of.len())?;
     }
     Ok(views)
 }
@@ -110,7 +104,7 @@ impl History {
                 let moves = allocated.reallocations.get(index).copied();
                 let (reallocations, bytes_copied) = moves.unwrap_or_default();
                 let totals = StackHistory {
-                    allocated: BlockSum::new(sum.3, sum.4),
+                    allocated: BlockSum::new(sum.2, sum.3),
                     highest: BlockSum::new(highest.0, highest.1),
                     lifetime: allocated.lifetimes.get(index).copied().unwrap_or_default(),
                     reallocations,
@@ -150,7 +144,7 @@ impl History {
                 ))
             })?;
             let part = part(&mut row.totals);
-            *part = part.plus(BlockSum::new(sum.3, sum.4));
+            *part = part.plus(BlockSum::new(sum.2, sum.3));
         }
         Ok(())
     }

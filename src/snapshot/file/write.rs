@@ -85,6 +85,8 @@ struct Tables<'a> {
     stacks: Vec<StackRow>,
     /// Of each stack the type that it allocates.
     types: Vec<Option<u32>>,
+    tags: Vec<Option<u32>>,
+    threads: Vec<Option<u32>>,
     /// Numbers of frames that were met before, by identity: spares comparing their texts. The
     /// snapshot is borrowed, so the identities stay those of its frames.
     known: IdentityMap<u32>,
@@ -141,6 +143,10 @@ impl<'a> Tables<'a> {
             self.stacks.push(row);
             let type_name = self.optional(stack.type_name())?;
             self.types.push(type_name);
+            let tag = self.optional(stack.tag())?;
+            self.tags.push(tag);
+            let thread = self.optional(stack.thread_name())?;
+            self.threads.push(thread);
         }
         Ok(())
     }
@@ -208,10 +214,6 @@ impl<'a> Tables<'a> {
         snapshot: &'a Snapshot,
         stack_of: &'a [u32],
     ) -> Result<Body<'a, RunRows<'a>>, Error> {
-        let types = match self.types.iter().any(Option::is_some) {
-            true => self.types,
-            false => Vec::new(),
-        };
         Ok(Body {
             meta: meta(snapshot)?,
             modules: modules(self.modules.rows)?,
@@ -220,11 +222,10 @@ impl<'a> Tables<'a> {
             nodes: self.nodes.rows,
             stacks: self.stacks,
             runs: RunRows { snapshot, stack_of },
-            stack_types: types,
+            stack_types: unless_unknown(self.types),
             stack_trims: Vec::new(),
-            run_tags: Vec::new(),
-            run_threads: Vec::new(),
-            threads: Vec::new(),
+            stack_tags: unless_unknown(self.tags),
+            stack_threads: unless_unknown(self.threads),
             views: views::of_snapshot(snapshot, stack_of)?,
         })
     }
@@ -255,6 +256,14 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
                 Ok(*new.insert(number))
             }
         }
+    }
+}
+
+/// A list beside a table is left out if nothing of it is known.
+fn unless_unknown(list: Vec<Option<u32>>) -> Vec<Option<u32>> {
+    match list.iter().any(Option::is_some) {
+        true => list,
+        false => Vec::new(),
     }
 }
 
@@ -303,6 +312,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
             replaced: recording.losses.replaced,
             incomplete_stacks: recording.losses.incomplete_stacks,
             history_events: recording.losses.history_events,
+            labels: recording.losses.labels,
         },
         attributes: snapshot
             .attributes()
