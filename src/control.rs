@@ -3,6 +3,7 @@
 mod growth;
 mod memory;
 mod tracked;
+mod trend;
 mod unload;
 
 use std::hint::black_box;
@@ -20,6 +21,7 @@ use crate::symbols::Symbols;
 pub use growth::Growth;
 pub use memory::{TracedMemory, TracedMemoryDiff};
 pub use tracked::Tracked;
+pub use trend::Trend;
 pub use unload::unload;
 
 static EXTERNAL: External = External::new();

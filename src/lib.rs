@@ -31,6 +31,7 @@
 //! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
 //! | watch what grows and goes on growing | [`Growth`] |
+//! | find what looks like a leak in a series of snapshots | [`Trend`] |
 //! | count memory that is not the allocator's | [`Tracked`] |
 //! | group, compare and filter | [`Snapshot`], [`GroupBy`], [`Counting`], [`Filter`], [`FrameFilter`] |
 //! | show and export | [`report`] |
@@ -84,8 +85,8 @@ pub use environment::start_from_env;
 
 // What a running program can be asked.
 pub use control::{
-    Growth, TracedMemory, TracedMemoryDiff, block_of, get_object_traceback, get_traceback_limit,
-    get_traced_memory, get_tracemalloc_memory, take_snapshot, traceback_of,
+    Growth, TracedMemory, TracedMemoryDiff, Trend, block_of, get_object_traceback,
+    get_traceback_limit, get_traced_memory, get_tracemalloc_memory, take_snapshot, traceback_of,
 };
 pub use object::HeapBlock;
 
@@ -113,6 +114,7 @@ pub use dump::{Above, DumpThread, Series, dump_above, dump_every, dump_on_panic}
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};
 pub use snapshot::{Counting, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
 pub use snapshot::{Filter, FrameFilter};
+pub use snapshot::{Generation, SiteTrend, Suspect};
 
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]

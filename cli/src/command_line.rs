@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Verdict};
 use crate::{
-    check, completions, diff, export, flamegraph, info, list, man, report, stats, top, tree,
+    check, completions, diff, export, flamegraph, info, list, man, report, stats, top, tree, trend,
 };
 
 /// Answers questions about saved snapshots of a program's memory.
@@ -39,6 +39,7 @@ enum Command {
     Flamegraph(flamegraph::Options),
     Report(report::Options),
     Export(export::Options),
+    Trend(trend::Options),
     Check(check::Options),
     Info(info::Options),
     Completions(completions::Options),
@@ -56,6 +57,7 @@ impl Arguments {
             Command::Flamegraph(options) => flamegraph::run(options)?,
             Command::Report(options) => report::run(options)?,
             Command::Export(options) => export::run(options)?,
+            Command::Trend(options) => trend::run(options)?,
             Command::Check(options) => return check::run(options),
             Command::Info(options) => info::run(options)?,
             Command::Completions(options) => completions::run(options, Self::command())?,

@@ -21,6 +21,7 @@ mod report;
 mod stats;
 mod top;
 mod tree;
+mod trend;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

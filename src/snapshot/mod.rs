@@ -26,6 +26,7 @@ mod statistics;
 mod total;
 mod trace;
 mod traceback;
+mod trend;
 mod view;
 
 pub use breakdown::{DomainTotal, SizeClass};
@@ -46,6 +47,7 @@ pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 pub use traceback::Traceback;
+pub use trend::{Generation, SiteTrend, Suspect};
 pub use view::View;
 
 pub(crate) use frame::UNKNOWN;
@@ -58,3 +60,4 @@ pub(crate) use source::lines_of;
 pub(crate) use source::read as source_text;
 pub(crate) use total::{Estimate, Sum};
 pub(crate) use trace::{Runs, StackTable};
+pub(crate) use trend::Series;

@@ -10,7 +10,8 @@ use flate2::write::GzEncoder;
 use crate::folder::{folder, line};
 use crate::tool::{command, finish, run};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
+    "trend @s1 FILE",
     "top FILE",
     "diff FILE @new",
     "diff @old FILE",
@@ -117,6 +118,8 @@ fn wrong_usage_is_explained() {
             "diff @new @history --temporary",
             "new.tmsnap.json.gz: no temporary memory",
         ),
+        ("trend", "<SNAPSHOT>..."),
+        ("trend @s1 -", "cannot be read from standard input"),
         ("export @new", "--format <FORMAT>"),
         (
             "export @new --format svg",

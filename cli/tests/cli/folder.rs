@@ -25,6 +25,14 @@ pub(crate) fn folder() -> TempDir {
         ("empty", Snapshot::from_traces([], 25)),
         ("hostile", hostile()),
         ("history", with_history(&shop(2))),
+        ("s1", grown(1)),
+        ("s2", grown(2)),
+        ("s3", grown(3)),
+        ("s4", grown(4)),
+        ("s5", grown(5)),
+        ("s6", grown(6)),
+        ("s7", grown(7)),
+        ("s8", grown(8)),
     ] {
         snapshot.dump(folder.path().join(file(name))).unwrap();
     }
@@ -87,6 +95,17 @@ pub(crate) fn shop(orders: u64) -> Snapshot {
     let mut snapshot = Snapshot::from_traces(traces.concat(), 25);
     snapshot.set_attribute("orders", orders.to_string());
     snapshot
+}
+
+/// The shop after so many minutes: orders come and go, and the cache forgets nothing.
+fn grown(minutes: u64) -> Snapshot {
+    let orders = [40, 12, 52, 30][usize::try_from(minutes).unwrap() % 4];
+    let leak = frame("src/cache.rs", 91, "shop_server::cache::Cache::remember");
+    let mut traces: Vec<Trace> = shop(orders).traces().unwrap().collect();
+    traces.extend(blocks(minutes * 25, 96, std::slice::from_ref(&leak)));
+    let mut history = StackHistory::default();
+    history.allocated = BlockSum::new(minutes * 96_000, minutes * 1_000);
+    Snapshot::from_traces(traces, 25).with_history([(Traceback::of(leak), Domain::HEAP, history)])
 }
 
 /// The shop when it has closed: at the peak it had 52 orders, and it has allocated all of that ten

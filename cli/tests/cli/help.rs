@@ -6,7 +6,7 @@ use crate::folder::folder;
 use crate::golden::check_fits;
 use crate::tool::{cargo_command, command, finish, run, succeed};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "top",
     "diff",
     "tree",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 12] = [
     "flamegraph",
     "report",
     "export",
+    "trend",
     "check",
     "info",
     "completions",

@@ -202,3 +202,29 @@ fn checks_are_exact() {
         assert_eq!(verdict(folder, &text), passed, "{text}");
     }
 }
+
+#[test]
+fn a_trend_has_its_evidence() {
+    let found = parsed("trend @s1 @s2 @s3 @s4 @s5 @s6 @s7 @s8");
+    assert_eq!(
+        (&found["snapshots"], &found["seconds"]),
+        (&json!(8), &Value::Null)
+    );
+    let suspects = found["suspects"].as_array().unwrap();
+    assert_eq!(suspects.len(), 1);
+    assert_eq!(suspects[0]["filename"], "src/cache.rs");
+    assert_eq!(suspects[0]["lineno"], 91);
+    assert_eq!(
+        suspects[0]["kept"],
+        json!({"size": 7 * 25 * 96, "count": 7 * 25})
+    );
+    assert_eq!(suspects[0]["live"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        suspects[0]["generations"][3],
+        json!({
+            "kept": [2400, 25], "allocated": [96_000, 1_000], "share": 0.025,
+        })
+    );
+    let evidence = suspects[0]["evidence"].as_str().unwrap();
+    assert!(evidence.contains("2.5% are still there"), "{evidence}");
+}

@@ -1,0 +1,295 @@
+//! How groups develop over a series of snapshots, and which look like leaks.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tracemalloc::report::terminal_text;
+use tracemalloc::{GroupBy, SiteTrend, Size, SizeDiff, Suspect, Traceback, Trend};
+
+use crate::failure::Failure;
+use crate::flags::{Format, group_by, limit};
+use crate::input::{Selection, warn};
+use crate::output::{Content, Destination};
+
+/// Show what grows over a series of snapshots, and what looks like a leak.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A suspect is a group whose floor goes on rising: the least that it holds from a
+snapshot on. Caches that fill and maps that swing are none, once they have
+filled and swung. Suspects need eight snapshots; twenty, from a program under
+its usual load, tell more.
+
+Examples:
+  tracemalloc trend snapshots/*.tmsnap.json.gz
+  tracemalloc trend snapshots/*.tmsnap.json.gz --by function -n 20
+  tracemalloc trend snapshots/*.tmsnap.json.gz --crate my_service --format json")]
+pub(crate) struct Options {
+    /// Saved snapshots of one program. They are put in the order in which they
+    /// were taken.
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// What blocks are grouped by.
+    #[arg(long, value_name = "KEY", default_value = "line", value_parser = group_by())]
+    by: GroupBy,
+
+    /// How many groups to show, or `all`.
+    #[arg(long, short = 'n', value_name = "N", default_value = "10", value_parser = limit)]
+    limit: usize,
+
+    /// The form of the output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    destination: Destination,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let (trend, span) = trend(options)?;
+    let mut sites = trend.sites();
+    sites.sort_by(|a, b| b.bytes_per_snapshot.total_cmp(&a.bytes_per_snapshot));
+    let mut report = Report {
+        by: options.by,
+        limit: options.limit,
+        width: usize::MAX,
+        snapshots: trend.len(),
+        span,
+        suspects: trend.suspects(),
+        sites,
+    };
+    match options.format {
+        Format::Text => options.destination.write(Content::Text, |out| {
+            report.width = out.width;
+            Ok(report.write(out)?)
+        }),
+        Format::Json => {
+            let value = report.as_json();
+            options
+                .destination
+                .write(Content::Data, |out| out.json(&value))
+        }
+    }
+}
+
+/// The trend, and the seconds from the first snapshot to the last, if they are known.
+fn trend(options: &Options) -> Result<(Trend, Option<u64>), Failure> {
+    // A snapshot may be large, so one at a time is loaded: first for its time alone.
+    let mut paths = Vec::new();
+    let mut processes = Vec::new();
+    for path in &options.paths {
+        if path == Path::new("-") {
+            return Err(Failure::new("a series cannot be read from standard input"));
+        }
+        let snapshot = tracemalloc::Snapshot::load(path)?;
+        let recording = snapshot.recording();
+        paths.push((recording.taken_at, path));
+        processes.extend(recording.process_id);
+    }
+    paths.sort_by_key(|(taken_at, _)| *taken_at);
+    processes.sort_unstable();
+    processes.dedup();
+    if processes.len() > 1 {
+        warn("the snapshots are of several processes, which do not go on where others end");
+    }
+    let mut trend = Trend::new(options.by);
+    for (_, path) in &paths {
+        let snapshot = options.selection.load(path)?;
+        trend
+            .push(&snapshot)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    }
+    let ends = [paths.first(), paths.last()].map(|end| end.and_then(|(taken_at, _)| *taken_at));
+    let span = match ends {
+        [Some(first), Some(last)] => Some(last - first),
+        _ => None,
+    };
+    Ok((trend, span))
+}
+
+struct Report {
+    by: GroupBy,
+    limit: usize,
+    /// Columns of a line.
+    width: usize,
+    snapshots: usize,
+    span: Option<u64>,
+    suspects: Vec<Suspect>,
+    /// Most growth first.
+    sites: Vec<SiteTrend>,
+}
+
+impl Report {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let snapshots = self.snapshots;
+        match self.span {
+            Some(seconds) => writeln!(out, "{snapshots} snapshots over {seconds} s\n")?,
+            None => writeln!(out, "{snapshots} snapshots\n")?,
+        }
+        self.write_suspects(out)?;
+        self.write_sites(out)
+    }
+
+    fn write_suspects(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.snapshots < Trend::MIN_SNAPSHOTS {
+            let needed = Trend::MIN_SNAPSHOTS;
+            return writeln!(out, "Suspects need {needed} snapshots.\n");
+        }
+        if self.suspects.is_empty() {
+            return writeln!(out, "No suspects: nothing goes on growing.\n");
+        }
+        writeln!(out, "Suspects, by {}\n", self.by)?;
+        for (number, suspect) in (1..).zip(self.suspects.iter().take(self.limit)) {
+            writeln!(
+                out,
+                "{number:>3}  {}",
+                place(&suspect.site.traceback, self.width.saturating_sub(5))
+            )?;
+            if let Some(function) = function(&suspect.site.traceback, self.width.saturating_sub(5))
+            {
+                writeln!(out, "     {function}")?;
+            }
+            for line in suspect.to_string().split("; ") {
+                writeln!(out, "       {line}")?;
+            }
+        }
+        let others = self.suspects.len().saturating_sub(self.limit);
+        if others > 0 {
+            writeln!(out, "     … {others} more")?;
+        }
+        writeln!(out)
+    }
+
+    fn write_sites(&self, out: &mut impl Write) -> io::Result<()> {
+        let growing = self
+            .sites
+            .iter()
+            .filter(|site| site.bytes_per_snapshot > 0.0);
+        let growing: Vec<&SiteTrend> = growing.collect();
+        if growing.is_empty() {
+            return writeln!(out, "Nothing grows.");
+        }
+        let shown = &growing[..self.limit.min(growing.len())];
+        match shown.len() < growing.len() {
+            true => writeln!(
+                out,
+                "Growth by {}, the largest {} of {}\n",
+                self.by,
+                shown.len(),
+                growing.len()
+            )?,
+            false => writeln!(out, "Growth by {}\n", self.by)?,
+        }
+        let numbers: Vec<[String; 3]> = shown.iter().map(|site| numbers(site)).collect();
+        let headings = ["a snapshot", "now", "blocks"];
+        let width = |column: usize| {
+            let lengths = numbers.iter().map(|row| row[column].len());
+            lengths.fold(headings[column].len(), usize::max)
+        };
+        let widths = [0, 1, 2].map(width);
+        let row = |cells: [&str; 3], place: &str| {
+            format!(
+                "{:>3$}  {:>4$}  {:>5$}  {place}",
+                cells[0], cells[1], cells[2], widths[0], widths[1], widths[2]
+            )
+        };
+        writeln!(out, "{}", row(headings, "place"))?;
+        for (site, numbers) in shown.iter().zip(&numbers) {
+            let cells = [0, 1, 2].map(|column| numbers[column].as_str());
+            let indent = row([""; 3], "").len();
+            let room = self.width.saturating_sub(indent);
+            writeln!(out, "{}", row(cells, &place(&site.traceback, room)))?;
+            if let Some(function) = function(&site.traceback, room) {
+                writeln!(out, "{:indent$}{function}", "")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn as_json(&self) -> Value {
+        let suspects = self.suspects.iter().take(self.limit).map(|suspect| {
+            let mut value = site_as_json(&suspect.site);
+            value["evidence"] = json!(suspect.to_string());
+            value["kept"] = json!({"size": suspect.kept.size, "count": suspect.kept.count});
+            value["rises"] = json!(suspect.rises);
+            value["deviations"] = json!(suspect.deviations);
+            value
+        });
+        let sites = self.sites.iter().take(self.limit).map(site_as_json);
+        json!({
+            "by": self.by.to_string(),
+            "snapshots": self.snapshots,
+            "seconds": self.span,
+            "suspects": suspects.collect::<Vec<_>>(),
+            "sites": sites.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Bytes per snapshot, and bytes and blocks at the end.
+fn numbers(site: &SiteTrend) -> [String; 3] {
+    let last = site.live.last().copied().unwrap_or_default();
+    let growth = SizeDiff(site.bytes_per_snapshot.round() as i64);
+    [
+        format!("{growth:+}"),
+        Size(last.size).to_string(),
+        last.count.to_string(),
+    ]
+}
+
+/// The most recent frame, in `width` columns.
+fn place(stack: &Traceback, width: usize) -> String {
+    let frame = stack.most_recent();
+    match frame.lineno() {
+        0 => fitted(frame.filename(), width),
+        _ => fitted(&frame.to_string(), width),
+    }
+}
+
+/// The function of the most recent frame, where that says more than its place, in `width` columns.
+fn function(stack: &Traceback, width: usize) -> Option<String> {
+    let frame = stack.most_recent();
+    let name = frame.function().filter(|name| *name != frame.filename())?;
+    Some(fitted(name, width))
+}
+
+/// The end of a text that is too long: it says most of a path.
+fn fitted(text: &str, width: usize) -> String {
+    let text = terminal_text(text);
+    match text.chars().count().saturating_sub(width) {
+        0 => text.into_owned(),
+        left_out => {
+            let end: String = text.chars().skip(left_out + 1).collect();
+            format!("…{end}")
+        }
+    }
+}
+
+fn site_as_json(site: &SiteTrend) -> Value {
+    let frame = site.traceback.most_recent();
+    let live = site.live.iter().map(|sum| json!([sum.size, sum.count]));
+    let generations = site.generations.iter().map(|generation| {
+        json!({
+            "kept": [generation.kept.size, generation.kept.count],
+            "allocated": generation.allocated.map(|sum| [sum.size, sum.count]),
+            "share": generation.share(),
+        })
+    });
+    json!({
+        "filename": frame.filename(),
+        "lineno": frame.lineno(),
+        "function": frame.function(),
+        "bytes_per_snapshot": site.bytes_per_snapshot,
+        "bytes_per_hour": site.bytes_per_hour,
+        "grown": site.grown,
+        "grown_for": site.grown_for,
+        "oldest": site.oldest,
+        "live": live.collect::<Vec<_>>(),
+        "generations": generations.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,81 @@
+//! How groups develop over a series of snapshots.
+
+use crate::engine::Guard;
+use crate::error::Error;
+use crate::snapshot::{GroupBy, Series, SiteTrend, Snapshot, Suspect};
+
+/// Follows groups over a series of snapshots, and says which look like leaks.
+///
+/// Snapshots are given in the order in which they were taken, and are not kept: a trend holds a few
+/// numbers for each group and snapshot. Suspects need eight snapshots; twenty, from a program under its
+/// usual load, tell more. [History](crate::Config::history) adds what share of all that a group
+/// allocates stays, and how old its blocks are.
+///
+/// A suspect is a group whose floor goes on rising, the least that it holds from a snapshot on: from
+/// each quarter of the series to the next, in the last one not much less than in the first and still at
+/// its end, by 1 KiB at least, and so steadily that chance does it once in a thousand times. A cache that is filling when the
+/// series ends looks the same: give it time to fill.
+///
+/// ```
+/// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback, Trend};
+///
+/// let line = Traceback::of(Frame::new("src/main.rs", 12));
+/// let mut trend = Trend::new(GroupBy::Line);
+/// for blocks in 1..=20 {
+///     let block = Trace::new(Domain::HEAP, 640, line.clone());
+///     trend.push(&Snapshot::from_traces(vec![block; blocks], 1))?;
+/// }
+/// let suspects = trend.suspects();
+/// assert_eq!(suspects[0].site.traceback, line);
+/// assert_eq!(
+///     suspects[0].to_string(),
+///     "kept 11.9 KiB in 19 blocks; what it never gave back rose in 19 of 19 intervals",
+/// );
+/// # Ok::<(), tracemalloc::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trend(Series);
+
+impl Trend {
+    /// Fewest snapshots from which suspects are told.
+    pub const MIN_SNAPSHOTS: usize = Series::MIN_SNAPSHOTS;
+
+    /// No snapshots yet.
+    pub fn new(group_by: GroupBy) -> Self {
+        Self(Series::new(group_by))
+    }
+
+    /// Adds a snapshot that was taken after the others.
+    ///
+    /// What is allocated here is not recorded: no snapshot shows it as growth.
+    ///
+    /// # Errors
+    ///
+    /// [`NotComparable`](crate::ErrorKind::NotComparable) if the snapshot was taken before the last
+    /// one, or if only one of them kept the frames of the standard library.
+    pub fn push(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        let _unrecorded = Guard::enter();
+        self.0.push(snapshot)
+    }
+
+    /// Number of snapshots.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are no snapshots yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every group that was in any snapshot: by bytes at the end, then blocks, then traceback, all
+    /// descending.
+    pub fn sites(&self) -> Vec<SiteTrend> {
+        self.0.sites()
+    }
+
+    /// The groups that look like leaks, most bytes kept first.
+    pub fn suspects(&self) -> Vec<Suspect> {
+        self.0.suspects()
+    }
+}
