@@ -40,7 +40,40 @@ impl Collector<'_> {
     pub(crate) fn snapshot(&self, session: Session, guard: &Guard) -> Result<Snapshot, Busy> {
         let blocks = self.blocks(session, guard)?;
         let history = self.history(session, guard)?;
+        let recording = self.recording(session);
+        self.put_together(session, guard, blocks, history, recording)
+    }
+
+    /// The live blocks of `session` whose labelled stacks `is_owned` is true of. What was live in all, and at
+    /// most, is theirs.
+    pub(crate) fn owned(
+        &self,
+        session: Session,
+        guard: &Guard,
+        is_owned: impl Fn(StackId) -> bool,
+    ) -> Result<Snapshot, Busy> {
+        let mut known: HashMap<StackId, bool> = HashMap::new();
+        let mut is_owned = |stack| *known.entry(stack).or_insert_with(|| is_owned(stack));
+        let mut blocks = self.blocks(session, guard)?;
+        blocks.retain(|block| is_owned(block.stack));
+        let mut history = self.history(session, guard)?;
+        if let Some(history) = &mut history {
+            history.retain(|sums| is_owned(sums.stack));
+        }
         let mut recording = self.recording(session);
+        recording.current = blocks.iter().map(|block| block.size).sum();
+        recording.peak = recording.current;
+        self.put_together(session, guard, blocks, history, recording)
+    }
+
+    fn put_together(
+        &self,
+        session: Session,
+        guard: &Guard,
+        blocks: Vec<Block>,
+        history: Option<Vec<history::StackSums>>,
+        mut recording: Recording,
+    ) -> Result<Snapshot, Busy> {
         let by_stack = ByStack::new(blocks);
         let with_history = history.iter().flatten().map(|sums| sums.stack);
         let named = by_stack.stacks().chain(with_history);

@@ -27,7 +27,7 @@ pub use unload::unload;
 static EXTERNAL: External = External::new();
 static SYMBOLS: Symbols = Symbols::new();
 
-fn collector() -> Collector<'static> {
+pub(crate) fn collector() -> Collector<'static> {
     Collector {
         tracker: &TRACKER,
         external: &EXTERNAL,
@@ -62,6 +62,7 @@ impl Config {
             sample_every: self.valid_sample_every()?,
             history: self.has_history(),
             thread_names: self.records_thread_names(),
+            only_scopes: false,
         };
         sections::prepare();
         TRACKER

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     NotInstalled,
     /// The call needs tracing to be on.
     NotTracing,
+    /// Tracing was started, stopped or cleared while a scope recorded its blocks.
+    SessionChanged,
     /// The domain belongs to the global allocator; the program's own domains start at 1.
     ReservedDomain,
     /// The thread is inside the tracer already, which happens in a signal handler only; or another

@@ -94,7 +94,9 @@ pub use object::HeapBlock;
 pub use control::{Tracked, track, untrack};
 
 // What a section of the program allocates, and what its blocks are called.
-pub use scope::{Budget, Exceeded, InScope, Scope, ScopeHandle, Scoped, Usage, measure};
+pub use scope::{
+    Budget, BudgetError, Grown, InScope, NoGrowth, Scope, ScopeHandle, Scoped, Usage, measure,
+};
 pub use scope::{InTag, Tag, TagGuard, Tagged, tag};
 pub use scope::{PerObject, Variants, freed_by, measure_each};
 

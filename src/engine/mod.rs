@@ -91,7 +91,7 @@ pub(crate) use thread::guard::{Guard, probe};
 #[cfg(test)]
 pub(crate) use thread::sampler::Sampler;
 pub(crate) use thread::tag::{
-    OpenTag, TagId, close as close_tag, open as open_tag, tag as current_tag,
+    OpenTag, TagId, close as close_tag, open as open_tag, set_owner, tag as current_tag,
 };
 pub(crate) use tracker::{TRACKER, Tracker};
 pub(crate) use unwind::Mark;

@@ -103,6 +103,11 @@ impl Tracker {
         self.switch.session()
     }
 
+    /// The session in which blocks are recorded, whoever has started it.
+    pub(crate) fn recording(&self) -> Option<Session> {
+        self.switch.recording()
+    }
+
     /// What an event has to do. `None`: nothing.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn event(&self) -> Option<Session> {
@@ -122,6 +127,31 @@ impl Tracker {
         if self.session().is_some() {
             return Ok(None);
         }
+        self.prepare(settings, memory_limit)?;
+        let session = self.switch.start(settings);
+        self.sweep_if_due(session);
+        Ok(session)
+    }
+
+    /// Makes the session that is on, or one for scopes alone if none is. `None` without memory.
+    pub(crate) fn recording_for_scopes(&self, settings: Settings) -> Option<Session> {
+        loop {
+            if let Some(session) = self.recording() {
+                return Some(session);
+            }
+            self.prepare(settings, usize::MAX).ok()?;
+            let session = self.switch.start_for_scopes(settings);
+            self.sweep_if_due(session);
+        }
+    }
+
+    /// Ends a session that scopes have started, if it is still on.
+    pub(crate) fn end_recording(&self, session: Session) {
+        self.abandon(session);
+    }
+
+    /// Makes the tables that a session with these settings needs.
+    fn prepare(&self, settings: Settings, memory_limit: usize) -> Result<(), NotStarted> {
         if self.arena.is_unmapped() {
             return Err(NotStarted::NoMemory);
         }
@@ -139,9 +169,7 @@ impl Tracker {
         }
         #[cfg(tracemalloc_check)]
         crate::engine::capture::check::prepare();
-        let session = self.switch.start(settings);
-        self.sweep_if_due(session);
-        Ok(session)
+        Ok(())
     }
 
     /// Turns tracing on, and off again if `is_installed` finds that no allocation arrives.

@@ -1,19 +1,21 @@
 //! Limits for a test.
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 
 use super::future::InScope;
-use super::guard::{Scope, open_or_panic};
-use super::usage::Usage;
+use super::guard::{Scope, ScopeHandle, open_or_panic};
+use super::sites::Sites;
+use super::usage::{Usage, counted};
+use crate::error::Error;
 use crate::snapshot::Size;
 
 /// Limits of what a section may allocate, for tests.
 ///
-/// A budget counts the events of its own threads only ([`Scope`](super::Scope)): tests of one binary that run
-/// side by side do not see each other. A limit that was not set does not exist.
+/// A budget counts the events of its own threads only ([`Scope`]): tests of one binary that run side by side
+/// do not see each other. A limit that was not set does not exist. A failure names the lines that
+/// allocated most.
 ///
 /// ```standalone_crate
 /// use tracemalloc::Budget;
@@ -26,8 +28,9 @@ use crate::snapshot::Size;
 ///     .max_allocations(1)
 ///     .max_peak(1000)
 ///     .check(|| "a small text".to_owned());
-/// let exceeded = Budget::new().max_net(5).measure(|| text.clone()).unwrap_err();
-/// assert!(exceeded.to_string().contains("net          12 B, at most 5 B"));
+/// Budget::new().no_leak().check(|| drop(text.clone()));
+/// let error = Budget::new().max_net(5).measure(|| text.clone()).unwrap_err();
+/// assert!(error.to_string().contains("net          12 B, at most 5 B"));
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,6 +40,7 @@ pub struct Budget {
     bytes: Option<u64>,
     peak: Option<u64>,
     net: Option<u64>,
+    leaked: Option<u64>,
 }
 
 impl Budget {
@@ -70,17 +74,27 @@ impl Budget {
         self
     }
 
+    /// No block that the section allocated is live when it has ended, whoever was to free it. What the section
+    /// returns is live then: let it return nothing that holds memory. Frees of blocks from before make up
+    /// for nothing.
+    pub fn no_leak(mut self) -> Self {
+        self.leaked = Some(0);
+        self
+    }
+
     /// Runs `task` and returns its result.
     ///
     /// # Panics
-    /// If a limit is exceeded, with all limits that are, and the figures. If the thread cannot count
-    /// ([`Scope::open`](super::Scope::open)): a budget never passes with zeros that nobody counted.
+    /// If a limit is exceeded, with all limits that are, the figures, and the lines that allocated most. If
+    /// the thread cannot count or blocks cannot be recorded ([`Scope::recording`]), or tracing was started,
+    /// stopped or cleared meanwhile and a limit needs the blocks: a budget never passes with zeros that
+    /// nobody counted.
     #[track_caller]
     pub fn check<T>(&self, task: impl FnOnce() -> T) -> T {
-        let scope = open_or_panic(Location::caller());
-        let result = task();
-        self.enforce(scope);
-        result
+        match self.measure(task) {
+            Ok((result, _)) => result,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Runs `future` and returns its result: [`check`](Self::check) for a task that may change its thread.
@@ -91,39 +105,53 @@ impl Budget {
     pub fn check_async<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let (budget, caller) = (*self, Location::caller());
         async move {
-            let handle = open_or_panic(caller).handle();
-            let result = future.in_scope(&handle).await;
-            if let Err(exceeded) = budget.judge(handle.usage()) {
-                panic!("{exceeded}\nat {caller}");
+            let scope = open_or_panic(Scope::recording(), caller).detach();
+            let result = future.in_scope(&scope.0).await;
+            if let Err(error) = budget.judge(&scope.0) {
+                panic!("{error}\nat {caller}");
             }
             result
         }
     }
 
-    /// Runs `task` and says what it used, without a panic.
+    /// Runs `task` and says what it used, without a panic for a limit.
     ///
     /// # Errors
-    /// The limits that were exceeded. The result of `task` is dropped then.
+    /// The limits that were exceeded, or why that is not known. The result of `task` is dropped then.
     ///
     /// # Panics
     /// If the thread cannot count, as [`check`](Self::check).
     #[track_caller]
-    pub fn measure<T>(&self, task: impl FnOnce() -> T) -> Result<(T, Usage), Exceeded> {
-        let scope = open_or_panic(Location::caller());
+    pub fn measure<T>(&self, task: impl FnOnce() -> T) -> Result<(T, Usage), BudgetError> {
+        let scope = open_or_panic(Scope::recording(), Location::caller());
         let result = task();
-        let usage = scope.close();
-        self.judge(usage)?;
-        Ok((result, usage))
+        // What judging allocates is not the section's.
+        let scope = scope.detach();
+        Ok((result, self.judge(&scope.0)?))
     }
 
-    #[track_caller]
-    fn enforce(&self, scope: Scope) {
-        if let Err(exceeded) = self.judge(scope.close()) {
-            panic!("{exceeded}");
+    fn judge(&self, scope: &ScopeHandle) -> Result<Usage, BudgetError> {
+        let usage = scope.usage();
+        let unknown = |error| BudgetError {
+            usage,
+            reason: Reason::Unknown(error),
+        };
+        let leaked = match self.leaked {
+            Some(_) => leaked(scope).map_err(unknown)?,
+            None => 0,
+        };
+        let excesses = self.excesses(usage, leaked);
+        if excesses.is_empty() {
+            return Ok(usage);
         }
+        let sites = Sites::of(scope, excesses.iter().any(|excess| excess.is_about_live()));
+        Err(BudgetError {
+            usage,
+            reason: Reason::Exceeded { excesses, sites },
+        })
     }
 
-    fn judge(&self, usage: Usage) -> Result<(), Exceeded> {
+    fn excesses(&self, usage: Usage, leaked: u64) -> Vec<Excess> {
         let calls = usage.allocations.saturating_add(usage.reallocations);
         let net = usage.net_bytes().max(0) as u64;
         let figures = [
@@ -131,6 +159,7 @@ impl Budget {
             (Measure::Bytes, usage.allocated, self.bytes),
             (Measure::Peak, usage.peak, self.peak),
             (Measure::Net, net, self.net),
+            (Measure::Leaked, leaked, self.leaked),
         ];
         let excesses = figures.into_iter().filter_map(|(measure, figure, limit)| {
             let limit = limit.filter(|&limit| figure > limit)?;
@@ -140,13 +169,14 @@ impl Budget {
                 limit,
             })
         });
-        let excesses: Vec<Excess> = excesses.collect();
-        if excesses.is_empty() {
-            Ok(())
-        } else {
-            Err(Exceeded { excesses, usage })
-        }
+        excesses.collect()
     }
+}
+
+/// Blocks of the scope that are live.
+fn leaked(scope: &ScopeHandle) -> Result<u64, Error> {
+    let live = scope.owned()?.live()?;
+    Ok(live.values().map(|live| live.blocks).sum())
 }
 
 /// What a limit is about.
@@ -156,6 +186,7 @@ enum Measure {
     Bytes,
     Peak,
     Net,
+    Leaked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,14 +196,32 @@ struct Excess {
     limit: u64,
 }
 
-/// The limits of a [`Budget`] that were exceeded. `Display` writes a line for each, and the whole usage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exceeded {
-    excesses: Vec<Excess>,
-    usage: Usage,
+impl Excess {
+    /// True if the blocks that are live tell where it comes from, rather than all allocations.
+    fn is_about_live(&self) -> bool {
+        matches!(self.measure, Measure::Net | Measure::Leaked)
+    }
 }
 
-impl Exceeded {
+/// Why a [`Budget`] does not hold. `Display` writes a line for each limit that is exceeded, the whole usage, and
+/// the lines of code that allocated most.
+#[derive(Debug)]
+pub struct BudgetError {
+    usage: Usage,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    Exceeded {
+        excesses: Vec<Excess>,
+        sites: Result<Sites, Error>,
+    },
+    /// The section's blocks are not known.
+    Unknown(Error),
+}
+
+impl BudgetError {
     /// What was used.
     pub fn usage(&self) -> Usage {
         self.usage
@@ -189,18 +238,36 @@ impl fmt::Display for Excess {
             Measure::Bytes => write!(out, "bytes        {figure}, at most {limit}"),
             Measure::Peak => write!(out, "peak         {figure}, at most {limit}"),
             Measure::Net => write!(out, "net          {figure}, at most {limit}"),
+            Measure::Leaked => write!(
+                out,
+                "leaked       {}, at most {}",
+                counted(self.figure, "block"),
+                self.limit
+            ),
         }
     }
 }
 
-impl fmt::Display for Exceeded {
+impl fmt::Display for BudgetError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "the memory budget is exceeded")?;
-        for excess in &self.excesses {
-            writeln!(out, "  {excess}")?;
+        match &self.reason {
+            Reason::Exceeded { excesses, sites } => {
+                writeln!(out, "the memory budget is exceeded")?;
+                for excess in excesses {
+                    writeln!(out, "  {excess}")?;
+                }
+                writeln!(out, "used: {}", self.usage)?;
+                match sites {
+                    Ok(sites) => write!(out, "{sites}"),
+                    Err(error) => write!(out, "where is not known: {error}"),
+                }
+            }
+            Reason::Unknown(error) => {
+                writeln!(out, "the memory budget cannot be judged: {error}")?;
+                write!(out, "used: {}", self.usage)
+            }
         }
-        write!(out, "used: {}", self.usage)
     }
 }
 
-impl Error for Exceeded {}
+impl std::error::Error for BudgetError {}

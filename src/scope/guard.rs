@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::part::{self, Entered};
+use super::recording::Recording;
 use super::total::{Shared, Total};
 use super::usage::Usage;
 use crate::engine::{self, TRACKER};
 use crate::error::{Error, ErrorKind};
+use crate::snapshot::Snapshot;
 
 /// A section that counts what its threads allocate and free, until it is dropped.
 ///
@@ -48,6 +50,8 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub struct Scope {
     handle: ScopeHandle,
+    /// Who ends the recording is another one.
+    is_detached: bool,
     /// Bound to the thread that is in it; others may look at it.
     thread: PhantomData<MutexGuard<'static, ()>>,
 }
@@ -95,8 +99,33 @@ impl Scope {
     /// signal handler that interrupted the opening of another scope, or after its thread-local values
     /// were destroyed.
     pub fn open() -> Result<Self, Error> {
+        Self::open_with(|| Ok(None))
+    }
+
+    /// Begins to count the running thread's events, and to record the blocks that it allocates, so that
+    /// [`snapshot`](Self::snapshot) can show them.
+    ///
+    /// They are recorded whether tracing is on or off: if it is off, threads outside of such scopes are not
+    /// recorded, and [`is_tracing`](crate::is_tracing) stays false. A block belongs to the innermost recording
+    /// scope that its thread was in, and to those around that one, whoever frees it; `realloc` gives it to
+    /// the scope of the thread that calls. Do not start, stop or clear tracing meanwhile: what the scope owns
+    /// is then an error.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`ErrorKind::OutOfMemory`] if the tables cannot be made.
+    pub fn recording() -> Result<Self, Error> {
+        Self::open_with(|| {
+            let _inside = engine::Guard::enter();
+            let recording = Recording::begin(part::recording())?;
+            Ok(Some(Arc::new(recording)))
+        })
+    }
+
+    fn open_with(
+        recording: impl FnOnce() -> Result<Option<Arc<Recording>>, Error>,
+    ) -> Result<Self, Error> {
         prepare()?;
-        let total = Shared::new();
+        let total = Shared::new(recording()?);
         if part::begin(&total) == Entered::Not {
             return Err(Error::new(
                 ErrorKind::Busy,
@@ -105,6 +134,7 @@ impl Scope {
         }
         Ok(Self {
             handle: ScopeHandle { total },
+            is_detached: false,
             thread: PhantomData,
         })
     }
@@ -113,6 +143,46 @@ impl Scope {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.handle.usage()
+    }
+
+    /// The blocks that threads in this scope allocated and that are still live, as a snapshot of the usual
+    /// kind. If the scope began its own recording, the snapshot has
+    /// [history](crate::Snapshot::has_history): its view [`View::Allocated`](crate::View::Allocated) shows
+    /// every allocation of the scope.
+    ///
+    /// ```standalone_crate
+    /// #[global_allocator]
+    /// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+    /// use tracemalloc::{Scope, View};
+    ///
+    /// # fn main() -> Result<(), tracemalloc::Error> {
+    /// let scope = Scope::recording()?;
+    /// drop(vec![0_u8; 2000]);
+    /// let kept = vec![0_u8; 1000];
+    /// let snapshot = scope.snapshot()?;
+    /// assert_eq!(snapshot.total_size(), 1000);
+    /// assert_eq!(snapshot.view(View::Allocated)?.total_size(), 3000);
+    /// # drop(kept);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotTracing`] if the scope does not record; [`ErrorKind::SessionChanged`] if tracing was
+    /// started, stopped or cleared meanwhile; [`ErrorKind::OutOfMemory`] if a block could not be recorded;
+    /// [`ErrorKind::Busy`] as [`take_snapshot`](crate::take_snapshot).
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.owned()?.snapshot()
+    }
+
+    /// Takes the running thread out of the scope.
+    pub(super) fn detach(mut self) -> Detached {
+        self.is_detached = true;
+        Detached(self.handle.clone())
+    }
+
+    pub(super) fn owned(&self) -> Result<Arc<Recording>, Error> {
+        self.handle.owned()
     }
 
     /// Ends the scope. A thread that is still inside then does not count for the result.
@@ -136,6 +206,18 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         part::end(&self.handle.total);
+        if !self.is_detached {
+            self.handle.end_recording();
+        }
+    }
+}
+
+/// A scope that no thread is in but those that enter it, until this is dropped.
+pub(super) struct Detached(pub(super) ScopeHandle);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.0.end_recording();
     }
 }
 
@@ -144,6 +226,20 @@ impl ScopeHandle {
     pub fn enter_in<T>(&self, task: impl FnOnce() -> T) -> T {
         let _stay = self.enter();
         task()
+    }
+
+    pub(super) fn owned(&self) -> Result<Arc<Recording>, Error> {
+        self.total.recording().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotTracing,
+                "this scope does not record blocks: open it by Scope::recording",
+            )
+        })
+    }
+
+    fn end_recording(&self) {
+        let _inside = engine::Guard::enter();
+        self.total.end_recording();
     }
 
     pub(super) fn enter(&self) -> Stay<'_> {
@@ -195,12 +291,12 @@ impl Drop for Stay<'_> {
 /// If the thread cannot count, so that nobody takes zeros for an answer: [`Scope::open`] says when.
 #[track_caller]
 pub fn measure<T>(task: impl FnOnce() -> T) -> (T, Usage) {
-    let scope = open_or_panic(Location::caller());
+    let scope = open_or_panic(Scope::open(), Location::caller());
     let result = black_box(task());
     (result, scope.close())
 }
 
 /// A scope for a caller that has no use for an error.
-pub(super) fn open_or_panic(caller: &Location<'_>) -> Scope {
-    Scope::open().unwrap_or_else(|error| panic!("cannot measure at {caller}: {error}"))
+pub(super) fn open_or_panic(scope: Result<Scope, Error>, caller: &Location<'_>) -> Scope {
+    scope.unwrap_or_else(|error| panic!("cannot measure at {caller}: {error}"))
 }

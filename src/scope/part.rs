@@ -12,9 +12,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::recording::Recording;
 use super::total::Total;
-use crate::engine::Guard;
 use crate::engine::scopes::{self, Counts};
+use crate::engine::{self, Guard};
 
 struct Part {
     total: Arc<Total>,
@@ -59,6 +60,11 @@ pub(super) fn begin(total: &Arc<Total>) -> Entered {
         Entered::Now
     });
     began.unwrap_or(Entered::Not)
+}
+
+/// The innermost scope around the running thread that owns blocks.
+pub(super) fn recording() -> Option<Arc<Recording>> {
+    with_parts(|parts| parts.recording())?
 }
 
 /// The running thread leaves the scope of `total`, if it is in it.
@@ -135,8 +141,16 @@ impl Parts {
         (now.since(&start), high.wrapping_sub(start.net()).max(0))
     }
 
+    /// The innermost scope that owns blocks.
+    fn recording(&self) -> Option<Arc<Recording>> {
+        self.0.iter().rev().find_map(|part| part.total.recording())
+    }
+
+    /// Tells the engine which scopes its events are for.
     fn publish(&self) {
         scopes::set_open(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        let owner = self.recording().map(|recording| recording.label());
+        engine::set_owner(owner.unwrap_or_default());
     }
 }
 

@@ -3,12 +3,17 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::recording::Recording;
 use crate::engine::scopes::Counts;
 use crate::engine::{Guard, this_thread};
 
-/// The sums of a scope. Threads change them when they enter and leave, never in an allocation.
+/// What is known of a scope. Threads change it when they enter and leave, never in an allocation.
 #[derive(Default)]
-pub(super) struct Total(Mutex<Sums>);
+pub(super) struct Total {
+    sums: Mutex<Sums>,
+    /// `None` if the scope only counts, or has ended.
+    recording: Mutex<Option<Arc<Recording>>>,
+}
 
 /// A scope's sums, for all who need them. Their memory comes and goes while nothing is counted: it is no event
 /// of a scope around this one.
@@ -16,9 +21,12 @@ pub(super) struct Total(Mutex<Sums>);
 pub(super) struct Shared(Option<Arc<Total>>);
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(recording: Option<Arc<Recording>>) -> Self {
         let _inside = Guard::enter();
-        Self(Some(Arc::default()))
+        Self(Some(Arc::new(Total {
+            recording: Mutex::new(recording),
+            ..Total::default()
+        })))
     }
 }
 
@@ -69,7 +77,20 @@ struct InGroup {
 impl Total {
     fn lock(&self) -> MutexGuard<'_, Sums> {
         // A panic cannot come between two steps: none of them runs code of the program.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who owns what threads in the scope allocate.
+    pub(super) fn recording(&self) -> Option<Arc<Recording>> {
+        let recording = self.recording.lock();
+        recording.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The scope owns no more. Handles may live on.
+    pub(super) fn end_recording(&self) {
+        let recording = self.recording.lock();
+        let ended = recording.unwrap_or_else(PoisonError::into_inner).take();
+        drop(ended);
     }
 
     /// The running thread enters.

@@ -9,11 +9,22 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tracemalloc::{Budget, Config, InScope, Scope, ScopeHandle, Usage, measure};
+use tracemalloc::{
+    Budget, Config, ErrorKind, GroupBy, InScope, NoGrowth, Scope, ScopeHandle, Usage, View, measure,
+};
 
 use crate::cases;
 
 cases![
+    a_recording_scope_owns_what_its_threads_allocate,
+    frees_on_other_threads_are_no_leaks,
+    a_leak_is_found_and_named,
+    nested_recordings_know_their_own,
+    recordings_side_by_side_do_not_see_each_other,
+    a_changed_session_is_an_error,
+    a_recording_works_in_any_session,
+    outside_of_scopes_nothing_is_recorded,
+    growth_is_found_and_filling_is_not,
     counts_are_exact_whatever_tracing_does,
     a_session_may_begin_and_end_inside,
     nested_scopes_have_peaks_of_their_own,
@@ -333,13 +344,19 @@ fn a_budget_says_what_is_exceeded() {
     );
     let exceeded = exceeded.unwrap_err();
     assert_eq!(exceeded.usage().allocations, 1);
-    assert_eq!(
-        exceeded.to_string(),
-        "the memory budget is exceeded\n  \
+    let text = exceeded.to_string();
+    let expected = "the memory budget is exceeded\n  \
          allocations  1, at most 0\n  \
          peak         5000 B, at most 4999 B\n\
-         used: 1 allocation of 5000 B, 0 frees of 0 B; net +5000 B in +1 block; peak 5000 B"
+         used: 1 allocation of 5000 B, 0 frees of 0 B; net +5000 B in +1 block; peak 5000 B\n\
+         allocated, by line:\n";
+    assert!(text.starts_with(expected), "{text}");
+    let lines: Vec<&str> = text[expected.len()..].lines().collect();
+    assert!(
+        lines[0].contains("5000 B 100.0 %  1 block") && lines[0].contains("scopes.rs:"),
+        "{text}"
     );
+    assert_eq!(lines.len(), 2, "{text}");
     let panic = catch_unwind(|| Budget::new().max_net(10).check(|| block(11))).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.contains("net          11 B, at most 10 B"), "{text}");
@@ -385,4 +402,212 @@ fn what_the_tracer_allocates_is_not_counted() {
         tracemalloc::start(25).unwrap();
     });
     assert_eq!(usage, Usage::default(), "{usage}");
+}
+
+fn live_in(scope: &Scope) -> (u64, u64) {
+    let snapshot = scope.snapshot().unwrap();
+    (snapshot.total_size(), snapshot.block_count())
+}
+
+fn a_recording_scope_owns_what_its_threads_allocate() {
+    let before = block(100);
+    let scope = Scope::recording().unwrap();
+    assert!(!tracemalloc::is_tracing());
+    drop(block(2000));
+    let kept = block(300);
+    drop(before);
+    let elsewhere = thread::scope(|threads| {
+        let inside = threads.spawn(|| scope.enter_in(|| block(40)));
+        let outside = threads.spawn(|| block(5000));
+        drop(outside.join().unwrap());
+        inside.join().unwrap()
+    });
+    let snapshot = scope.snapshot().unwrap();
+    let sizes: Vec<u64> = snapshot.traces().unwrap().map(|trace| trace.size).collect();
+    assert!(sizes.contains(&300) && sizes.contains(&40), "{sizes:?}");
+    assert!(!sizes.contains(&5000) && !sizes.contains(&100), "{sizes:?}");
+    let all = snapshot.view(View::Allocated).unwrap();
+    assert!(all.total_size() >= 2340, "{}", all.total_size());
+    let lines = snapshot.statistics(GroupBy::File);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.traceback.to_string().contains("scopes.rs"))
+    );
+    assert_eq!(scope.usage().net_blocks(), scope.close().net_blocks());
+    drop((kept, elsewhere));
+    assert!(!tracemalloc::is_tracing());
+}
+
+fn frees_on_other_threads_are_no_leaks() {
+    Budget::new().no_leak().check(|| {
+        let made = block(100);
+        let freed = thread::spawn(move || drop(made));
+        freed.join().unwrap();
+    });
+    // What is freed here and was allocated elsewhere makes up for nothing.
+    let from_before = block(1000);
+    let leaked = Budget::new().max_net(0).no_leak().measure(|| {
+        drop(from_before);
+        std::mem::forget(block(10));
+    });
+    let text = leaked.unwrap_err().to_string();
+    assert!(text.contains("leaked       1 block, at most 0"), "{text}");
+    assert!(!text.contains("\n  net"), "{text}");
+}
+
+fn a_leak_is_found_and_named() {
+    let leak = || std::mem::forget(black_box(vec![block(10), block(20)]));
+    let error = Budget::new().no_leak().measure(leak).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("leaked       3 blocks, at most 0"), "{text}");
+    assert!(text.contains("still live, by line:"), "{text}");
+    assert!(text.contains("scopes.rs:"), "{text}");
+    for _ in 0..20 {
+        assert!(Budget::new().no_leak().measure(work).is_ok());
+    }
+}
+
+fn nested_recordings_know_their_own() {
+    let outer = Scope::recording().unwrap();
+    let first = block(100);
+    let inner = Scope::recording().unwrap();
+    let second = block(30);
+    let ((), _) = measure(|| drop(block(7)));
+    assert_eq!(live_in(&inner), (30, 1));
+    assert_eq!(live_in(&outer), (130, 2));
+    drop(inner);
+    let third = block(5);
+    drop(first);
+    assert_eq!(live_in(&outer), (35, 2));
+    drop((second, third));
+    assert_eq!(live_in(&outer), (0, 0));
+}
+
+fn recordings_side_by_side_do_not_see_each_other() {
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&done);
+    let noise = thread::spawn(move || {
+        let mut kept = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            kept.push(block(64));
+            kept.truncate(100);
+        }
+    });
+    let tests = [1_usize, 2, 3].map(|seed| {
+        thread::spawn(move || {
+            for round in 0..100 {
+                let scope = Scope::recording().unwrap();
+                let kept: Vec<Vec<u8>> = Vec::from([block(seed), block(seed * 10)]);
+                assert_eq!(live_in(&scope).0, (seed * 11 + 48) as u64, "{round}");
+                drop(kept);
+                assert_eq!(live_in(&scope), (0, 0));
+            }
+        })
+    });
+    let ended = tests.map(thread::JoinHandle::join);
+    done.store(true, Ordering::Relaxed);
+    noise.join().unwrap();
+    ended.into_iter().for_each(|ended| ended.unwrap());
+}
+
+fn a_changed_session_is_an_error() {
+    let changes: [fn(); 3] = [
+        || tracemalloc::start(5).unwrap(),
+        tracemalloc::clear_traces,
+        tracemalloc::stop,
+    ];
+    for change in changes {
+        let scope = Scope::recording().unwrap();
+        let kept = block(10);
+        change();
+        assert_eq!(scope.usage().allocations, 1, "counts do not depend on it");
+        let error = scope.snapshot().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SessionChanged, "{error}");
+        drop(scope);
+        drop(kept);
+        if tracemalloc::is_tracing() {
+            drop(block(1));
+        }
+    }
+    assert!(!tracemalloc::is_tracing());
+    let error = Budget::new()
+        .no_leak()
+        .measure(|| tracemalloc::start(5).unwrap());
+    let text = error.unwrap_err().to_string();
+    assert!(
+        text.contains("cannot be judged: tracing was started"),
+        "{text}"
+    );
+    let error = Scope::open().unwrap().snapshot().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotTracing);
+}
+
+fn a_recording_works_in_any_session() {
+    for history in [false, true] {
+        Config::new().history(history).start().unwrap();
+        let outside = block(77);
+        let scope = Scope::recording().unwrap();
+        let kept = block(33);
+        assert_eq!(live_in(&scope), (33, 1));
+        let view = scope
+            .snapshot()
+            .unwrap()
+            .view(View::Allocated)
+            .map(|all| all.total_size());
+        assert_eq!(view.ok(), history.then_some(33));
+        drop(scope);
+        assert!(tracemalloc::get_traced_memory().current >= 110);
+        drop((outside, kept));
+        tracemalloc::stop();
+    }
+}
+
+fn outside_of_scopes_nothing_is_recorded() {
+    let scope = Scope::recording().unwrap();
+    assert!(tracemalloc::take_snapshot().is_err());
+    assert_eq!(tracemalloc::get_traced_memory().peak, 0);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            // Blocks of the scope may be resized and freed outside; then they are nobody's.
+            let mut block = scope.enter_in(|| block(100));
+            block.reserve_exact(5000);
+            assert_eq!(live_in(&scope).0 / 1000, 0);
+            drop(block);
+        });
+    });
+    tracemalloc::start(3).unwrap();
+    let kept = block(10);
+    assert_eq!(tracemalloc::take_snapshot().unwrap().total_size(), 10);
+    drop(kept);
+}
+
+fn growth_is_found_and_filling_is_not() {
+    let mut kept = Vec::with_capacity(1000);
+    let grown = NoGrowth::new().find(|| kept.push(block(16))).unwrap();
+    assert!(!grown.is_empty());
+    let text = grown.to_string();
+    assert!(
+        text.contains("memory grew by 800 B in 50 blocks over 50 rounds"),
+        "{text}"
+    );
+    assert!(text.contains("scopes.rs:"), "{text}");
+    let mut cache = Vec::new();
+    NoGrowth::new().warm_up(2).rounds(40).check(|| {
+        if cache.len() < 10 {
+            cache.push(block(16));
+        }
+        work();
+    });
+    // Freed by another thread, whoever allocated.
+    NoGrowth::new().rounds(8).check(|| {
+        let made = block(100);
+        thread::spawn(move || drop(made)).join().unwrap();
+    });
+    let leaks = || {
+        NoGrowth::new()
+            .rounds(12)
+            .check(|| std::mem::forget(block(8)))
+    };
+    assert!(catch_unwind(leaks).is_err());
 }

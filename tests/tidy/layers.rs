@@ -17,7 +17,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sections", &["engine"]),
     ("external", &["engine", "sections"]),
     ("snapshot", &["error", "gzip", "sampling"]),
-    ("scope", &["engine", "error", "snapshot"]),
+    (
+        "scope",
+        &[
+            "collect", "control", "engine", "error", "sections", "snapshot",
+        ],
+    ),
     ("symbols", &["snapshot"]),
     ("report", &["error", "gzip", "sampling", "snapshot", "utc"]),
     (

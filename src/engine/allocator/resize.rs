@@ -165,7 +165,8 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     mut guard: Option<Guard>,
 ) -> *mut u8 {
     let tracker = wrapper.tracker;
-    let passes = tracker.samples.is_unsampled(session, resize.new_size);
+    let passes =
+        !scopes::records(session) || tracker.samples.is_unsampled(session, resize.new_size);
     let mut context = match &mut guard {
         Some(guard) if !passes => Some(tracker.call_context(session, guard, Caller { pc, sp, fp })),
         _ => None,

@@ -23,12 +23,13 @@ pub(super) unsafe fn record_special<A: GlobalAlloc, const ZEROED: bool>(
     sp: usize,
     fp: usize,
 ) -> *mut u8 {
-    if !session.is_on() && !scopes::is_open() {
+    let records = scopes::records(session);
+    if !records && !scopes::is_open() {
         // SAFETY: passed on from the caller.
         return unsafe { wrapper.allocate::<ZEROED>(layout) };
     }
     let counting = Counting::of(session);
-    let block = if !session.is_on() {
+    let block = if !records {
         // As when the block is recorded: what the inner allocator allocates is its own affair, and a
         // probe is noticed.
         let _guard = Guard::enter();

@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use crate::engine::session::{Flag, Session};
 use crate::engine::thread::guard::Guard;
+use crate::engine::thread::tag::{self, TagId};
 
 /// What a thread has done since it first was in a scope. Sums wrap around: only differences count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,11 @@ fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn is_open() -> bool {
     local(|local| local.open.get() > 0).unwrap_or(false)
+}
+
+/// True if what this thread allocates is recorded in `session`.
+pub(crate) fn records(session: Session) -> bool {
+    session.is_on() && (!session.only_scopes() || tag::owner() != TagId::NONE)
 }
 
 /// Proof that an event counts for the scopes that its thread is in.

@@ -30,7 +30,8 @@ const RUNTIME_FRAMES: u64 = 1 << 4;
 const SAMPLED: u64 = 1 << 5;
 const LIMIT_SHIFT: u32 = 6;
 const THREAD_NAMES: u64 = 1 << 22;
-const RESETS_SHIFT: u32 = 23;
+const ONLY_SCOPES: u64 = 1 << 23;
+const RESETS_SHIFT: u32 = 24;
 const NUMBER_SHIFT: u32 = 38;
 const RESETS: u64 = (1 << NUMBER_SHIFT) - (1 << RESETS_SHIFT);
 
@@ -76,6 +77,9 @@ pub(crate) struct Settings {
     pub(crate) history: bool,
     /// Blocks are labelled with the name of their thread.
     pub(crate) thread_names: bool,
+    /// Only threads in scopes that record are recorded. The program has not started tracing: for all
+    /// that it can ask, tracing is off.
+    pub(crate) only_scopes: bool,
 }
 
 impl Settings {
@@ -93,7 +97,8 @@ impl Settings {
         };
         let history = if self.history { HISTORY } else { 0 };
         let names = if self.thread_names { THREAD_NAMES } else { 0 };
-        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history | names
+        let scopes = if self.only_scopes { ONLY_SCOPES } else { 0 };
+        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history | names | scopes
     }
 }
 
@@ -109,8 +114,8 @@ pub(crate) enum NotStarted {
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
-///  63   38 37        23      22        21    6    5         4           3     2       1   0
-/// | number | peak resets | thread n. | limit | sampled | runtime fr. | on | history | flags |
+///  63   38 37        24      23            22        21    6    5         4           3     2       1   0
+/// | number | peak resets | only scopes | thread n. | limit | sampled | runtime fr. | on | history | flags |
 /// ```
 ///
 /// Two are equal if no session began and no peak was reset between them, whatever the flags were.
@@ -194,6 +199,17 @@ impl Session {
         self.0 & THREAD_NAMES != 0
     }
 
+    /// True if only threads in scopes that record are recorded.
+    pub(crate) fn only_scopes(self) -> bool {
+        self.0 & ONLY_SCOPES != 0
+    }
+
+    /// True if the program has tracing on.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn is_the_programs(self) -> bool {
+        self.0 & (ON | ONLY_SCOPES) == ON
+    }
+
     /// True if blocks may have labels.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn has_labels(self) -> bool {
@@ -265,7 +281,25 @@ impl Switch {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn session(&self) -> Option<Session> {
         let session = Session(self.0.load(Ordering::Relaxed));
-        if session.is_on() { Some(session) } else { None }
+        if session.is_the_programs() {
+            Some(session)
+        } else {
+            None
+        }
+    }
+
+    /// The session in which blocks are recorded, if there is one, whether the program has started it or
+    /// a scope.
+    pub(crate) fn recording(&self) -> Option<Session> {
+        let session = Session(self.0.load(Ordering::Relaxed));
+        session.is_on().then_some(session)
+    }
+
+    /// Begins a session for scopes alone. `None` if any session is on.
+    pub(crate) fn start_for_scopes(&self, settings: Settings) -> Option<Session> {
+        self.advance(|now| {
+            (!now.is_on()).then(|| Session::new(now.next_number(), settings.bits()).on())
+        })
     }
 
     /// True until the first start.
@@ -273,16 +307,17 @@ impl Switch {
         Session(self.0.load(Ordering::Relaxed)).bits() == 0
     }
 
-    /// Begins a session. `None` if one is on already, which then goes on unchanged.
+    /// Begins a session. `None` if the program has one already, which then goes on unchanged. One for scopes
+    /// alone ends.
     pub(crate) fn start(&self, settings: Settings) -> Option<Session> {
         self.advance(|now| {
-            (!now.is_on()).then(|| Session::new(now.next_number(), settings.bits()).on())
+            (!now.is_the_programs()).then(|| Session::new(now.next_number(), settings.bits()).on())
         })
     }
 
-    /// Ends the session that is on, and returns the number after it. `None` if none was on.
+    /// Ends the program's session, and returns the number after it. `None` if none was on.
     pub(crate) fn stop(&self) -> Option<Session> {
-        self.advance(|now| now.is_on().then(|| Self::off_after(now)))
+        self.advance(|now| now.is_the_programs().then(|| Self::off_after(now)))
     }
 
     /// Ends `session` and no other, and returns the number after it. `None` if it was not on.
@@ -301,7 +336,7 @@ impl Switch {
     /// Begins a new session with unchanged settings. `None` if none was on.
     pub(crate) fn clear(&self) -> Option<Session> {
         self.advance(|now| {
-            now.is_on()
+            now.is_the_programs()
                 .then(|| Session::new(now.next_number(), now.settings()).on())
         })
     }
@@ -353,6 +388,7 @@ mod tests {
             sample_every: None,
             history: false,
             thread_names: false,
+            only_scopes: false,
         }
     }
 
@@ -400,7 +436,7 @@ mod tests {
         let first = switch.start(settings(u16::MAX, true)).expect("was off");
         let mut seen = vec![first.bits()];
         // All that there are, but for Miri.
-        let resets = if cfg!(miri) { 300 } else { u16::MAX >> 1 };
+        let resets = if cfg!(miri) { 300 } else { u16::MAX >> 2 };
         for _ in 0..resets {
             let now = switch.reset_peak(first).expect("was on");
             assert!(first.has_number(now.bits()));

@@ -49,6 +49,8 @@ pub(crate) enum LabelKind {
     Tag = 0,
     /// The allocating thread.
     Thread = 1,
+    /// The innermost scope that records and that the allocating thread was in.
+    Owner = 2,
 }
 
 /// The labels of a stack.
@@ -56,10 +58,11 @@ pub(crate) enum LabelKind {
 pub(crate) struct Labels {
     pub(crate) tag: Option<NameId>,
     pub(crate) thread: Option<NameId>,
+    pub(crate) owner: Option<NameId>,
 }
 
 impl Labels {
-    /// Equal for equal labels, and mostly different for others.
+    /// Equal for equal labels, and mostly different for others. The owner is none that anybody is shown.
     pub(crate) fn bits(self) -> u64 {
         let bits = |name: Option<NameId>| u64::from(name.map_or(0, NameId::bits));
         bits(self.tag) << 32 | bits(self.thread)
@@ -69,6 +72,7 @@ impl Labels {
         match label.kind {
             LabelKind::Tag => self.tag = Some(label.name),
             LabelKind::Thread => self.thread = Some(label.name),
+            LabelKind::Owner => self.owner = Some(label.name),
         }
     }
 }
@@ -92,6 +96,7 @@ impl Label {
         let kind = match upper ^ LABEL {
             0 => LabelKind::Tag,
             1 => LabelKind::Thread,
+            2 => LabelKind::Owner,
             _ => return None,
         };
         Some(Self { kind, name })
@@ -343,6 +348,7 @@ mod tests {
             let labels = Labels {
                 tag: Some(name),
                 thread: None,
+                ..Labels::default()
             };
             assert_eq!(stacks.without_labels(labelled), (stack, labels));
         }

@@ -49,6 +49,8 @@ struct Local {
     used: Cell<usize>,
     /// What counts.
     tag: Cell<TagId>,
+    /// The scope that owns what this thread allocates.
+    owner: Cell<TagId>,
 }
 
 thread_local! {
@@ -58,6 +60,7 @@ thread_local! {
             tags: [const { Cell::new(TagId::NONE) }; PLACES],
             used: Cell::new(0),
             tag: Cell::new(TagId::NONE),
+            owner: Cell::new(TagId::NONE),
         }
     };
 }
@@ -74,6 +77,17 @@ fn local<R>(task: impl FnOnce(&Local) -> R) -> Option<R> {
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn tag() -> TagId {
     local(|local| local.tag.get()).unwrap_or_default()
+}
+
+/// The scope that owns what this thread allocates.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn owner() -> TagId {
+    local(|local| local.owner.get()).unwrap_or_default()
+}
+
+/// Says which scope owns what this thread allocates from now on.
+pub(crate) fn set_owner(owner: TagId) {
+    local(|local| local.owner.set(owner));
 }
 
 /// Puts this thread into `tag`. Whoever calls it calls [`close`] on the same thread.

@@ -20,6 +20,15 @@ impl Tracker {
         TagId::of(is_there.then(|| self.name(name)).flatten())
     }
 
+    /// What the blocks of scope `number` are labelled with. Has every event from now on ask for it. `None`
+    /// without memory.
+    pub(crate) fn owner(&self, number: u32) -> Option<TagId> {
+        self.switch.set(Flag::Labels, true);
+        let is_there = !self.arena.is_unmapped();
+        let name = is_there.then(|| self.name(&number.to_le_bytes()))?;
+        Some(TagId::of(Some(name?)))
+    }
+
     fn name(&self, name: &[u8]) -> Option<NameId> {
         self.capture.stacks().name(&self.arena, name)
     }
@@ -72,7 +81,11 @@ impl Tracker {
             true => self.thread_name(session),
             false => TagId::NONE,
         };
-        let labels = [(LabelKind::Thread, thread), (LabelKind::Tag, tag::tag())];
+        let labels = [
+            (LabelKind::Thread, thread),
+            (LabelKind::Tag, tag::tag()),
+            (LabelKind::Owner, tag::owner()),
+        ];
         labels.into_iter().fold(stack, |stack, (kind, label)| {
             if label == TagId::NONE {
                 return stack;
