@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hint::black_box;
 use std::panic::Location;
 
 use super::future::InScope;
@@ -124,7 +125,7 @@ impl Budget {
     #[track_caller]
     pub fn measure<T>(&self, task: impl FnOnce() -> T) -> Result<(T, Usage), BudgetError> {
         let scope = open_or_panic(Scope::recording(), Location::caller());
-        let result = task();
+        let result = black_box(task());
         // What judging allocates is not the section's.
         let scope = scope.detach();
         Ok((result, self.judge(&scope.0)?))
