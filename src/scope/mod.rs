@@ -10,7 +10,6 @@
 //! future.rs       a future that is in a scope while it is polled
 //! budget.rs       Budget: limits for a test; sites.rs: where its blocks come from
 //! no_growth.rs    NoGrowth: a task that must not hold more and more
-//! variants.rs     what objects cost each: PerObject, and a table that compares them
 //! tag.rs          Tag: what a thread allocates has a label
 //! tagged.rs       a future that is in a tag while it is polled
 //! variants.rs     what objects cost each: PerObject, and a table that compares them
