@@ -66,25 +66,32 @@ pub(super) fn peak_of(snapshot: &Snapshot) -> &'static str {
 
 /// Tells how to see what the peak was made of, if live memory is less than a tenth of it.
 pub(super) fn write_peak_hint(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    let Some(share) = small_share(snapshot) else {
-        return Ok(());
-    };
-    let how = match snapshot.has_history() {
-        true => "--at-peak or View::AtPeak shows what the peak was made of.",
-        false => "To see what the peak was made of, record with TRACEMALLOC_HISTORY=1.",
-    };
-    let share = match share {
+    let with_history = "--at-peak or View::AtPeak shows what the peak was made of.";
+    match peak_hint(snapshot, with_history) {
+        None => Ok(()),
+        Some([share, how]) => writeln!(out, "\n{share}\n{how}"),
+    }
+}
+
+/// That live memory is less than a tenth of the peak, if it is, and how to see what the peak was made
+/// of: `with_history` says that where it is known.
+pub(super) fn peak_hint(snapshot: &Snapshot, with_history: &str) -> Option<[String; 2]> {
+    let recording = snapshot.recording();
+    if snapshot.viewed() != View::Live || recording.current >= recording.peak / 10 {
+        return None;
+    }
+    let share = match recording.current as f64 / recording.peak as f64 * 100.0 {
         ..0.1 => "less than 0.1%".to_owned(),
         share => format!("{share:.1}%"),
     };
-    writeln!(out, "\nLive memory is {share} of the peak.\n{how}")
-}
-
-/// What percentage of the peak is live, if that is a small part.
-fn small_share(snapshot: &Snapshot) -> Option<f64> {
-    let recording = snapshot.recording();
-    let is_small = snapshot.viewed() == View::Live && recording.current < recording.peak / 10;
-    is_small.then(|| recording.current as f64 / recording.peak as f64 * 100.0)
+    let how = match snapshot.has_history() {
+        true => with_history,
+        false => "To see what the peak was made of, record with TRACEMALLOC_HISTORY=1.",
+    };
+    Some([
+        format!("Live memory is {share} of the peak."),
+        how.to_owned(),
+    ])
 }
 
 /// True if filters have left out some of what was live. Of a sample it is not known: its sums are

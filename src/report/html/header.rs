@@ -6,14 +6,16 @@ use std::io::{self, Write};
 use super::escape::Escaped;
 use crate::report::cut_stacks::CutStacks;
 use crate::report::notes;
-use crate::snapshot::{Size, Snapshot, difference};
+use crate::snapshot::{Size, Snapshot, View, difference};
 use crate::utc::Utc;
 
 /// One snapshot's totals and facts.
 pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-    let live = match snapshot.sample_every() {
-        None => "Live",
-        Some(_) => "Live, estimated",
+    let heading = notes::heading(snapshot);
+    let live = match (snapshot.viewed(), snapshot.sample_every()) {
+        (View::Live, None) => "Live",
+        (View::Live, Some(_)) => "Live, estimated",
+        _ => &heading,
     };
     let mut figures = vec![
         (live, Size(snapshot.total_size()).to_string()),
@@ -23,13 +25,17 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()>
     if recording.peak > 0 {
         figures.push(("Peak", Size(recording.peak).to_string()));
     }
+    let is_live = snapshot.viewed() == View::Live;
     // A filtered snapshot is a part of its recording.
-    if recording.current > 0 && recording.current != snapshot.total_size() {
+    if recording.current > 0 && recording.current != snapshot.total_size() && is_live {
         figures.push(("Live in recording", Size(recording.current).to_string()));
     }
     write_figures(&figures, out)?;
     write_facts("", snapshot, out)?;
-    write_notices(of_recording(snapshot), &[snapshot], out)
+    let mut notices = of_recording(snapshot);
+    let selector = "Choose Memory: at the peak, to see what it was made of.";
+    notices.extend(notes::peak_hint(snapshot, selector).map(|hint| hint.join(" ")));
+    write_notices(notices, &[snapshot], out)
 }
 
 /// What changed between two snapshots, and the facts of both.
@@ -110,9 +116,13 @@ fn write_facts(whose: &str, snapshot: &Snapshot, out: &mut impl Write) -> io::Re
 /// What a reader of a snapshot's numbers must know, each as a sentence.
 fn of_recording(snapshot: &Snapshot) -> Vec<String> {
     let mut notices = Vec::new();
-    if snapshot.sample_every().is_some() {
-        let records = notes::counted(notes::sampled_records(snapshot), "record");
-        notices.push(format!("Sizes and counts are estimates from {records}."));
+    match (snapshot.viewed(), snapshot.sample_every()) {
+        (_, None) => {}
+        (View::Live, Some(_)) => {
+            let records = notes::counted(notes::sampled_records(snapshot), "record");
+            notices.push(format!("Sizes and counts are estimates from {records}."));
+        }
+        _ => notices.push("Sizes and counts are estimates.".to_owned()),
     }
     notices.extend(notes::losses(snapshot).map(|loss| loss + "."));
     if let Some(cut) = CutStacks::of(snapshot) {

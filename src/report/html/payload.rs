@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::sources;
 use crate::report::visible;
 use crate::sampling::Fixed;
-use crate::snapshot::{Domain, Estimate, Frame, Snapshot, Sum, Traceback};
+use crate::snapshot::{Domain, Estimate, Frame, Snapshot, Sum, Traceback, View};
 
 /// The whole document. Memory grows with the distinct stacks, not with the blocks.
 #[derive(Serialize)]
@@ -25,6 +25,11 @@ pub(super) struct Payload {
     calls: Vec<u32>,
     /// One snapshot, or the new and the old one.
     snapshots: Vec<Sites>,
+    /// The view that they are.
+    view: &'static str,
+    /// The other views of them, by name; none without history.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    views: BTreeMap<&'static str, Vec<Sites>>,
 }
 
 /// File, line, function, crate and source line; texts are indices into `strings`. At last
@@ -37,7 +42,7 @@ const NAMED: u8 = 1;
 /// The frame is code of the standard library.
 const STANDARD: u8 = 2;
 
-/// Live blocks by where they were allocated, one column per field.
+/// Blocks by where they were allocated, one column per field.
 #[derive(Default, Serialize)]
 struct Sites {
     nodes: Vec<u32>,
@@ -63,11 +68,17 @@ impl Serialize for Amount {
 impl Payload {
     /// Of one snapshot, or of the new and the old one. Reads source files if `source_lines`.
     pub(super) fn of(snapshots: &[&Snapshot], source_lines: bool) -> Self {
+        let views = other_views(snapshots);
         let mut tables = Tables::new();
         let mut sites = Vec::new();
         for snapshot in snapshots {
             sites.push(tables.add(snapshot));
         }
+        let views = views.iter().map(|(view, snapshots)| {
+            let sites = snapshots.iter().map(|snapshot| tables.add(snapshot));
+            (view.name(), sites.collect())
+        });
+        let views = views.collect();
         if source_lines {
             tables.add_sources();
         }
@@ -77,7 +88,25 @@ impl Payload {
             parents: tables.parents,
             calls: tables.calls,
             snapshots: sites,
+            view: snapshots
+                .first()
+                .map_or(View::Live, |new| new.viewed())
+                .name(),
+            views,
         }
+    }
+}
+
+/// The views that all snapshots have, besides the one that they are.
+fn other_views(snapshots: &[&Snapshot]) -> Vec<(View, Vec<Snapshot>)> {
+    let views = [View::AtPeak, View::Allocated, View::Temporary];
+    let known = views.into_iter().filter_map(|view| {
+        let of_all = snapshots.iter().map(|snapshot| snapshot.view(view).ok());
+        Some((view, of_all.collect::<Option<Vec<Snapshot>>>()?))
+    });
+    match snapshots.iter().all(|snapshot| snapshot.has_history()) {
+        true => known.collect(),
+        false => Vec::new(),
     }
 }
 

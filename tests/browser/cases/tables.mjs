@@ -26,6 +26,43 @@ export function tables(expected) {
   }));
   return [
     ...byGroup,
+    ...["live", "at_peak", "allocated", "temporary"].map((memory) => ({
+      name: `of ${memory} memory the table has the library's numbers, and the address keeps the choice`,
+      page: "history",
+      async run(view) {
+        const { lines } = expected.history[memory];
+        const bytesOf = async () => {
+          await view.press("view", "table");
+          if (await view.page.$eval("#standard", (box) => box.checked)) {
+            await view.page.click("#standard");
+          }
+          const rows = await view.rows();
+          return Object.fromEntries(rows.filter((row) => row[0] !== "0 B").map((row) => [row.at(-1), row[0]]));
+        };
+        if (memory !== "live") {
+          // The page is loaded again.
+          await view.page.evaluate(() => { window.before = true; });
+          await view.page.select("#memory", memory);
+          await view.page.waitForFunction(
+            () => window.before === undefined && document.getElementById("report")?.hidden === false,
+          );
+        }
+        const expectedBytes = Object.fromEntries(Object.entries(lines).map(([name, bytes]) => [name, size(bytes)]));
+        assert.deepEqual(await bytesOf(), expectedBytes);
+        const hidden = await view.page.$eval("#view button[value=sizes]", (button) => button.hidden);
+        assert.equal(hidden, memory !== "live");
+        await view.page.reload();
+        assert.deepEqual(await bytesOf(), expectedBytes);
+        assert.equal(await view.page.$eval("#memory", (list) => list.value), memory === "live" ? "" : memory);
+      },
+    })),
+    {
+      name: "without history there is no choice of memory",
+      page: "heap",
+      async run(view) {
+        assert.equal(await view.page.$eval("#memory", (list) => list.parentElement.hidden), true);
+      },
+    },
     {
       name: "columns sort both ways",
       page: "heap",

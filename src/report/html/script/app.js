@@ -13,6 +13,8 @@ const state = {
   ignore: "",
   crate: "",
   domain: "",
+  // What the sums are about: live memory, or one of the other views.
+  memory: "",
   hideStandard: true,
 };
 const address = new Address(state);
@@ -132,7 +134,7 @@ function syncControls() {
 function segments(name, changed) {
   const buttons = [...byId(name).querySelectorAll("button")];
   controls.push(() => {
-    if (!buttons.some((button) => button.value === state[name])) {
+    if (!buttons.some((button) => button.value === state[name] && !button.hidden)) {
       state[name] = address.first[name];
     }
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === state[name])));
@@ -201,6 +203,21 @@ choices("crate", "all crates", groupsBy("crate", whole)
 choices("domain", "all", domains.map((domain) => [String(domain), domainName(domain)]));
 byId("domain").parentElement.hidden = domains.length < 2;
 
+const shownMemory = byId("memory");
+shownMemory.parentElement.hidden = Object.keys(memories).length < 2;
+shownMemory.append(...Object.keys(memories).map((value) => element("option", { value }, MEMORY_NAMES[value])));
+shownMemory.addEventListener("change", () => {
+  state.memory = shownMemory.value;
+  address.write(state);
+  location.reload();
+});
+controls.push(() => {
+  shownMemory.value = state.memory = memory;
+});
+// Sums have no sizes of blocks.
+const sizesButton = byId("view").querySelector("button[value=sizes]");
+sizesButton.hidden = memory !== "" || payload.view !== "live";
+
 controls.push(() => {
   byId("standard").checked = state.hideStandard;
   byId("pattern").setAttribute("aria-pressed", String(state.pattern));
@@ -250,6 +267,10 @@ function findInFlame(name) {
 }
 
 addEventListener("hashchange", () => {
+  if (memoryInAddress() !== memory) {
+    location.reload();
+    return;
+  }
   Object.assign(state, address.read());
   syncControls();
   select();

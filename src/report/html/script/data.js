@@ -17,7 +17,22 @@ const frames = {
 // Callers have smaller numbers than what they call.
 const parents = Uint32Array.from(payload.parents);
 const calls = Uint32Array.from(payload.calls);
-const snapshots = payload.snapshots;
+
+// What the sums are about. The address says which of them is shown; another one is another page to the
+// rest of the script.
+const memories = { "": payload.snapshots, ...payload.views };
+const MEMORY_NAMES = {
+  "": "live",
+  at_peak: "at the peak",
+  allocated: "all allocated",
+  temporary: "temporary",
+};
+const memoryInAddress = () => {
+  const name = new URLSearchParams(location.hash.slice(1)).get("memory") ?? "";
+  return Object.hasOwn(memories, name) ? name : "";
+};
+const memory = memoryInAddress();
+const snapshots = memories[memory];
 
 // The new snapshot is the first one, the old one the second.
 const NEW = 0;

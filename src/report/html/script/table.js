@@ -154,7 +154,7 @@ class Table {
     const shown = this.groups.slice(0, this.#limit);
     this.#body.replaceChildren(...shown.map((group) => this.#row(group)));
     if (shown.length === 0) {
-      const nothing = isDiff ? "No change." : "No live blocks.";
+      const nothing = isDiff ? "No change." : memory === "" ? "No live blocks." : "No blocks.";
       const text = this.query.isEmpty ? nothing : "Nothing matches the search.";
       const cell = element("td", { className: "none", colSpan: this.columns.length + 1 }, text);
       this.#body.append(element("tr", {}, cell));

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tracemalloc::report::Html;
-use tracemalloc::{Counting, Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
+use tracemalloc::{
+    BlockSum, Counting, Domain, Frame, GroupBy, Snapshot, StackHistory, Trace, Traceback, View,
+};
 
 /// Distinct stacks of the large page.
 const MANY: usize = 50_000;
@@ -36,7 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(&folder, "empty", &Snapshot::from_traces([], 25))?;
     write(&folder, "hostile", &hostile())?;
     write(&folder, "many", &many())?;
+    let history = with_history(&shop::snapshot(3)?, &new);
+    write(&folder, "history", &history)?;
     let expected = json!({
+        "history": views(&history)?,
         "statistics": statistics(&new)?,
         "changes": new
             .compare_to(&old, GroupBy::Line)?
@@ -49,6 +54,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     fs::write(folder.join("expected.json"), expected.to_string())?;
     Ok(())
+}
+
+/// What the snapshot was at its peak, and ten times that allocated in all.
+fn with_history(live: &Snapshot, peak: &Snapshot) -> Snapshot {
+    let rows = peak.statistics(GroupBy::Traceback).into_iter().map(|stack| {
+        let mut history = StackHistory::default();
+        history.at_peak = BlockSum::new(stack.size, stack.count);
+        history.allocated = BlockSum::new(10 * stack.size, 10 * stack.count);
+        history.temporary = BlockSum::new(stack.size, stack.count);
+        (stack.traceback, Domain::HEAP, history)
+    });
+    live.clone().with_history(rows)
+}
+
+/// The bytes of each view, and its lines with their bytes.
+fn views(snapshot: &Snapshot) -> Result<Value, Box<dyn Error>> {
+    let mut views = Map::new();
+    for view in [View::Live, View::AtPeak, View::Allocated, View::Temporary] {
+        let part = snapshot.view(view)?;
+        let lines = part.statistics(GroupBy::Line);
+        let lines: Map<String, Value> = lines
+            .iter()
+            .map(|line| (place(&line.traceback), json!(line.size)))
+            .collect();
+        views.insert(view.name().to_owned(), json!({"size": part.total_size(), "lines": lines}));
+    }
+    Ok(Value::Object(views))
 }
 
 fn write(folder: &Path, name: &str, snapshot: &Snapshot) -> Result<(), Box<dyn Error>> {
