@@ -291,7 +291,9 @@ impl Tracker {
         address: usize,
         size: usize,
     ) {
-        self.record_change(session, context, address, None, size);
+        if !session.has_history() || !self.record_noting(session, context, address, size) {
+            self.record_change(session, context, address, None, size);
+        }
     }
 
     /// Fast path of [`Tracker::record`]: writes one word and adds. False if nothing was done: the record
@@ -305,6 +307,9 @@ impl Tracker {
         address: usize,
         size: usize,
     ) -> bool {
+        if !session.is_plain() {
+            return false;
+        }
         let size = size as u64;
         let record = Record {
             size,
@@ -314,7 +319,7 @@ impl Tracker {
         let (Some(slot), Some(free)) = (&context.slot, free) else {
             return false;
         };
-        let counted = session.is_plain() && slot.thread.counter.change_within(session, 0, size);
+        let counted = slot.thread.counter.change_within(session, 0, size);
         if counted {
             free.write();
         }
@@ -413,10 +418,16 @@ impl Tracker {
     pub(crate) fn remove(
         &self,
         session: Session,
-        guard: Option<&mut Guard>,
+        mut guard: Option<&mut Guard>,
         address: usize,
         size: usize,
     ) {
+        if session.has_history()
+            && let Some(guard) = &mut guard
+            && self.remove_noting(session, guard, address, size)
+        {
+            return;
+        }
         if let Some(record) = self.live.remove(address, size, session.number()) {
             self.samples.remove(session, address);
             let slot = guard.and_then(|guard| self.threads.own_slot(&self.arena, guard));
@@ -439,14 +450,16 @@ impl Tracker {
         address: usize,
         size: usize,
     ) -> bool {
+        if !session.is_plain() {
+            return false;
+        }
         let Some(slot) = self.threads.known_slot(guard) else {
             return false;
         };
         let Some(entry) = self.live.own_entry(address, size, session.number()) else {
             return false;
         };
-        let removed =
-            session.is_plain() && slot.thread.counter.change_within(session, entry.size(), 0);
+        let removed = slot.thread.counter.change_within(session, entry.size(), 0);
         if removed {
             entry.remove();
         }

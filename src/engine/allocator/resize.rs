@@ -126,7 +126,7 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
 ) -> Result<*mut u8, Option<Guard>> {
     let Resize { layout, new_size } = *resize;
     let tracker = wrapper.tracker;
-    if !session.is_plain() {
+    if session.is_sampled() {
         return Err(Guard::enter());
     }
     let Some(mut guard) = Guard::enter() else {
@@ -144,7 +144,9 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
     if moved.is_null() {
         tracker.cancel_move(Some(moving));
-    } else if !tracker.finish_move_fast(session, &context, &moving, moved.addr(), new_size) {
+    } else if !session.is_plain()
+        || !tracker.finish_move_fast(session, &context, &moving, moved.addr(), new_size)
+    {
         tracker.finish_move(session, &context, Some(moving), moved.addr(), new_size);
     }
     Ok(moved)

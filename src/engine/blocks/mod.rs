@@ -95,6 +95,15 @@ pub(crate) struct OwnEntry {
 }
 
 impl OwnEntry {
+    /// The record.
+    #[inline]
+    pub(crate) fn record(&self) -> Record {
+        Record {
+            size: self.word.size(),
+            stack: self.word.stack(),
+        }
+    }
+
     /// The recorded size in bytes.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn size(&self) -> u64 {

@@ -31,6 +31,8 @@ mod peak;
 mod record;
 mod table;
 
+use std::sync::atomic::Ordering;
+
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::counters::Counter;
 use crate::engine::session::sum::Writer;
@@ -40,8 +42,8 @@ use crate::engine::thread::slot::ThreadSlot;
 
 pub(crate) use clock::milliseconds;
 use peak::Peak;
-use record::At;
 pub(crate) use record::{Amount, Resized};
+use record::{At, Record};
 use table::Table;
 
 /// What is known of each stack beside its live blocks.
@@ -151,21 +153,94 @@ impl History {
             number,
             writer,
             peak: self.peak.moves(),
-            now: milliseconds(),
+            now: slot.map_or_else(milliseconds, clock::of_slot),
         };
         record.count(at, amount, event, beside);
     }
 
-    /// All bytes are `total` now, as a thread sees it that has just allocated: moves the peak on if
-    /// that is a new one.
-    pub(crate) fn raise_peak(&self, session: Session, slot: Option<&ThreadSlot>, total: i64) {
-        self.peak
-            .raise(session.number(), total, self.table.writer_of(slot));
+    /// Fast path of [`History::count`], for one block that the thread of `slot` has allocated. False
+    /// if nothing was done.
+    #[inline(always)]
+    pub(crate) fn count_allocated_fast(
+        &self,
+        session: Session,
+        slot: &ThreadSlot,
+        stack: StackId,
+        bytes: u64,
+    ) -> bool {
+        let Some((record, at)) = self.own_record(session, slot, stack) else {
+            return false;
+        };
+        record.allocated_alone(at, bytes, self.table.others(record));
+        true
+    }
+
+    /// Fast path of [`History::count`], for one block that the thread of `slot` frees. False if
+    /// nothing was done.
+    #[inline(always)]
+    pub(crate) fn count_freed_fast(
+        &self,
+        session: Session,
+        slot: &ThreadSlot,
+        stack: StackId,
+        bytes: u64,
+        is_soon: bool,
+    ) -> bool {
+        let Some((record, at)) = self.own_record(session, slot, stack) else {
+            return false;
+        };
+        record.freed_alone(at, bytes, is_soon);
+        true
+    }
+
+    #[inline(always)]
+    fn own_record(
+        &self,
+        session: Session,
+        slot: &ThreadSlot,
+        stack: StackId,
+    ) -> Option<(&'static Record, At)> {
+        let (number, record) = (session.number(), self.table.find(stack)?);
+        if !record.is_current_of(self.table.writer_of(Some(slot)), number) {
+            return None;
+        }
+        let at = At {
+            number,
+            writer: Writer::Alone,
+            peak: self.peak.moves(),
+            now: clock::of_slot(slot),
+        };
+        Some((record, at))
+    }
+
+    /// The thread of `slot` has allocated, and sees that all bytes are `total` now: moves the peak on
+    /// if that is a new one, or leaves it to [`History::before_free`].
+    #[inline]
+    pub(crate) fn after_allocation(&self, session: Session, slot: &ThreadSlot, total: i64) {
+        if self.peak.raise_by_steps(session.number(), total) {
+            slot.rises.store(session.bits(), Ordering::Relaxed);
+        }
+    }
+
+    /// The thread of `slot` is about to free something, and sees `total` bytes: if it has allocated to a
+    /// new peak, that is now.
+    #[inline]
+    pub(crate) fn before_free(&self, session: Session, slot: &ThreadSlot, total: i64) {
+        if slot.rises.load(Ordering::Relaxed) != session.bits() {
+            return;
+        }
+        slot.rises.store(0, Ordering::Relaxed);
+        if self
+            .peak
+            .was_folded_last_by(self.table.writer_of(Some(slot)))
+        {
+            self.peak.raise(session.number(), total);
+        }
     }
 
     /// All bytes are `total` now, whatever threads have seen of it.
-    pub(crate) fn raise_peak_exactly(&self, session: Session, total: u64) {
-        self.peak.raise_beyond(session.number(), total as i64, 0);
+    pub(crate) fn raise_peak(&self, session: Session, total: i64) {
+        self.peak.raise(session.number(), total);
     }
 
     /// The thread has folded its part: it sees the others' parts as they are.

@@ -1,10 +1,13 @@
 //! When the peak was.
 //!
-//! Each new peak is a *move*, which has a number. With one thread every rise above the peak is a move,
-//! and so it is exact. A line of memory that every event reads must not be written at every
-//! event of several threads. So a thread that is not the last one that folded its part moves the peak
-//! only when it sees a total that is higher by a step, which is a fraction of the peak and no more than
-//! a thread may leave unfolded.
+//! Each new peak is a *move*, which has a number. A line of memory that every event reads must not be
+//! written at every event. So a thread moves the peak only when it sees a total that is higher by a
+//! step, which is a fraction of the peak and no more than a thread may leave unfolded.
+//!
+//! A thread that has seen a smaller rise moves the peak as soon as it is about to free something: the
+//! last rise before that was the highest. It does so only while it is the last one that folded its
+//! part: meanwhile no other thread has freed more than it may leave unfolded. So with one thread the
+//! peak is exact.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,21 +47,30 @@ impl Peak {
         signed(self.total.get(number))
     }
 
-    /// `writer`, 0 for a thread without a slot, sees `total` bytes.
+    /// `total` bytes are live: moves the peak if that is higher by a step. True if it is higher by less.
     #[inline]
-    pub(super) fn raise(&self, number: SessionNumber, total: i64, writer: u32) {
-        let step = if self.folder.load(Ordering::Relaxed) == writer {
-            0
-        } else {
-            (self.total(number) / STEP).min(SLACK as i64)
-        };
-        self.raise_beyond(number, total, step);
+    pub(super) fn raise_by_steps(&self, number: SessionNumber, total: i64) -> bool {
+        let peak = self.total(number);
+        if total <= peak {
+            return false;
+        }
+        let is_less = total - peak < (peak / STEP).min(SLACK as i64);
+        if !is_less {
+            self.raise(number, total);
+        }
+        is_less
     }
 
-    /// Moves the peak to `total` bytes if that is higher by more than `step`.
+    /// True if `writer` was the last one that folded its part.
     #[inline]
-    pub(super) fn raise_beyond(&self, number: SessionNumber, total: i64, step: i64) {
-        if total > self.total(number).saturating_add(step) {
+    pub(super) fn was_folded_last_by(&self, writer: u32) -> bool {
+        self.folder.load(Ordering::Relaxed) == writer
+    }
+
+    /// Moves the peak to `total` bytes if that is higher.
+    #[inline(never)]
+    pub(super) fn raise(&self, number: SessionNumber, total: i64) {
+        if total > self.total(number) {
             let raised = self
                 .total
                 .update(number, |peak| signed(peak).max(total) as u64 & SUM);

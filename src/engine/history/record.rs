@@ -194,17 +194,28 @@ zeroed_struct!(Time { low, high });
 impl Time {
     const LOW_BITS: u32 = 20;
 
+    /// The parts of a time, which is negative if it is taken off.
+    #[inline(always)]
+    fn parts(time: u64) -> (u64, u64) {
+        let low = time & ((1 << Self::LOW_BITS) - 1);
+        (low, ((time as i64) >> Self::LOW_BITS) as u64)
+    }
+
     /// Adds the time of so many blocks, or takes it off.
     fn change(&self, at: At, blocks: u64, is_more: bool) {
         let time = blocks.wrapping_mul(at.now);
-        let sum = |by: u64| {
-            let by = if is_more { by } else { by.wrapping_neg() };
-            move |sum: u64| sum.wrapping_add(by) & SUM
-        };
-        let low = time & ((1 << Self::LOW_BITS) - 1);
+        let (low, high) = Self::parts(if is_more { time } else { time.wrapping_neg() });
+        let sum = |by: u64| move |sum: u64| sum.wrapping_add(by) & SUM;
         self.low.update_as(at.writer, at.number, sum(low));
-        let high = time >> Self::LOW_BITS;
         self.high.update_as(at.writer, at.number, sum(high));
+    }
+
+    /// Adds a time to sums of session `number` that nobody else writes.
+    #[inline(always)]
+    fn change_alone(&self, number: SessionNumber, time: u64) {
+        let (low, high) = Self::parts(time);
+        self.low.add_alone(number, low);
+        self.high.add_alone(number, high);
     }
 
     fn get(&self, number: SessionNumber) -> i64 {
@@ -294,6 +305,56 @@ impl Record {
                 self.count_freed(at, amount);
                 self.temporary.add(at, amount);
             }
+        }
+    }
+
+    /// True if `writer` is the only one and has written in session `number`: then
+    /// [`Record::allocated_alone`] and [`Record::freed_alone`] will do.
+    #[inline(always)]
+    pub(super) fn is_current_of(&self, writer: u32, number: SessionNumber) -> bool {
+        // An allocation changes all sums that those change.
+        self.is_of(writer) && self.allocated.bytes.is_of(number)
+    }
+
+    /// Fast path of [`Record::count`] for [`Event::Allocated`], of one block.
+    #[inline(always)]
+    pub(super) fn allocated_alone(&self, at: At, bytes: u64, beside: Option<&Self>) {
+        let number = at.number;
+        self.copy_at_peak_alone(at);
+        let mut live = Amount {
+            bytes: self.live.bytes.add_alone(number, bytes),
+            blocks: self.live.blocks.add_alone(number, 1),
+        };
+        self.allocated.bytes.add_alone_saturating(number, bytes);
+        self.allocated.blocks.add_alone_saturating(number, 1);
+        self.time.change_alone(number, at.now.wrapping_neg());
+        if let Some(beside) = beside {
+            live = live.plus(beside.live.get(number)).signed();
+        }
+        if live.bytes > self.most.bytes.get(number) {
+            self.most.set(at, live);
+        }
+    }
+
+    /// Fast path of [`Record::count`] for [`Event::Freed`] and [`Event::FreedSoon`], of one block.
+    #[inline(always)]
+    pub(super) fn freed_alone(&self, at: At, bytes: u64, is_soon: bool) {
+        self.copy_at_peak_alone(at);
+        self.live.bytes.add_alone(at.number, bytes.wrapping_neg());
+        self.live.blocks.add_alone(at.number, 1_u64.wrapping_neg());
+        self.time.change_alone(at.number, at.now);
+        if is_soon {
+            self.temporary.add(at, Amount { bytes, blocks: 1 });
+        }
+    }
+
+    #[inline(always)]
+    fn copy_at_peak_alone(&self, at: At) {
+        if self.peak.load(Ordering::Relaxed) != at.peak {
+            let live = self.live.get(at.number);
+            self.at_peak.bytes.set_alone(at.number, live.bytes);
+            self.at_peak.blocks.set_alone(at.number, live.blocks);
+            self.peak.store(at.peak, Ordering::Relaxed);
         }
     }
 

@@ -86,6 +86,34 @@ impl Sum {
         }
     }
 
+    /// True if the sum was last changed in session `number`.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, number: SessionNumber) -> bool {
+        self.word.load(Ordering::Relaxed) >> SUM_BITS == number.0 & (u64::MAX >> SUM_BITS)
+    }
+
+    /// Adds to a sum of session `number` that nobody else writes, in two's complement; the new sum.
+    #[inline(always)]
+    pub(crate) fn add_alone(&self, number: SessionNumber, by: u64) -> u64 {
+        let sum = self.word.load(Ordering::Relaxed).wrapping_add(by) & SUM;
+        self.set_alone(number, sum);
+        sum
+    }
+
+    /// As [`Sum::add_alone`], up to the largest sum.
+    #[inline(always)]
+    pub(crate) fn add_alone_saturating(&self, number: SessionNumber, by: u64) {
+        let sum = self.word.load(Ordering::Relaxed) & SUM;
+        self.set_alone(number, sum.saturating_add(by).min(SUM));
+    }
+
+    /// Replaces a sum that nobody else writes.
+    #[inline(always)]
+    pub(crate) fn set_alone(&self, number: SessionNumber, sum: u64) {
+        let word = number.0 << SUM_BITS | sum;
+        self.word.store(word, Ordering::Relaxed);
+    }
+
     /// Brings the sum into session `number` without changing it there. Needed every 2^14 sessions: a
     /// word has 16 bits of the number, and a difference of more than half their range would count the
     /// other way.
@@ -161,6 +189,23 @@ mod tests {
             assert_eq!(alone.get(number), shared.get(number));
         }
         assert_eq!(alone.get(SessionNumber(3)), SUM);
+    }
+
+    #[test]
+    fn additions_of_one_writer_come_to_the_same() {
+        let (one, other) = (Sum::new(), Sum::new());
+        let number = SessionNumber(0x3_0007);
+        assert!(!one.is_of(number));
+        one.refresh(number);
+        assert!(one.is_of(number));
+        for by in [5, SUM, 7, 9_u64.wrapping_neg()] {
+            let sum = other.update(number, |sum| sum.wrapping_add(by) & SUM);
+            assert_eq!(Some(one.add_alone(number, by)), sum);
+        }
+        one.set_alone(number, SUM - 1);
+        one.add_alone_saturating(number, 9);
+        assert_eq!((one.get(number), one.is_of(SessionNumber(7))), (SUM, true));
+        assert!(!one.is_of(SessionNumber(8)));
     }
 
     #[test]

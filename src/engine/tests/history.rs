@@ -282,9 +282,10 @@ proptest! {
             model.note_peak();
             if step % 32 == 31 || step + 1 == events.len() {
                 prop_assert_eq!(history(tracker), model.stacks.clone(), "after {:?}", event);
+                let noted = tracker.noted_peak(tracker.session().expect("tracing"));
+                prop_assert_eq!(noted, model.peak, "after {:?}", event);
             }
             let session = tracker.session().expect("tracing");
-            prop_assert_eq!(tracker.noted_peak(session), model.peak, "after {:?}", event);
             prop_assert_eq!(tracker.lost_history(session), 0);
         }
     }

@@ -27,6 +27,11 @@ pub(crate) struct ThreadSlot {
     pub(crate) recent: Recent,
     /// Made when the thread is first in a tag.
     pub(in crate::engine) labels: OnceRef<'static, LabelCache>,
+    /// The session in which the thread has allocated to a new peak that is not noted yet; 0 for none.
+    pub(crate) rises: AtomicU64,
+    /// What the clock has said, and how many events ago.
+    pub(crate) time: AtomicU64,
+    pub(crate) time_age: AtomicU32,
     pub(super) stack_cache: UnsafeCell<StackCache>,
 }
 
