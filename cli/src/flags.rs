@@ -183,8 +183,16 @@ impl From<Weight> for tracemalloc::report::Weight {
 }
 
 pub(crate) fn group_by() -> impl TypedValueParser<Value = GroupBy> {
-    PossibleValuesParser::new(["file", "line", "function", "crate", "traceback"])
-        .try_map(|name| name.parse::<GroupBy>())
+    PossibleValuesParser::new([
+        "file",
+        "line",
+        "function",
+        "crate",
+        "traceback",
+        "tag",
+        "thread",
+    ])
+    .try_map(|name| name.parse::<GroupBy>())
 }
 
 pub(crate) fn limit(text: &str) -> Result<usize, String> {

@@ -42,6 +42,10 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "NUMBER")]
     domain: Vec<u32>,
 
+    /// Only blocks whose tag matches GLOB; `<untagged>` are those without one.
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    tag: Vec<String>,
+
     /// Let the conditions on files, functions and crates look at every caller,
     /// not only at the frame that made the allocation.
     #[arg(long)]
@@ -135,6 +139,8 @@ impl Selection {
             .iter()
             .map(|&number| Filter::include_domain(Domain(number)));
         chosen = kept(chosen, domains.collect());
+        let tags = self.tag.iter().map(|glob| Filter::include_tag(glob));
+        chosen = kept(chosen, tags.collect());
         let focus = found_by(&self.focus).map(|frames| Filter::include(frames).all_frames());
         let ignore = found_by(&self.ignore).map(|frames| Filter::exclude(frames).all_frames());
         chosen = kept(chosen, focus.into_iter().chain(ignore).collect());

@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::calls::{function, shown};
 use super::merged::{Amount, Merged};
-use crate::snapshot::{BlockSum, Domain, Frame, Site, Snapshot, View};
+use super::roots;
+use crate::snapshot::{BlockSum, Frame, Site, Snapshot, View};
 
 /// The only version that the viewers read.
 const VERSION: u32 = 2;
@@ -35,7 +36,8 @@ const ROOT: &str = "[root]";
 /// have its address. Stacks of the same text are one. Characters in names that would steer a
 /// terminal are escapes.
 ///
-/// Blocks of a [domain](Domain) other than the heap have a frame such as `[domain 1]` below them.
+/// Blocks of a [domain](crate::Domain) other than the heap have a frame such as `[domain 1]` below them, those of
+/// a [tag](crate::Tag) `[tag images]`, and `[thread worker]` where the thread's name is known.
 /// That the numbers of a [sampled](Snapshot::sample_every) snapshot are estimates stands in the
 /// mode. What the recording could not hold is not said.
 ///
@@ -259,8 +261,7 @@ fn command(snapshot: &Snapshot) -> String {
 }
 
 fn roots(site: &Site<'_>) -> Vec<String> {
-    let domain = (site.domain != Domain::HEAP).then(|| format!("[domain {}]", site.domain.0));
-    domain.into_iter().collect()
+    roots::of(site).collect()
 }
 
 fn name(frame: &Frame, offset: Option<u64>) -> String {

@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use super::calls::{function, shown};
 use super::merged::{Amount, Merged, Shape};
 use super::pruned::prune;
+use super::roots;
 use crate::error::Error;
-use crate::snapshot::{CallOrder, Domain, Frame, Site, Snapshot};
+use crate::snapshot::{CallOrder, Frame, Site, Snapshot};
 
 /// The frame below all others where numbers are estimates.
 const ESTIMATED: &str = "[estimated from a sample]";
@@ -33,7 +34,8 @@ pub enum Weight {
 /// but a number follows it, which readers would take for the weight. Stacks without weight, such as
 /// blocks of no bytes, are left out.
 ///
-/// Blocks of a [domain](Domain) other than the heap have a frame such as `[domain 1]` below them.
+/// Blocks of a [domain](crate::Domain) other than the heap have a frame such as `[domain 1]` below them, those of
+/// a [tag](crate::Tag) `[tag images]`, and `[thread worker]` where the thread's name is known.
 /// The form has no place for remarks, so that the numbers of a
 /// [sampled](Snapshot::sample_every) snapshot are estimates is said by a frame below all others.
 /// What the recording could not hold is not said.
@@ -244,8 +246,9 @@ impl Folded {
 
 fn roots(site: &Site<'_>, sampled: bool) -> Vec<String> {
     let estimated = sampled.then(|| ESTIMATED.to_owned());
-    let domain = (site.domain != Domain::HEAP).then(|| format!("[domain {}]", site.domain.0));
-    estimated.into_iter().chain(domain).collect()
+    // Readers cut lines at `;`.
+    let roots = roots::of(site).map(|root| root.replace(';', ":"));
+    estimated.into_iter().chain(roots).collect()
 }
 
 /// Readers cut lines at `;` and at the last spaces that a number follows.
@@ -269,6 +272,7 @@ fn name(frame: &Frame, _: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Domain;
 
     #[test]
     fn names_cannot_break_a_line() {

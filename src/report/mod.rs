@@ -21,6 +21,7 @@ mod notes;
 #[cfg(feature = "pprof")]
 mod pprof;
 mod pruned;
+mod roots;
 mod statistics;
 mod text;
 mod visible;

@@ -7,6 +7,7 @@
 mod errors;
 mod golden;
 mod hostile;
+mod labels;
 mod large;
 mod numbers;
 mod profile;

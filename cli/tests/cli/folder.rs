@@ -11,7 +11,7 @@ use tracemalloc::{
 };
 
 /// `old` and `new`, with less and more of the same; `all`, which has every field; `sampled`;
-/// `empty`; `history`, with totals and a peak; `hostile`, whose names hold what steers a terminal.
+/// `empty`; `history`, with totals and a peak; `tagged`, with tags and threads; `hostile`, whose names hold what steers a terminal.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
@@ -25,6 +25,7 @@ pub(crate) fn folder() -> TempDir {
         ("empty", Snapshot::from_traces([], 25)),
         ("hostile", hostile()),
         ("history", with_history(&shop(2))),
+        ("tagged", tagged()),
         ("s1", grown(1)),
         ("s2", grown(2)),
         ("s3", grown(3)),
@@ -95,6 +96,23 @@ pub(crate) fn shop(orders: u64) -> Snapshot {
     let mut snapshot = Snapshot::from_traces(traces.concat(), 25);
     snapshot.set_attribute("orders", orders.to_string());
     snapshot
+}
+
+/// The shop, where orders and the cache have tags, on two threads.
+fn tagged() -> Snapshot {
+    let shop = shop(3);
+    let traces = shop.traces().unwrap().zip([0, 1].into_iter().cycle());
+    let labelled = traces.map(|(mut block, worker)| {
+        let stack = block.traceback.with_thread_name(format!("worker-{worker}"));
+        let innermost = stack.most_recent().filename().to_owned();
+        block.traceback = match innermost.as_str() {
+            "src/cache.rs" => stack.with_tag("cache"),
+            name if name.contains("orders.rs") => stack.with_tag("GET /orders"),
+            _ => stack,
+        };
+        block
+    });
+    Snapshot::from_traces(labelled.collect::<Vec<_>>(), 25)
 }
 
 /// The shop after so many minutes: orders come and go, and the cache forgets nothing.

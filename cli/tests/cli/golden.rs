@@ -7,7 +7,7 @@ use crate::folder::{folder, line};
 use crate::tool::run;
 
 /// Name of the file, exit code, command line.
-const RUNS: [(&str, i32, &str); 36] = [
+const RUNS: [(&str, i32, &str); 39] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
     ("top-inclusive", 0, "top @new --by crate --inclusive"),
@@ -18,6 +18,9 @@ const RUNS: [(&str, i32, &str); 36] = [
         "top @new --filter src/* --exclude *cache.rs --all-frames",
     ),
     ("top-domain", 0, "top @all --domain 7"),
+    ("top-by-tag", 0, "top @tagged --by tag"),
+    ("top-by-thread", 0, "top @tagged --by thread"),
+    ("top-in-tag", 0, "top @tagged --tag GET* --no-source"),
     ("top-all-fields", 0, "top @all --limit all"),
     ("top-sampled", 0, "top @sampled"),
     ("top-empty", 0, "top @empty"),

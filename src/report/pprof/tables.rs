@@ -65,10 +65,19 @@ impl<'a> Tables<'a> {
             location_id.extend(call.chunks(frames).map(|frames| self.location(frames)));
         }
         location_id.reverse();
-        let label = (site.domain != Domain::HEAP).then(|| Label {
-            key: self.strings.index("domain"),
-            text: self.strings.index(&site.domain.0.to_string()),
+        let domain = (site.domain != Domain::HEAP).then(|| site.domain.0.to_string());
+        let labels = [
+            ("domain", domain.map(Cow::Owned)),
+            ("tag", site.stack.tag().map(shown)),
+            ("thread", site.stack.thread_name().map(shown)),
+        ];
+        let labels = labels.into_iter().filter_map(|(key, text)| {
+            Some(Label {
+                text: self.strings.index(&text?),
+                key: self.strings.index(key),
+            })
         });
+        let label = labels.collect();
         let allocated = site.history.allocated;
         let allocated = self
             .with_allocated
@@ -78,7 +87,7 @@ impl<'a> Tables<'a> {
         Sample {
             location_id,
             value: values.map(clamped).collect(),
-            label: label.into_iter().collect(),
+            label,
         }
     }
 
