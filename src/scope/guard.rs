@@ -28,7 +28,12 @@ use crate::snapshot::Snapshot;
 /// Scopes may be dropped in any order. One that is leaked goes on counting until its thread ends, and
 /// disturbs no other. A thread that ends leaves its scopes. After a `fork` the child's thread is in the
 /// scopes that its parent's was in, and counts for itself. In a signal handler a scope may be open, but
-/// none may be opened.
+/// none may be opened. A scope cannot go to another thread; its handle can:
+///
+/// ```compile_fail
+/// let scope = tracemalloc::Scope::open().unwrap();
+/// std::thread::spawn(move || drop(scope));
+/// ```
 ///
 /// ```standalone_crate
 /// #[global_allocator]

@@ -17,6 +17,8 @@ cases![
     #[cfg(unix)]
     a_forked_child_traces_on,
     #[cfg(unix)]
+    a_forked_child_is_in_its_parents_scopes,
+    #[cfg(unix)]
     a_fork_among_busy_threads_leaves_a_working_child,
     #[cfg(all(feature = "file", unix))]
     a_forked_child_leaves_its_parents_file_alone,
@@ -177,6 +179,25 @@ fn fork(child: impl FnOnce() -> bool) {
             assert_eq!(status, 0, "the child failed");
         }
     }
+}
+
+#[cfg(unix)]
+fn a_forked_child_is_in_its_parents_scopes() {
+    let scope = tracemalloc::Scope::recording().unwrap();
+    let kept = black_box(Vec::<u8>::with_capacity(100));
+    fork(|| {
+        drop(black_box(Vec::<u8>::with_capacity(500)));
+        let usage = scope.usage();
+        let live = scope.snapshot().map(|snapshot| snapshot.total_size());
+        (usage.allocations, usage.peak, live.ok()) == (2, 600, Some(100))
+            && tracemalloc::measure(|| drop(black_box(Box::new(1))))
+                .1
+                .frees
+                == 1
+    });
+    let usage = scope.close();
+    assert_eq!((usage.allocations, usage.peak), (1, 100));
+    drop(kept);
 }
 
 #[cfg(unix)]
