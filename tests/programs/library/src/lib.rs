@@ -97,7 +97,8 @@ extern "C" fn traced_audit(live: usize) -> c_int {
         })
     };
     let known = snapshot
-        .traces().unwrap()
+        .traces()
+        .unwrap()
         .filter(|trace| trace.size == SIZE as u64 && is_named(&trace.traceback));
     let known = known.count();
     let losses = snapshot.recording().losses;

@@ -58,13 +58,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// What the snapshot was at its peak, and ten times that allocated in all.
 fn with_history(live: &Snapshot, peak: &Snapshot) -> Snapshot {
-    let rows = peak.statistics(GroupBy::Traceback).into_iter().map(|stack| {
-        let mut history = StackHistory::default();
-        history.at_peak = BlockSum::new(stack.size, stack.count);
-        history.allocated = BlockSum::new(10 * stack.size, 10 * stack.count);
-        history.temporary = BlockSum::new(stack.size, stack.count);
-        (stack.traceback, Domain::HEAP, history)
-    });
+    let rows = peak
+        .statistics(GroupBy::Traceback)
+        .into_iter()
+        .map(|stack| {
+            let mut history = StackHistory::default();
+            history.at_peak = BlockSum::new(stack.size, stack.count);
+            history.allocated = BlockSum::new(10 * stack.size, 10 * stack.count);
+            history.temporary = BlockSum::new(stack.size, stack.count);
+            (stack.traceback, Domain::HEAP, history)
+        });
     live.clone().with_history(rows)
 }
 
@@ -78,7 +81,10 @@ fn views(snapshot: &Snapshot) -> Result<Value, Box<dyn Error>> {
             .iter()
             .map(|line| (place(&line.traceback), json!(line.size)))
             .collect();
-        views.insert(view.name().to_owned(), json!({"size": part.total_size(), "lines": lines}));
+        views.insert(
+            view.name().to_owned(),
+            json!({"size": part.total_size(), "lines": lines}),
+        );
     }
     Ok(Value::Object(views))
 }

@@ -69,7 +69,10 @@ fn leaks() {
     // What registers and old frames still hold.
     black_box([0_u64; 4096]);
     let snapshot = tracemalloc::take_snapshot().expect("tracing");
-    let known = snapshot.traces().unwrap().filter(|trace| trace.size == 1000);
+    let known = snapshot
+        .traces()
+        .unwrap()
+        .filter(|trace| trace.size == 1000);
     assert_eq!(known.count(), LEAKS, "the tracer knows them all");
 }
 
