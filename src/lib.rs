@@ -31,6 +31,7 @@
 //! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
 //! | watch what grows and goes on growing | [`Growth`] |
+//! | know what the program could do better | [`Snapshot::advice`] |
 //! | find what looks like a leak in a series of snapshots | [`Trend`] |
 //! | count memory that is not the allocator's | [`Tracked`] |
 //! | group, compare and filter | [`Snapshot`], [`GroupBy`], [`Counting`], [`Filter`], [`FrameFilter`] |
@@ -113,10 +114,10 @@ pub use dump::dump_on_signal;
 pub use dump::{Above, DumpThread, Series, dump_above, dump_every, dump_on_panic};
 
 // The questions that a snapshot answers.
+pub use snapshot::{Advice, Generation, Pattern, SiteTrend, Suspect};
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};
 pub use snapshot::{Counting, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
 pub use snapshot::{Filter, FrameFilter};
-pub use snapshot::{Generation, SiteTrend, Suspect};
 
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use tracemalloc::report::Summary;
-use tracemalloc::{GroupBy, Losses, Snapshot};
+use tracemalloc::{Advice, GroupBy, Losses, Pattern, Snapshot};
 
 use crate::failure::Failure;
 use crate::flags::{Format, Subject, limit};
@@ -80,6 +80,7 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
             json!({"crate": name, "size": group.size, "count": group.count})
         })
         .collect();
+    let advice: Vec<Value> = snapshot.advice().iter().map(advice_as_json).collect();
     json!({
         "size": snapshot.total_size(),
         "count": snapshot.block_count(),
@@ -90,6 +91,23 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
         "size_classes": classes,
         "domains": domains,
         "crates": crates,
+        "advice": advice,
+    })
+}
+
+fn advice_as_json(advice: &Advice) -> Value {
+    let frame = advice.traceback.most_recent();
+    let pattern = match advice.pattern {
+        Pattern::Growth { .. } => "growth",
+        Pattern::Temporaries { .. } => "temporaries",
+        Pattern::TinyBlocks { .. } => "tiny_blocks",
+        _ => "other",
+    };
+    json!({
+        "filename": frame.filename(),
+        "lineno": frame.lineno(),
+        "pattern": pattern,
+        "text": advice.pattern.to_string(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a snapshot is and every question it answers: pure values, no pointers, no locks, no
 //! `unsafe`.
 
+mod advice;
 mod breakdown;
 mod call_tree;
 mod counting;
@@ -29,6 +30,7 @@ mod traceback;
 mod trend;
 mod view;
 
+pub use advice::{Advice, Pattern};
 pub use breakdown::{DomainTotal, SizeClass};
 pub use call_tree::{CallNode, CallOrder, CallTree};
 pub use counting::Counting;

@@ -7,7 +7,7 @@ use crate::folder::{folder, line};
 use crate::tool::run;
 
 /// Name of the file, exit code, command line.
-const RUNS: [(&str, i32, &str); 39] = [
+const RUNS: [(&str, i32, &str); 38] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
     ("top-inclusive", 0, "top @new --by crate --inclusive"),
@@ -35,7 +35,6 @@ const RUNS: [(&str, i32, &str); 39] = [
     ("stats-at-peak", 0, "stats @history --at-peak"),
     ("trend", 0, "trend @s1 @s2 @s3 @s4 @s5 @s6 @s7 @s8 -n 3"),
     ("trend-short", 0, "trend @s1 @s2 --by function"),
-    ("info-history", 0, "info @history"),
     (
         "check-at-peak",
         1,

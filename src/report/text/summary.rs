@@ -7,13 +7,14 @@ use super::layout::Layout;
 use super::style::Paint;
 use super::{Text, rows};
 use crate::report::notes::{self, Whose};
+use crate::report::visible::terminal_text;
 use crate::snapshot::{Bytes, Domain, GroupBy, Size, SizeClass, Snapshot};
 
 /// Characters of the longest bar.
 const BAR: usize = 24;
 
-/// The totals of a snapshot, its blocks by size, its domains and its largest crates, as text of 80
-/// columns. Below them, as in [`Text`], what the snapshot does not hold.
+/// The totals of a snapshot, its blocks by size, its domains, its largest crates, and what it could do
+/// [better](Snapshot::advice), as text of 80 columns. Below them, as in [`Text`], what the snapshot does not hold.
 ///
 /// ```
 /// use tracemalloc::{Domain, Snapshot, Trace, Traceback, report::Summary};
@@ -79,9 +80,27 @@ impl Summary {
             self.write_domains(snapshot, out)?;
             self.write_crates(snapshot, out)?;
         }
+        self.write_advice(snapshot, out)?;
         writeln!(out)?;
         notes::write_recording(snapshot, Whose::Only, out)?;
         notes::write_peak_hint(snapshot, out)
+    }
+
+    /// Says nothing where there is nothing to do better.
+    fn write_advice(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+        let advice = snapshot.advice();
+        if advice.is_empty() {
+            return Ok(());
+        }
+        self.heading("Could be better", out)?;
+        for advice in advice {
+            writeln!(out, "  {}", terminal_text(&advice.traceback.to_string()))?;
+            // The evidence, and what to do.
+            for line in advice.pattern.to_string().split(": ") {
+                writeln!(out, "      {line}")?;
+            }
+        }
+        Ok(())
     }
 
     fn heading(&self, text: &str, out: &mut impl Write) -> io::Result<()> {
