@@ -187,6 +187,23 @@ fn sizes_and_domains_are_kept_apart() {
 }
 
 #[test]
+fn tags_and_threads_are_columns_where_there_are_any() {
+    let at = |size, tag: Option<&str>| {
+        let stack = Traceback::of(frame("a", 1));
+        let labelled = tag.map(|tag| stack.clone().with_tag(tag));
+        Trace::new(Domain::HEAP, size, labelled.unwrap_or(stack))
+    };
+    let traces = [at(1, Some("images")), at(2, None), at(4, Some("</script>"))];
+    let payload = payload(&page(&Html::new(), &Snapshot::from_traces(traces, 1)));
+    let sites = &payload["snapshots"][0];
+    let tags = numbers(&sites["tags"]);
+    let names = tags.iter().map(|tag| &payload["strings"][*tag as usize]);
+    assert_eq!(names.collect::<Vec<_>>(), ["images", "", "</script>"]);
+    assert_eq!(numbers(&sites["nodes"]), [1.0; 3]);
+    assert!(sites.get("threads").is_none());
+}
+
+#[test]
 fn two_snapshots_share_their_tables() {
     let old = Snapshot::from_traces(varied().traces().unwrap().take(300), 25);
     let page = diff_page(&varied(), &old);

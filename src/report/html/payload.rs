@@ -47,6 +47,11 @@ const STANDARD: u8 = 2;
 struct Sites {
     nodes: Vec<u32>,
     domains: Vec<u32>,
+    /// Texts, of which 0 is none; left out if there are no others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    threads: Vec<u32>,
     /// Class 0 are blocks of no bytes, class `n` those of 2^(n-1) to 2^n - 1 bytes.
     classes: Vec<u32>,
     bytes: Vec<Amount>,
@@ -152,22 +157,37 @@ impl<'a> Tables<'a> {
         let mut last = None;
         for ((stack, domain, class), sum) in sums {
             // The sites of a stack follow each other.
-            let node = match last {
-                Some((same, node)) if same == stack => node,
+            let (node, tag, thread) = match last {
+                Some((same, place)) if same == stack => place,
                 _ => snapshot
                     .stacks()
                     .get(stack as usize)
-                    .map_or(0, |stack| self.node(stack)),
+                    .map_or((0, 0, 0), |stack| self.place(stack)),
             };
-            last = Some((stack, node));
+            last = Some((stack, (node, tag, thread)));
             self.weigh(node, sum.size.thousandths());
             sites.nodes.push(node);
             sites.domains.push(domain.0);
+            sites.tags.push(tag);
+            sites.threads.push(thread);
             sites.classes.push(class);
             sites.bytes.push(Amount(sum.size));
             sites.blocks.push(Amount(sum.count));
         }
+        for labels in [&mut sites.tags, &mut sites.threads] {
+            if labels.iter().all(|label| *label == 0) {
+                labels.clear();
+            }
+        }
         sites
+    }
+
+    /// The node of a stack's most recent frame, its tag and its thread.
+    fn place(&mut self, stack: &'a Traceback) -> (u32, u32, u32) {
+        let node = self.node(stack);
+        let tag = self.strings.number(stack.tag().unwrap_or_default());
+        let thread = self.strings.number(stack.thread_name().unwrap_or_default());
+        (node, tag, thread)
     }
 
     /// The node of a stack's most recent frame.

@@ -13,6 +13,8 @@ const state = {
   ignore: "",
   crate: "",
   domain: "",
+  tag: "",
+  thread: "",
   // What the sums are about: live memory, or one of the other views.
   memory: "",
   hideStandard: true,
@@ -26,7 +28,15 @@ let query = queryOf("query");
 const metricOf = () => (state.metric === "bytes" ? BYTES : BLOCKS);
 
 const nothing = new Query("", false);
-const whole = new Selection({ hideStandard: false, crate: null, domain: null, focus: nothing, ignore: nothing });
+const whole = new Selection({
+  hideStandard: false,
+  crate: null,
+  domain: null,
+  tag: null,
+  thread: null,
+  focus: nothing,
+  ignore: nothing,
+});
 const cratesBySize = groupsBy("crate", whole)
   .sort((a, b) => b.all[NEW][BYTES] - a.all[NEW][BYTES])
   .filter((group) => !isStandard(group.frame))
@@ -118,6 +128,8 @@ function select() {
     hideStandard: state.hideStandard,
     crate: state.crate === "" ? null : Number(state.crate),
     domain: state.domain === "" ? null : Number(state.domain),
+    tag: state.tag === "" ? null : Number(state.tag),
+    thread: state.thread === "" ? null : Number(state.thread),
     focus: queryOf("focus"),
     ignore: queryOf("ignore"),
   });
@@ -202,6 +214,11 @@ choices("crate", "all crates", groupsBy("crate", whole)
   .map((group) => [String(frames.crate[group.frame]), crateOf(group.frame)]));
 choices("domain", "all", domains.map((domain) => [String(domain), domainName(domain)]));
 byId("domain").parentElement.hidden = domains.length < 2;
+for (const [name, column, none] of [["tag", "tags", "<untagged>"], ["thread", "threads", UNKNOWN]]) {
+  const labels = labelsBySize(column);
+  choices(name, "all", labels.map((label) => [String(label), strings[label] || none]));
+  byId(name).parentElement.hidden = labels.length === 0;
+}
 
 const shownMemory = byId("memory");
 shownMemory.parentElement.hidden = Object.keys(memories).length < 2;

@@ -65,3 +65,15 @@ function placeOf(frame) {
 // The domains that blocks have, the allocator's own first.
 const domains = [...new Set(snapshots.flatMap((sites) => sites.domains))].sort((a, b) => a - b);
 const domainName = (domain) => (domain === 0 ? "Heap" : `Domain ${domain}`);
+
+// The labels of blocks, tags or threads: texts, the largest first. Empty if no block has one.
+function labelsBySize(column) {
+  const sums = new Map();
+  for (const sites of snapshots) {
+    (sites[column] ?? []).forEach((label, site) => {
+      sums.set(label, (sums.get(label) ?? 0) + sites.bytes[site]);
+    });
+  }
+  return [...sums].sort((a, b) => b[1] - a[1]).map(([label]) => label);
+}
+const labelOf = (sites, column, site) => (sites[column] === undefined ? 0 : sites[column][site]);

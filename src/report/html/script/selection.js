@@ -14,9 +14,9 @@ function nodesBelow(query) {
 }
 
 class Selection {
-  // `crate` is an index into the strings or null, `domain` a number or null. `focus` and `ignore` are
+  // `crate`, `tag` and `thread` are indices into the strings or null, `domain` a number or null. `focus` and `ignore` are
   // queries: stacks with a frame that one finds are the only ones kept, or left out.
-  constructor({ hideStandard, crate, domain, focus, ignore }) {
+  constructor({ hideStandard, crate, domain, tag, thread, focus, ignore }) {
     this.#hide(hideStandard);
     const focused = nodesBelow(focus);
     const ignored = nodesBelow(ignore);
@@ -27,7 +27,8 @@ class Selection {
     this.total = snapshots.map(() => [0, 0]);
     // By snapshot and metric: by class of size.
     this.sizes = snapshots.map(() => [new Float64Array(65), new Float64Array(65)]);
-    snapshots.forEach((sites, which) => this.#add(which, sites, crate, domain, keeps));
+    const chosen = { crate, domain, tag, thread };
+    snapshots.forEach((sites, which) => this.#add(which, sites, chosen, keeps));
     const used = (node) => this.own.some((own) => own[BLOCKS][node] !== 0);
     this.leaves = Array.from(parents.keys()).filter(used);
     this.all = this.own.map((own) => own.map((sums) => this.inclusive(sums)));
@@ -49,13 +50,19 @@ class Selection {
     }
   }
 
-  #add(which, sites, crate, domain, keeps) {
+  #add(which, sites, { crate, domain, tag, thread }, keeps) {
     for (let site = 0; site < sites.nodes.length; site += 1) {
       const node = this.at[sites.nodes[site]];
       if (!keeps(sites.nodes[site])) {
         continue;
       }
       if (domain !== null && sites.domains[site] !== domain) {
+        continue;
+      }
+      if (tag !== null && labelOf(sites, "tags", site) !== tag) {
+        continue;
+      }
+      if (thread !== null && labelOf(sites, "threads", site) !== thread) {
         continue;
       }
       if (crate !== null && frames.crate[calls[node]] !== crate) {
