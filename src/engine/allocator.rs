@@ -421,11 +421,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TraceAlloc<A> {
             // SAFETY: passed on from the caller.
             None => unsafe { self.inner.dealloc(block, layout) },
             // SAFETY: passed on from the caller.
-            Some(session) if self.is_system && session.is_simple() => unsafe {
+            Some(session) if self.is_system && session.is_simple_to_free() => unsafe {
                 self.traced_system_dealloc(session, block, layout)
             },
             // SAFETY: passed on from the caller.
-            Some(session) if session.is_simple() => unsafe {
+            Some(session) if session.is_simple_to_free() => unsafe {
                 self.traced_dealloc(session, block, layout)
             },
             // SAFETY: passed on from the caller.

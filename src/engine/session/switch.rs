@@ -156,6 +156,12 @@ impl Session {
         self.0 & (SAMPLED | HISTORY | THREAD_NAMES | FLAGS) == 0
     }
 
+    /// As [`Session::is_simple`] for a free, which has nothing to do with labels.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_simple_to_free(self) -> bool {
+        self.0 & (SAMPLED | HISTORY | Flag::ScopesOpen as u64) == 0
+    }
+
     /// True if the session samples and no flag is set: an event that is not chosen has nothing to do.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn only_samples(self) -> bool {
