@@ -23,7 +23,7 @@ fn check(profile: &str, arguments: &[&Path]) {
 }
 
 #[test]
-fn a_loaded_library_with_a_tracer_of_its_own_keeps_right_books() {
+fn a_loaded_library_with_a_tracer_of_its_own_passes_the_audit() {
     check("dev", &[]);
 }
 

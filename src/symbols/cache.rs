@@ -177,7 +177,7 @@ mod tests {
 
     /// The call is what lies in a place, not where it returns to.
     #[test]
-    fn names_are_forgotten_by_the_place_of_the_call() {
+    fn names_are_removed_by_the_address_of_the_call() {
         let cache = Cache::new();
         for address in [16, 17, 32, 33] {
             cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));

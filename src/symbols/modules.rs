@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_stays_one_value_when_the_list_is_read_anew() {
+    fn a_module_stays_one_value_when_the_list_is_read_again() {
         let modules = modules();
         assert_eq!(modules.refresh(), [], "nothing has changed");
         let before = modules.find(code()).expect("this program is loaded");

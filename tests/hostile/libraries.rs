@@ -16,8 +16,8 @@ use crate::cases;
 use crate::children::churn_while;
 
 cases![
-    libraries_that_come_and_go_leave_right_books fails with LosesRecords,
-    names_are_those_of_the_library_in_that_place,
+    libraries_that_come_and_go_pass_the_audit fails with LosesRecords,
+    names_are_those_of_the_library_at_that_address,
     a_library_whose_file_was_replaced_has_no_wrong_names,
     a_program_whose_file_was_replaced_has_its_names,
 ];
@@ -111,7 +111,7 @@ fn folder() -> PathBuf {
 
 /// Two libraries take turns at the same address, and other threads capture meanwhile: what is known
 /// of code does not outlive it.
-fn libraries_that_come_and_go_leave_right_books() {
+fn libraries_that_come_and_go_pass_the_audit() {
     let folder = folder();
     let libraries = ["first", "other"].map(|name| (name, library(&folder, name)));
     tracemalloc::start(25).unwrap();
@@ -167,7 +167,7 @@ fn functions(block: &Block) -> Vec<String> {
 
 /// Whatever was in a place before: also what was loaded after the first snapshot has names, and what
 /// an unloaded library has left behind keeps those that it had, until another one takes its place.
-fn names_are_those_of_the_library_in_that_place() {
+fn names_are_those_of_the_library_at_that_address() {
     let folder = folder();
     let [first, other, late] = ["first", "other", "late"].map(|name| library(&folder, name));
     tracemalloc::start(25).unwrap();

@@ -13,9 +13,9 @@ cases![
     an_invalid_number_of_frames_is_refused_even_while_tracing,
     a_sampling_period_of_nothing_is_refused_even_while_tracing,
     start_while_tracing_keeps_the_first_limit,
-    stop_forgets_everything_and_later_frees_are_harmless,
+    stop_removes_all_records_and_later_frees_are_harmless,
     a_restart_counts_from_zero_while_earlier_blocks_live,
-    clear_traces_forgets_and_goes_on,
+    clear_traces_removes_all_records_and_goes_on,
     blocks_of_unknown_origin_never_underflow,
     traced_memory_is_exact,
     reset_peak_sets_the_peak_to_current,
@@ -89,7 +89,7 @@ fn start_while_tracing_keeps_the_first_limit() {
     drop(block);
 }
 
-fn stop_forgets_everything_and_later_frees_are_harmless() {
+fn stop_removes_all_records_and_later_frees_are_harmless() {
     tracemalloc::start(3).unwrap();
     let block = black_box(vec![1_u8; 500]);
     tracemalloc::stop();
@@ -122,7 +122,7 @@ fn a_restart_counts_from_zero_while_earlier_blocks_live() {
     }
 }
 
-fn clear_traces_forgets_and_goes_on() {
+fn clear_traces_removes_all_records_and_goes_on() {
     tracemalloc::start(3).unwrap();
     let block = black_box(vec![1_u8; 500]);
     tracemalloc::clear_traces();

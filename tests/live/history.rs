@@ -13,7 +13,7 @@ cases![
     what_is_freed_soon_is_temporary,
     growth_by_reallocation_is_counted,
     a_reset_makes_this_moment_the_peak,
-    clear_traces_forgets_the_history,
+    clear_traces_clears_the_history,
     tracked_regions_have_a_history,
     a_samples_history_is_an_estimate,
     a_memory_limit_is_said,
@@ -135,7 +135,7 @@ fn a_reset_makes_this_moment_the_peak() {
     drop((kept, more));
 }
 
-fn clear_traces_forgets_the_history() {
+fn clear_traces_clears_the_history() {
     start();
     drop(black_box(vec![1_u8; 50_000]));
     let line = line!() - 1;

@@ -13,7 +13,7 @@ cases![
     an_allocation_that_fails_is_not_counted,
     a_realloc_that_fails_changes_nothing,
     an_inner_allocator_that_allocates_is_its_own_affair,
-    a_realloc_that_always_moves_keeps_the_books,
+    a_realloc_that_always_moves_passes_the_audit,
     errno_is_left_alone,
     the_tracer_allocates_nothing_for_itself,
     // Other systems put blocks elsewhere.
@@ -187,7 +187,7 @@ fn an_inner_allocator_that_allocates_is_its_own_affair() {
     assert_eq!(current(), before);
 }
 
-fn a_realloc_that_always_moves_keeps_the_books() {
+fn a_realloc_that_always_moves_passes_the_audit() {
     tracemalloc::start(5).unwrap();
     ALWAYS_MOVE.store(true, Ordering::Relaxed);
     let before = current();

@@ -12,7 +12,7 @@ use crate::cases;
 
 cases![
     estimates_agree_with_an_exact_trace,
-    a_session_that_samples_keeps_the_books,
+    a_session_that_samples_passes_the_audit,
     blocks_that_were_passed_by_may_grow_shrink_and_go,
     each_thread_samples_for_itself,
     an_exact_session_after_a_sampled_one_is_exact,
@@ -97,7 +97,7 @@ fn estimates_agree_with_an_exact_trace() {
     }
 }
 
-fn a_session_that_samples_keeps_the_books() {
+fn a_session_that_samples_passes_the_audit() {
     start_sampling();
     for round in 0..20 {
         let (held, _) = hold(1000 + round, 5000);

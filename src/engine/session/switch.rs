@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn every_transition_is_a_new_epoch() {
+    fn every_transition_is_a_new_session() {
         let switch = Switch::new();
         assert!(switch.never_started());
         assert_eq!(switch.session(), None);

@@ -111,7 +111,7 @@ fn each(sizes: [usize; 3]) -> impl Iterator<Item = (usize, bool)> {
 }
 
 #[test]
-fn dealloc_forgets_before_it_gives_back() {
+fn dealloc_removes_the_record_before_the_block() {
     for (size, is_system) in each([100, 10, 5000]) {
         let state = race(size, is_system, |allocator, _, block| {
             dealloc(allocator, block, 100);

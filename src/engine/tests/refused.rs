@@ -62,7 +62,7 @@ fn check(from: u64, count: u64) -> bool {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes too long")]
-fn whichever_mapping_is_refused_the_books_are_right() {
+fn whichever_mapping_is_refused_the_audit_passes() {
     for count in [1, u64::MAX] {
         let max_frames = (0..).find(|from| !check(*from, count));
         assert!(max_frames > Some(10), "{max_frames:?} mappings");

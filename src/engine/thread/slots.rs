@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_at_one_time_have_places_of_their_own_and_leave_them_to_later_ones() {
+    fn later_threads_claim_the_slots_of_ended_ones() {
         let (arena, threads) = (Arena::new(), ThreadSlots::new());
         let mut all = HashSet::new();
         for _ in 0..20 {
@@ -478,7 +478,7 @@ mod tests {
 
     /// Seen to fail while slots of the parent's threads stayed theirs in the child.
     #[test]
-    fn places_of_threads_that_are_not_there_are_taken_over() {
+    fn slots_of_threads_that_do_not_exist_are_claimed() {
         let (arena, threads) = (Arena::new(), ThreadSlots::new());
         let slot = slot_of(&threads, &arena);
         let (claimed, over) = (Barrier::new(4), Barrier::new(4));
@@ -507,7 +507,7 @@ mod tests {
 
     /// Seen to fail while it was taken over as it was.
     #[test]
-    fn a_torn_ledger_is_put_right_by_who_takes_it_over() {
+    fn a_torn_counter_is_repaired_by_the_next_claim() {
         let (arena, threads) = (Arena::new(), ThreadSlots::new());
         let switch = Switch::new();
         let session = switch.start(Settings::default()).expect("was off");
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_has_a_place_with_each_tracker() {
+    fn a_thread_has_a_slot_in_each_tracker() {
         let arena = Arena::new();
         let (one, two) = (ThreadSlots::new(), ThreadSlots::new());
         let slots = [slot_of(&one, &arena), slot_of(&two, &arena)];

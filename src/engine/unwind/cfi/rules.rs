@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_compiled_once_however_many_there_are() {
+    fn rules_are_compiled_once_however_many_there_are() {
         let (arena, rules) = (Arena::new(), UnwindRules::new());
         // One table is full after 98,304.
         let addresses = || (1..=250_000).map(|n| n * 20);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn without_memory_rows_are_compiled_every_time() {
+    fn without_memory_rules_are_compiled_every_time() {
         let (arena, rules) = (Arena::new(), UnwindRules::new());
         arena.set_limit(0);
         rules.prepare(&arena);

@@ -70,7 +70,7 @@ impl Library {
     }
 }
 
-fn own_books_are_right() {
+fn own_audit_passes() {
     let block = black_box(vec![1_u8; 77_777]);
     let before = tracemalloc::get_traced_memory();
     let snapshot = tracemalloc::take_snapshot().expect("tracing");
@@ -225,7 +225,7 @@ fn both_tracers_are_right(path: &Path) {
     (library.work)();
     assert_eq!((library.audit)(held.len()), 1);
     works_in_a_child(&library, held.len());
-    own_books_are_right();
+    own_audit_passes();
     for block in held {
         // SAFETY: of the library, and given back once.
         unsafe { (library.free)(ptr::with_exposed_provenance_mut(block)) };
@@ -233,12 +233,12 @@ fn both_tracers_are_right(path: &Path) {
     assert_eq!((library.audit)(0), 1);
     // SAFETY: nothing of the library is used any more; signals are not sent any more.
     unsafe { libc::dlclose(library.handle) };
-    own_books_are_right();
+    own_audit_passes();
     // What the library had registered for forks is not called where it is no longer.
     // SAFETY: the child ends at once.
     let process = unsafe { libc::fork() };
     if process == 0 {
-        own_books_are_right();
+        own_audit_passes();
         // SAFETY: ends the process at once.
         unsafe { libc::_exit(0) };
     }

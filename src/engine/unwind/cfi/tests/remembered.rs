@@ -42,7 +42,7 @@ fn two_ways_in_turn_are_both_remembered() {
 
 /// One place that is reached from four. Seen to fail with less room for that.
 #[test]
-fn four_ways_to_a_place_are_remembered() {
+fn four_stacks_of_one_call_are_cached() {
     #[inline(never)]
     fn place() -> bool {
         black_box(was_remembered(LIMIT))
