@@ -109,7 +109,7 @@ pub fn start(nframe: usize) -> Result<(), Error> {
     Config::new().frames(nframe).start()
 }
 
-/// Stops tracing and forgets every recorded block. Without effect when tracing is off.
+/// Stops tracing and removes all records. Without effect when tracing is off.
 ///
 /// A block that is freed later is simply freed.
 pub fn stop() {
@@ -125,7 +125,7 @@ pub fn is_tracing() -> bool {
     TRACKER.session().is_some()
 }
 
-/// Forgets every recorded block, in all domains, and sets current and peak to 0; tracing goes on
+/// Removes the records of all domains, and sets current and peak to 0; tracing goes on
 /// with the same limit. Without effect when tracing is off.
 pub fn clear_traces() {
     TRACKER.clear();
@@ -348,7 +348,7 @@ pub fn track(domain: Domain, address: usize, size: usize) -> Result<(), Error> {
     Ok(EXTERNAL.track(&TRACKER, session, (domain.0, address), region)?)
 }
 
-/// Forgets what [`track`] recorded at `address`. Without effect if nothing is tracked there.
+/// Removes the record that [`track`] made at `address`. Without effect if nothing is tracked there.
 ///
 /// # Errors
 /// Those of [`track`].

@@ -110,7 +110,7 @@ impl Error {
         }))
     }
 
-    /// The same error, said of the file at `path`.
+    /// This error, with the path of the file that it is about.
     #[cfg(feature = "file")]
     #[must_use]
     pub(crate) fn at(mut self, path: &Path) -> Self {

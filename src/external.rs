@@ -119,7 +119,7 @@ impl External {
         Ok(())
     }
 
-    /// Forgets the region at `key`, if there is one.
+    /// Removes the region at `key`, if there is one.
     pub(crate) fn untrack(
         &self,
         tracker: &Tracker,

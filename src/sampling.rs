@@ -13,7 +13,7 @@
 
 use std::num::NonZeroU64;
 
-/// Sampling of one record per so many allocated bytes, on average.
+/// Sampling by bytes: on average one record per period, in allocated bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sampling {
     /// The period in bytes.

@@ -7,7 +7,7 @@ use crate::snapshot::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback};
 
 const PERIOD: NonZeroU64 = NonZeroU64::new(4096).unwrap();
 const THREADS: u64 = 4;
-/// Turns of each thread; in each it allocates so many blocks of so many bytes.
+/// Turns of each thread, and the number and size of the blocks that it allocates in each.
 const TURNS: u64 = 2_000;
 const TURN: [(u64, u64); 5] = [(1, 400), (16, 400), (1_000, 40), (100_000, 1), (1 << 12, 9)];
 

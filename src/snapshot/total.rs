@@ -133,7 +133,7 @@ impl Snapshot {
         self.sampling.filter(|_| self.viewed() == View::Live)
     }
 
-    /// The same blocks, taken as a sample of one record per `bytes` bytes allocated on average.
+    /// These blocks as a sample, of on average one record per `bytes` bytes allocated.
     ///
     /// For snapshots made from literal traces, as in tests; recorded ones know their period. See
     /// [`sample_every`](Self::sample_every) for what it means and an example.

@@ -50,7 +50,7 @@ impl Alarm {
         not(any(feature = "file", test)),
         expect(dead_code, reason = "for snapshots that are saved")
     )]
-    /// Forgets the threshold.
+    /// Removes the threshold.
     pub(crate) fn clear(&self) {
         self.threshold.store(NONE, Ordering::Relaxed);
     }

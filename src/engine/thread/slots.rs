@@ -30,7 +30,7 @@ use crate::engine::stack_cache::StackCache;
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::slot::ThreadSlot;
 
-/// Up to so many slots are swept at every claim that finds none free.
+/// The number of slots that a claim sweeps at most, if it finds none free.
 const FEW: u32 = 8;
 
 /// The slots that exist, as a list that only grows.

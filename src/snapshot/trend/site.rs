@@ -14,7 +14,7 @@ pub struct SiteTrend {
     /// Bytes that the group grows by from one snapshot to the next: the median of the last third of the
     /// series minus that of the first third, by the snapshots between them. Negative if it shrinks.
     pub bytes_per_snapshot: f64,
-    /// The same by time, if the snapshots say when they were taken.
+    /// Bytes that the group grows by in an hour, if the snapshots say when they were taken.
     pub bytes_per_hour: Option<f64>,
     /// The snapshots from and to which the floor has risen, the least that the group holds from a
     /// snapshot on; `None` if it never has.

@@ -115,8 +115,8 @@ fn compare_from(caller: Caller, limit: usize, plain: Option<bool>) -> usize {
     ours.frames
 }
 
-/// The same addresses. Returns true if the walk has come further than the system unwinder: that
-/// of musl leaves out the frame at which it ends for want of call-frame information.
+/// Asserts equal addresses. Returns true if the walk came further than the system unwinder, which on
+/// musl leaves out the frame at which it ends for want of call-frame information.
 fn check_same(walked: &[usize], unwound: &[usize]) -> bool {
     let (same, further) = walked.split_at(unwound.len().min(walked.len()));
     assert_eq!(same, unwound);
