@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Guard, Labels, Session, StackId, Tracker};
 use crate::external::External;
-use crate::process::resident_memory;
+use crate::process::{allocator_memory, resident_memory};
 use crate::sections::{Busy, NAMES};
 use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
 use crate::symbols::{Role, Symbols, program_file, visible};
@@ -150,6 +150,7 @@ impl Collector<'_> {
             process_id: Some(std::process::id()),
             program: program_file(),
             resident_memory: resident_memory(),
+            allocator_memory: allocator_memory(),
             current,
             peak,
             tracer_memory: (self.tracker.own_memory() + self.symbols.memory()) as u64,

@@ -10,6 +10,32 @@ pub(crate) fn resident_memory() -> Option<u64> {
     resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// Bytes that the C library's allocator has got from the system, in use or not; `None` where it does
+/// not tell, or holds nothing.
+///
+/// glibc alone tells, from 2.33 on.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+#[expect(unsafe_code, reason = "a C function that older libraries lack")]
+pub(crate) fn allocator_memory() -> Option<u64> {
+    type Mallinfo2 = unsafe extern "C" fn() -> libc::mallinfo2;
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    // SAFETY: the C library's function of this name has this type.
+    let mallinfo2 = unsafe { std::mem::transmute::<*mut libc::c_void, Mallinfo2>(found) };
+    // SAFETY: it takes nothing and may be called by any thread.
+    let told = unsafe { mallinfo2() };
+    let bytes = (told.arena as u64).checked_add(told.hblkhd as u64)?;
+    (bytes > 0).then_some(bytes)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn allocator_memory() -> Option<u64> {
+    None
+}
+
 /// The number of the line `VmRSS:     1234 kB`.
 fn resident_in(status: &str) -> Option<u64> {
     let line = status
@@ -35,6 +61,20 @@ mod tests {
             "VmRSS:\t18446744073709551615 kB",
         ] {
             assert_eq!(resident_in(broken), None, "{broken:?}");
+        }
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    #[test]
+    fn the_allocator_holds_what_this_process_has_allocated() {
+        const SIZE: u64 = 300 << 20;
+        // Before it, glibc may not tell.
+        let before = allocator_memory();
+        let block = std::hint::black_box(vec![0_u8; SIZE as usize]);
+        let with = allocator_memory();
+        drop(block);
+        if let (Some(before), Some(with)) = (before, with) {
+            assert!(with >= before + SIZE / 2, "{before} {with}");
         }
     }
 

@@ -132,6 +132,9 @@ impl File<'_> {
         if let Some(bytes) = recording.resident_memory {
             facts.push(("resident", Size(bytes).to_string()));
         }
+        if let Some(bytes) = recording.allocator_memory {
+            facts.push(("held by the allocator", Size(bytes).to_string()));
+        }
         if recording.tracer_memory > 0 {
             facts.push(("tracer's memory", Size(recording.tracer_memory).to_string()));
         }
@@ -220,6 +223,7 @@ impl File<'_> {
             "peak": recording.peak,
             "tracer_memory": recording.tracer_memory,
             "resident_memory": recording.resident_memory,
+            "allocator_memory": recording.allocator_memory,
             "losses": stats::losses(&recording.losses),
             "attributes": snapshot.attributes(),
             "modules": modules,

@@ -139,6 +139,10 @@ pub struct Recording {
     /// Bytes of the process that were in physical memory, the tracer's and the snapshot's among
     /// them, where the system tells.
     pub resident_memory: Option<u64>,
+    /// Bytes that the C library's allocator had got from the system, blocks in use and free ones, where
+    /// it tells: glibc does, from 2.33 on. Where this grows and `current` does not, memory is
+    /// fragmented or kept for later. Another allocator that the program wraps is not in it.
+    pub allocator_memory: Option<u64>,
     /// Traced bytes live when the snapshot was taken; an estimate of a
     /// [sampled](Snapshot::sample_every) recording, as `peak` is.
     pub current: u64,

@@ -143,6 +143,7 @@ pub(crate) fn all_fields_2() -> Snapshot {
         "meta": {
             "traceback_limit": 25, "taken_at": 1_800_000_000_u64, "process_id": 4242,
             "program": "app", "resident_memory": 9_007_199_254_740_993_u64,
+            "allocator_memory": 8_192_000,
             "current": 4_800, "peak": 9_600, "tracer_memory": 1_048_576, "runtime_frames": false,
             "losses": {"blocks": 3, "stacks": 2, "replaced": 1, "incomplete_stacks": 5},
             "attributes": {"label": "after warm-up"}, "sample_every": 524_288,

@@ -99,6 +99,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("src/engine/unwind/system.rs", "reads a call stack"),
     ("src/environment.rs", "functions of the C library"),
+    ("src/process.rs", "asks the C library's allocator"),
     ("src/dump/above.rs", "shares a handle of a thread"),
     ("src/dump/ending.rs", "handles signals"),
     ("src/dump/too_large.rs", "holds a signal"),

@@ -326,6 +326,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
         process_id: meta.process_id,
         program: meta.program.as_deref().map(str::to_owned),
         resident_memory: meta.resident_memory,
+        allocator_memory: meta.allocator_memory,
         current: meta.current,
         peak: meta.peak,
         tracer_memory: meta.tracer_memory,

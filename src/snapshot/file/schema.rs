@@ -103,6 +103,8 @@ pub(super) struct Meta<'a> {
     pub(super) program: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resident_memory: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) allocator_memory: Option<u64>,
     #[serde(default)]
     pub(super) current: u64,
     #[serde(default)]

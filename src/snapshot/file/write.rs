@@ -302,6 +302,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
         process_id: recording.process_id,
         program: recording.program.as_deref().map(Cow::Borrowed),
         resident_memory: recording.resident_memory,
+        allocator_memory: recording.allocator_memory,
         current: recording.current,
         peak: recording.peak,
         tracer_memory: recording.tracer_memory,
