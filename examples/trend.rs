@@ -1,0 +1,83 @@
+//! A service whose memory goes up and down, and a leak of one request in a hundred below that: which
+//! lines go on growing over a series of snapshots.
+//!
+//!     cargo run --release --example trend
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+
+use tracemalloc::{Config, Error, GroupBy, TraceAlloc, Trend};
+
+#[global_allocator]
+static ALLOC: TraceAlloc = TraceAlloc::system();
+
+const PAGES_KEPT: usize = 500;
+
+#[derive(Default)]
+struct Service {
+    /// Rendered pages; the oldest goes when there are too many.
+    pages: VecDeque<String>,
+    /// Requests that wait: more at noon than at night.
+    waiting: Vec<Vec<u8>>,
+    /// Requests that failed, for somebody to look at. Nobody does: that is the leak.
+    failed: Vec<String>,
+}
+
+impl Service {
+    fn hour(&mut self, hour: usize) {
+        self.waiting.clear();
+        for _ in 0..[20, 160, 300, 240, 90, 40][hour % 6] {
+            self.waiting.push(vec![0; 1024]);
+        }
+        for number in 0..1_000 {
+            let request = black_box(format!("GET /pages/{number}?hour={hour}"));
+            if number % 10 == 0 {
+                self.pages.push_back(format!("<h1>{request}</h1>"));
+            }
+            if number % 100 == 99 {
+                self.failed.push(request);
+            }
+        }
+        while self.pages.len() > PAGES_KEPT {
+            self.pages.pop_front();
+        }
+    }
+}
+
+fn main() -> Result<(), Error> {
+    Config::new().frames(25).history(true).start()?;
+    let mut service = Service::default();
+    // Tables of their final size: what grows is what is put into them.
+    service.waiting.reserve(1_000);
+    service.failed.reserve(1_000);
+    service.pages.reserve(1_000);
+    let mut trend = Trend::new(GroupBy::Line);
+    for hour in 0..24 {
+        service.hour(hour);
+        trend.push(&tracemalloc::take_snapshot()?)?;
+    }
+    tracemalloc::stop();
+
+    let suspects = trend.suspects();
+    println!("{} lines, {} suspect", trend.sites().len(), suspects.len());
+    for suspect in &suspects {
+        let frame = suspect.site.traceback.most_recent();
+        println!("{frame}  {}", frame.function().unwrap_or_default());
+        println!(
+            "  kept: {} bytes in {} blocks",
+            suspect.kept.size, suspect.kept.count
+        );
+        println!("  its floor rose in {} of 23 intervals", suspect.rises);
+        let last = &suspect.site.generations[22];
+        if let (Some(allocated), Some(share)) = (last.allocated, last.share()) {
+            let percent = share * 100.0;
+            println!(
+                "  of the last {} blocks {percent:.0}% are kept",
+                allocated.count
+            );
+        }
+    }
+    assert_eq!(suspects.len(), 1, "the pages and what waits are none");
+    assert_eq!(suspects[0].kept.count, 230);
+    Ok(())
+}
