@@ -12,6 +12,7 @@ mod rounds;
 #[path = "../../../src/snapshot/file/schema.rs"]
 #[expect(dead_code, reason = "the crate uses the rest")]
 mod schema;
+mod snapshot;
 mod stacks;
 mod steps;
 
