@@ -344,6 +344,10 @@ impl<'a> Tracebacks<'a> {
         self.hash = names.hash(newest);
         let newest = newest.iter().map(|at| names.frame(*at));
         let traceback = Traceback::from_oldest_first(newest).unwrap_or_else(Traceback::unknown);
+        let traceback = match names.type_of(&self.stack) {
+            Some(name) => traceback.with_type_name(name),
+            None => traceback,
+        };
         if root == StackId::TRUNCATED {
             traceback.with_truncated()
         } else {

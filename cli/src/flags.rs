@@ -188,6 +188,7 @@ pub(crate) fn group_by() -> impl TypedValueParser<Value = GroupBy> {
         "line",
         "function",
         "crate",
+        "type",
         "traceback",
         "tag",
         "thread",

@@ -67,6 +67,11 @@ pub(crate) struct Selection {
     /// Leave all frames but those that REGEX finds out of stacks.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     show: Option<Regex>,
+
+    /// Leave all frames but those of the program's own packages out of stacks, so
+    /// that the nearest line of its authors is blamed.
+    #[arg(long)]
+    own_code: bool,
 }
 
 impl Selection {
@@ -149,6 +154,9 @@ impl Selection {
         }
         if let Some(frames) = found_by(&self.show) {
             chosen = chosen.show_frames([frames]);
+        }
+        if self.own_code {
+            chosen = chosen.own_code();
         }
         chosen
     }

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::snapshot::Frame;
-use crate::symbols::{Role, Symbols};
+use crate::symbols::{GLOBAL_FILE, Held, Role, Seen, Symbols, type_of};
 
 /// The frames of all addresses of a snapshot.
 #[derive(Default)]
@@ -19,6 +20,9 @@ pub(super) struct Names {
 struct Named {
     frame: Frame,
     role: Role,
+    held: Option<Held>,
+    is_physical: bool,
+    is_global: bool,
     /// Equal for frames that are equal.
     number: u32,
 }
@@ -40,12 +44,16 @@ impl Names {
         let mut numbers: HashMap<Frame, u32> = HashMap::new();
         for (address, place) in &mut self.by_address {
             let start = self.frames.len() as u32;
-            for frame in symbols.frames(*address).iter() {
+            let held = symbols.held(*address);
+            for (at, frame) in symbols.frames(*address).iter().enumerate() {
                 let next = numbers.len() as u32;
                 let number = *numbers.entry(frame.clone()).or_insert(next);
                 self.frames.push(Named {
                     frame: frame.clone(),
                     role: Role::of(frame),
+                    held: held.get(at).cloned().flatten(),
+                    is_physical: at == 0,
+                    is_global: frame.filename() == GLOBAL_FILE,
                     number,
                 });
             }
@@ -63,6 +71,19 @@ impl Names {
     #[inline]
     pub(super) fn role(&self, at: FrameAt) -> Role {
         self.named(at).role
+    }
+
+    /// The type of what a stack, oldest frame first, allocates.
+    pub(super) fn type_of(&self, stack: &[FrameAt]) -> Option<Arc<str>> {
+        type_of(stack.iter().rev().map(|at| {
+            let named = self.named(*at);
+            Seen {
+                held: named.held.as_ref(),
+                is_library: named.role.is_library(),
+                is_physical: named.is_physical,
+                is_global: named.is_global,
+            }
+        }))
     }
 
     pub(super) fn frame(&self, at: FrameAt) -> Frame {

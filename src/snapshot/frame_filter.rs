@@ -13,6 +13,7 @@ use super::glob::Glob;
 use super::group_by::GroupBy;
 use super::history::HistoryRow;
 use super::identity::IdentityMap;
+use super::origin::FrameOrigin;
 use super::trace::{Runs, Snapshot, StackTable};
 use super::traceback::Traceback;
 
@@ -211,6 +212,9 @@ fn comparable(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// What stands for the frames of a stack that are all hidden.
+const HIDDEN: &str = "<hidden>";
+
 impl Snapshot {
     /// A snapshot of the same blocks whose stacks lack the frames that any of `filters` hits, so
     /// that statistics blame the nearest frame that is left.
@@ -236,7 +240,9 @@ impl Snapshot {
         I::Item: Into<FrameFilter>,
     {
         let filters: Vec<FrameFilter> = filters.into_iter().map(Into::into).collect();
-        self.with_frames(|frame| !filters.iter().any(|filter| filter.hits(frame)))
+        self.with_frames(HIDDEN, |frame| {
+            !filters.iter().any(|filter| filter.hits(frame))
+        })
     }
 
     /// A snapshot of the same blocks whose stacks have only the frames that any of `filters` hits;
@@ -258,17 +264,46 @@ impl Snapshot {
         I::Item: Into<FrameFilter>,
     {
         let filters: Vec<FrameFilter> = filters.into_iter().map(Into::into).collect();
-        self.with_frames(|frame| {
+        self.with_frames(HIDDEN, |frame| {
             filters.is_empty() || filters.iter().any(|filter| filter.hits(frame))
         })
     }
 
-    fn with_frames(&self, keeps: impl Fn(&Frame) -> bool) -> Snapshot {
+    /// A snapshot of the same blocks whose stacks have only the frames of the program's own packages, so
+    /// that statistics blame the nearest line that its authors wrote. Otherwise as
+    /// [`show_frames`](Self::show_frames).
+    ///
+    /// Own are packages whose sources are not a registry's, a git checkout's or the standard library's
+    /// (see [`Frame::origin`]): a dependency with a path is own code. A stack without any becomes the one
+    /// frame `<no own code>`, as all do in a snapshot that does not know whose frames are, such as one
+    /// from a file of version 1.
+    ///
+    /// ```
+    /// use tracemalloc::{Domain, Frame, FrameOrigin, GroupBy, Snapshot, Trace, Traceback};
+    ///
+    /// let frames = [
+    ///     Frame::new("src/main.rs", 12).with_origin(FrameOrigin::Own),
+    ///     Frame::new("hyper-1.6.0/src/server.rs", 90).with_origin(FrameOrigin::Dependency),
+    /// ];
+    /// let stack = Traceback::from_oldest_first(frames).unwrap();
+    /// let snapshot = Snapshot::from_traces([Trace::new(Domain::HEAP, 640, stack)], 25);
+    /// let own = snapshot.own_code();
+    /// assert_eq!(own.statistics(GroupBy::Line)[0].traceback.to_string(), "src/main.rs:12");
+    /// ```
+    #[must_use = "the snapshot itself is not changed"]
+    pub fn own_code(&self) -> Snapshot {
+        self.with_frames("<no own code>", |frame| {
+            frame.origin() == Some(FrameOrigin::Own)
+        })
+    }
+
+    /// `hidden`: what stands for the frames of a stack that `keeps` is true of none of.
+    fn with_frames(&self, hidden: &str, keeps: impl Fn(&Frame) -> bool) -> Snapshot {
         let mut hiding = Hiding {
             keeps,
             known: IdentityMap::default(),
             carriers: HashMap::new(),
-            hidden: Frame::named("<hidden>"),
+            hidden: Frame::named(hidden),
         };
         let mut table = StackTable::default();
         let stacks = self.stacks().iter().map(|stack| hiding.stack(stack));
@@ -428,6 +463,32 @@ mod tests {
         let snapshot = Snapshot::from_traces(blocks, 3).hide_frames(["b", "x"]);
         assert_eq!(snapshot.stacks().len(), 1);
         assert_eq!(snapshot.counted_runs().count(), 1);
+    }
+
+    #[test]
+    fn own_code_is_that_of_the_programs_packages() {
+        use FrameOrigin::{Dependency, Own, Standard};
+        let stack = |frames: &[(&str, Option<FrameOrigin>)]| {
+            let frames = frames.iter().map(|(name, origin)| match origin {
+                Some(origin) => Frame::new(*name, 1).with_origin(*origin),
+                None => Frame::new(*name, 1),
+            });
+            Traceback::from_oldest_first(frames).expect("a stack of some frames")
+        };
+        let stacks = [
+            stack(&[
+                ("a", Some(Own)),
+                ("b", Some(Dependency)),
+                ("c", Some(Own)),
+                ("d", Some(Standard)),
+            ]),
+            stack(&[("b", Some(Dependency)), ("e", None)]),
+        ];
+        let traces = stacks.map(|stack| Trace::new(Domain::HEAP, 8, stack));
+        let own = Snapshot::from_traces(traces, 9).own_code();
+        assert_eq!(shown(&own.stacks()[0]), "a c");
+        assert_eq!(shown(&own.stacks()[1]), "<no own code>");
+        assert_eq!(own.total_size(), 16);
     }
 
     #[test]

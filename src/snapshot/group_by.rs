@@ -12,9 +12,11 @@ pub(crate) const UNTAGGED: &str = "<untagged>";
 
 /// What blocks are grouped by.
 ///
-/// A group is a frame, a whole stack, or a label of the stack: its tag, its thread. Groups are told apart by what they show: domains and the depth of a cut stack never split one.
+/// A group is a frame, a whole stack, or a label of the stack: its type, tag or thread. Groups are told apart by
+/// what they show: domains and the depth of a cut stack never split one.
 ///
-/// `Display` writes the short names `file`, `line`, `function`, `crate`, `traceback`, `tag` and `thread`.
+/// `Display` writes the short names `file`, `line`, `function`, `crate`, `type`, `traceback`, `tag` and
+/// `thread`.
 /// [`FromStr`] reads them, and CPython's `filename` and `lineno` too; anything else is
 /// [`ErrorKind::UnknownKey`].
 ///
@@ -37,6 +39,9 @@ pub enum GroupBy {
     Function,
     /// The crate; `<unknown>` where it is not known.
     Crate,
+    /// The type of what a block holds, as the standard library's functions were called with it:
+    /// `Vec<User>`, `String`; `<unknown>` where [it is not known](crate::Traceback::type_name).
+    Type,
     /// The whole stack.
     Traceback,
     /// The [tag](crate::Tag) that the thread was in; `<untagged>` if there was none.
@@ -49,12 +54,13 @@ pub enum GroupBy {
 impl GroupBy {
     /// True if a group is a label of the whole stack, and none of its frames.
     pub(crate) fn is_label(self) -> bool {
-        matches!(self, Self::Tag | Self::Thread)
+        matches!(self, Self::Type | Self::Tag | Self::Thread)
     }
 
     /// The name of the stack's group if groups are labels.
     pub(super) fn label_name(self, stack: &Traceback) -> Option<&str> {
         match self {
+            Self::Type => Some(stack.type_name().unwrap_or(UNKNOWN)),
             Self::Tag => Some(stack.tag().unwrap_or(UNTAGGED)),
             Self::Thread => Some(stack.thread_name().unwrap_or(UNKNOWN)),
             Self::File | Self::Line | Self::Function | Self::Crate | Self::Traceback => None,
@@ -67,7 +73,7 @@ impl GroupBy {
         match self {
             Self::Function => frame.function().unwrap_or(frame.filename()),
             Self::Crate => frame.crate_name().unwrap_or(UNKNOWN),
-            Self::File | Self::Line | Self::Traceback | Self::Tag | Self::Thread => {
+            Self::File | Self::Line | Self::Type | Self::Traceback | Self::Tag | Self::Thread => {
                 frame.filename()
             }
         }
@@ -76,7 +82,7 @@ impl GroupBy {
     /// What tells the group of `frame` from others.
     pub(super) fn key(self, frame: &Frame) -> (&str, u32) {
         match self {
-            Self::Line | Self::Traceback | Self::Tag | Self::Thread => {
+            Self::Line | Self::Type | Self::Traceback | Self::Tag | Self::Thread => {
                 (frame.filename(), frame.lineno())
             }
             Self::File | Self::Function | Self::Crate => (self.name(frame), 0),
@@ -86,7 +92,7 @@ impl GroupBy {
     /// The frame that shows the group of `frame`.
     pub(super) fn label(self, frame: &Frame) -> Frame {
         match self {
-            Self::Line | Self::Traceback | Self::Tag | Self::Thread => frame.clone(),
+            Self::Line | Self::Type | Self::Traceback | Self::Tag | Self::Thread => frame.clone(),
             Self::File if frame.is_named() => frame.clone(),
             Self::File => Frame::new(frame.filename_shared().clone(), 0),
             Self::Function => with_details(Frame::named(self.name(frame)), frame),
@@ -113,6 +119,7 @@ impl fmt::Display for GroupBy {
             Self::Line => "line",
             Self::Function => "function",
             Self::Crate => "crate",
+            Self::Type => "type",
             Self::Traceback => "traceback",
             Self::Tag => "tag",
             Self::Thread => "thread",
@@ -129,6 +136,7 @@ impl FromStr for GroupBy {
             "line" | "lineno" => Ok(Self::Line),
             "function" => Ok(Self::Function),
             "crate" => Ok(Self::Crate),
+            "type" => Ok(Self::Type),
             "traceback" => Ok(Self::Traceback),
             "tag" => Ok(Self::Tag),
             "thread" => Ok(Self::Thread),
@@ -136,7 +144,7 @@ impl FromStr for GroupBy {
                 ErrorKind::UnknownKey,
                 format!(
                     "cannot group by {text:?}: expected file (or filename), line (or lineno), \
-                     function, crate, traceback, tag or thread"
+                     function, crate, type, traceback, tag or thread"
                 ),
             )),
         }
@@ -190,8 +198,8 @@ mod tests {
 
     #[test]
     fn every_name_is_read_back() {
-        use GroupBy::{Crate, File, Function, Line, Tag, Thread, Traceback};
-        for group_by in [File, Line, Function, Crate, Traceback, Tag, Thread] {
+        use GroupBy::{Crate, File, Function, Line, Tag, Thread, Traceback, Type};
+        for group_by in [File, Line, Function, Crate, Type, Traceback, Tag, Thread] {
             assert_eq!(group_by.to_string().parse::<GroupBy>().ok(), Some(group_by));
         }
     }
@@ -203,7 +211,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot group by \"LINENO\": expected file (or filename), line (or lineno), \
-             function, crate, traceback, tag or thread"
+             function, crate, type, traceback, tag or thread"
         );
     }
 }

@@ -14,6 +14,7 @@ use super::identity::IdentityMap;
 use super::total::{Estimate, Sum, Total};
 use super::trace::{Run, Snapshot};
 use super::traceback::Traceback;
+use super::type_label::type_label;
 
 /// What the blocks of a group share.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl<'a> Grouping<'a> {
         if self.group_by == GroupBy::Traceback {
             self.stacks.into_groups(&self.frames.ranks())
         } else if self.group_by.is_label() {
-            self.labels.into_groups()
+            self.labels.into_groups(self.group_by)
         } else {
             self.frames.into_groups()
         }
@@ -221,12 +222,24 @@ impl<'a> LabelGroups<'a> {
         *self.numbers.entry(name).or_insert(next)
     }
 
-    fn into_groups(self) -> Vec<Group> {
+    /// Types are shown without their paths, but for those that would be taken for each other.
+    fn into_groups(self, group_by: GroupBy) -> Vec<Group> {
         let mut names: Vec<(&str, u32)> = self.numbers.into_iter().collect();
         names.sort_unstable_by_key(|(_, number)| *number);
-        let groups = names
-            .into_iter()
-            .map(|(name, _)| Group::new(Traceback::of(Frame::named(name))));
+        let label = |name: &str| match group_by {
+            GroupBy::Type => type_label(name),
+            _ => name.to_owned(),
+        };
+        let labels: Vec<String> = names.iter().map(|(name, _)| label(name)).collect();
+        let mut shown: HashMap<&str, u32> = HashMap::new();
+        for label in &labels {
+            *shown.entry(label).or_default() += 1;
+        }
+        let groups = names.iter().zip(&labels).map(|((name, _), label)| {
+            let is_clear = shown.get(&**label) == Some(&1);
+            let label = if is_clear { label } else { *name };
+            Group::new(Traceback::of(Frame::named(label)))
+        });
         groups.collect()
     }
 }
@@ -389,6 +402,39 @@ mod tests {
         assert_eq!(function(&[Some("a::f"), Some("a::f2")]), None);
         assert_eq!(function(&[Some("a::f"), Some("a::g"), Some("a::f")]), None);
         assert_eq!(function(&[Some("a::f"), None]), None);
+    }
+
+    #[test]
+    fn blocks_are_grouped_by_what_they_hold() {
+        let names = [
+            Some("alloc::vec::Vec<app::Row>"),
+            None,
+            Some("alloc::boxed::Box<a::Node>"),
+            Some("alloc::vec::Vec<app::Row>"),
+            Some("alloc::boxed::Box<b::Node>"),
+        ];
+        let traces = names.iter().map(|name| {
+            let stack = Traceback::of(Frame::new("a", 1));
+            let stack = match name {
+                Some(name) => stack.with_type_name(*name),
+                None => stack,
+            };
+            Trace::new(Domain::HEAP, 10, stack)
+        });
+        let snapshot = Snapshot::from_traces(traces, 9);
+        for counting in [Counting::Own, Counting::Inclusive, Counting::Cumulative] {
+            let statistics = snapshot.statistics_with(GroupBy::Type, counting).unwrap();
+            let shown: Vec<String> = statistics.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                shown,
+                [
+                    "Vec<Row>: size=20 B, count=2, average=10 B",
+                    "alloc::boxed::Box<b::Node>: size=10 B, count=1, average=10 B",
+                    "alloc::boxed::Box<a::Node>: size=10 B, count=1, average=10 B",
+                    "<unknown>: size=10 B, count=1, average=10 B",
+                ]
+            );
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod total;
 mod trace;
 mod traceback;
 mod trend;
+mod type_label;
 mod view;
 
 pub use advice::{Advice, Pattern};

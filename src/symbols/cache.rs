@@ -9,6 +9,8 @@ use dashmap::{DashMap, DashSet};
 
 use crate::snapshot::Frame;
 
+use super::types::Held;
+
 /// Bytes of a frame without its texts: the fields behind the pointer and two reference counts,
 /// rounded up.
 const FRAME_BYTES: usize = 128;
@@ -24,8 +26,24 @@ pub(super) struct Cache {
 /// What is kept of one return address.
 struct Entry {
     frames: Arc<[Frame]>,
+    /// What each frame tells of the type of what it allocates; empty if none does.
+    held: Arc<[Option<Held>]>,
     /// The name could not be read: it is asked for again.
     is_unread: bool,
+}
+
+/// What was read of one return address.
+pub(super) struct Named {
+    pub(super) frames: Arc<[Frame]>,
+    pub(super) held: Arc<[Option<Held>]>,
+}
+
+impl From<Arc<[Frame]>> for Named {
+    /// Frames that tell of no types.
+    fn from(frames: Arc<[Frame]>) -> Self {
+        let held = Arc::new([]);
+        Self { frames, held }
+    }
 }
 
 impl Cache {
@@ -43,6 +61,12 @@ impl Cache {
             .map(|entry| Arc::clone(&entry.frames))
     }
 
+    /// What the frames of the address tell of types; empty if nothing.
+    pub(super) fn held(&self, return_address: usize) -> Arc<[Option<Held>]> {
+        let entry = self.frames.get(&return_address);
+        entry.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.held))
+    }
+
     /// True if the address has the name that it keeps.
     pub(super) fn is_named(&self, return_address: usize) -> bool {
         let entry = self.frames.get(&return_address);
@@ -51,26 +75,30 @@ impl Cache {
 
     /// Keeps `frames` as the names of the address, unless another thread was faster: the first
     /// answer stays, so that snapshots share their frames.
-    pub(super) fn insert(&self, return_address: usize, frames: Arc<[Frame]>) {
+    pub(super) fn insert(&self, return_address: usize, frames: Named) {
         self.put(return_address, frames, false);
     }
 
     /// Keeps `frames` as long as the names cannot be read.
     pub(super) fn insert_unread(&self, return_address: usize, frames: Arc<[Frame]>) {
-        self.put(return_address, frames, true);
+        self.put(return_address, frames.into(), true);
     }
 
-    fn put(&self, return_address: usize, frames: Arc<[Frame]>, is_unread: bool) {
-        let bytes = bytes_of(&frames);
-        let new = Entry { frames, is_unread };
+    fn put(&self, return_address: usize, named: Named, is_unread: bool) {
+        let Named { frames, held } = named;
+        let new = Entry {
+            frames,
+            held,
+            is_unread,
+        };
+        let bytes = bytes_of(&new);
         match self.frames.entry(return_address) {
             MapEntry::Vacant(vacant) => {
                 vacant.insert(new);
             }
             MapEntry::Occupied(mut old) if old.get().is_unread && !is_unread => {
                 let old = old.insert(new);
-                self.bytes
-                    .fetch_sub(bytes_of(&old.frames), Ordering::Relaxed);
+                self.bytes.fetch_sub(bytes_of(&old), Ordering::Relaxed);
             }
             MapEntry::Occupied(_) => return,
         }
@@ -86,8 +114,7 @@ impl Cache {
             let call = return_address.wrapping_sub(1);
             let stays = !places.iter().any(|place| place.contains(&call));
             if !stays {
-                self.bytes
-                    .fetch_sub(bytes_of(&entry.frames), Ordering::Relaxed);
+                self.bytes.fetch_sub(bytes_of(entry), Ordering::Relaxed);
             }
             stays
         });
@@ -117,13 +144,18 @@ impl Cache {
     }
 }
 
-fn bytes_of(frames: &[Frame]) -> usize {
-    size_of::<(usize, Entry)>() + frames.len() * FRAME_BYTES
+fn bytes_of(entry: &Entry) -> usize {
+    let held = entry.held.len() * size_of::<Option<Held>>();
+    size_of::<(usize, Entry)>() + entry.frames.len() * FRAME_BYTES + held
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn named(frame: Frame) -> Named {
+        Named::from(Arc::from([frame]))
+    }
 
     #[test]
     fn equal_texts_are_one_allocation() {
@@ -139,10 +171,10 @@ mod tests {
         let cache = Cache::new();
         assert_eq!(cache.memory(), 0);
         assert!(cache.get(16).is_none());
-        cache.insert(16, Arc::new([Frame::new("first.rs", 1)]));
+        cache.insert(16, named(Frame::new("first.rs", 1)));
         let once = cache.memory();
         assert!(once > 0);
-        cache.insert(16, Arc::new([Frame::new("second.rs", 2)]));
+        cache.insert(16, named(Frame::new("second.rs", 2)));
         assert_eq!(cache.memory(), once);
         let frames = cache.get(16).expect("inserted above");
         assert_eq!(frames[0].filename(), "first.rs");
@@ -156,7 +188,7 @@ mod tests {
         assert!(!cache.is_named(16));
         assert_eq!(cache.get(16).expect("kept")[0].filename(), "app+0x10");
         let once = cache.memory();
-        cache.insert(16, Arc::new([Frame::new("src/main.rs", 1)]));
+        cache.insert(16, named(Frame::new("src/main.rs", 1)));
         cache.insert_unread(16, Arc::new([Frame::named("app+0x10")]));
         assert!(cache.is_named(16));
         assert_eq!(cache.get(16).expect("kept")[0].filename(), "src/main.rs");
@@ -169,7 +201,7 @@ mod tests {
         let mut before = cache.memory();
         for address in 1..50 {
             cache.text(&format!("file{address}.rs"));
-            cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));
+            cache.insert(address, named(Frame::new("a.rs", 1)));
             assert!(cache.memory() > before);
             before = cache.memory();
         }
@@ -180,7 +212,7 @@ mod tests {
     fn names_are_removed_by_the_address_of_the_call() {
         let cache = Cache::new();
         for address in [16, 17, 32, 33] {
-            cache.insert(address, Arc::new([Frame::new("a.rs", 1)]));
+            cache.insert(address, named(Frame::new("a.rs", 1)));
         }
         let each = cache.memory() / 4;
         cache.forget(std::slice::from_ref(&(16..32)));

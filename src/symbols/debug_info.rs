@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use addr2line::gimli::{
-    self, DebugInfoOffset, Dwarf, DwarfPackage, DwoId, EndianSlice, RunTimeEndian, UnitOffset,
+    self, AttributeValue, DebugInfoOffset, Dwarf, DwarfPackage, DwoId, EndianSlice, RunTimeEndian,
+    UnitOffset,
 };
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
 use object::{CompressionFormat, Object, ObjectSection, SymbolMap, SymbolMapName};
@@ -23,6 +24,11 @@ use super::stash::Stash;
 type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 /// Units of split debug information begin at 0 in each file.
 type UnitKey = (Option<DwoId>, Option<DebugInfoOffset>);
+type UnitAt<'s> = (
+    DebugInfoOffset,
+    gimli::UnitHeader<Slice<'s>>,
+    OnceCell<Option<gimli::Unit<Slice<'s>>>>,
+);
 type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
 
 /// What one module's debug information and symbols say.
@@ -34,6 +40,8 @@ pub(super) struct DebugInfo<'s> {
     split: Option<DwarfPackage<Slice<'s>>>,
     packages: OnceCell<Packages>,
     inlined: RefCell<HashMap<UnitKey, Inlined>>,
+    /// The units by their places, each read when an entry of another one refers to it.
+    headers: OnceCell<Vec<UnitAt<'s>>>,
     /// A program, not a library: one of its packages has its `main`.
     is_program: bool,
 }
@@ -65,6 +73,7 @@ impl<'s> DebugInfo<'s> {
             split: package(stash, path),
             packages: OnceCell::new(),
             inlined: RefCell::default(),
+            headers: OnceCell::new(),
             is_program,
         })
     }
@@ -106,22 +115,69 @@ impl<'s> DebugInfo<'s> {
                 .as_deref()
                 .filter(|raw| compiled.is_some() && !has_path(raw));
             let definition = frame.dw_die_offset.zip(unit).zip(pathless);
+            let path = path
+                .map(|path| limited(format_args!("{path}")))
+                .filter(|path| !path.is_empty());
             symbols.push(Symbol {
+                entry_name: unit
+                    .zip(frame.dw_die_offset)
+                    .and_then(|(unit, entry)| self.entry_name(unit, entry, 0)),
                 definition: definition.map_or(Definition::Clear, |((entry, unit), name)| {
                     self.definition(unit, entry, name)
                 }),
                 function: raw
                     .map(|raw| demangled(&raw))
                     .filter(|name| !name.is_empty()),
-                path: path
-                    .map(|path| limited(format_args!("{path}")))
-                    .filter(|path| !path.is_empty()),
+                path,
                 line: location.and_then(|location| location.line).unwrap_or(0),
                 column: location.and_then(|location| location.column).unwrap_or(0),
                 crate_name: compiled.as_ref().and_then(|unit| unit.crate_name.clone()),
             });
         }
         Some(symbols)
+    }
+
+    /// The name that the entry of a function has, or the entry that it stands for. Unlike linkage names
+    /// it has generic arguments.
+    fn entry_name(&self, unit: Unit<'_, 's>, entry: UnitOffset, depth: u32) -> Option<String> {
+        // A hostile file may refer in circles.
+        if depth > 4 {
+            return None;
+        }
+        let entry = unit.entry(entry).ok()?;
+        if let Some(name) = entry.attr_value(gimli::DW_AT_name) {
+            return text(unit.attr_string(name).ok()?);
+        }
+        let other = entry
+            .attr_value(gimli::DW_AT_abstract_origin)
+            .or_else(|| entry.attr_value(gimli::DW_AT_specification))?;
+        match other {
+            AttributeValue::UnitRef(other) => self.entry_name(unit, other, depth + 1),
+            AttributeValue::DebugInfoRef(other) => {
+                let unit = self.unit_at(other)?;
+                let other = other.to_unit_offset(&unit.header)?;
+                self.entry_name(unit.unit_ref(&self.dwarf), other, depth + 1)
+            }
+            _ => None,
+        }
+    }
+
+    /// The unit that holds `entry`, in builds whose units refer to each other.
+    fn unit_at(&self, entry: DebugInfoOffset) -> Option<&gimli::Unit<Slice<'s>>> {
+        let headers = self.headers.get_or_init(|| {
+            let mut found = Vec::new();
+            let mut headers = self.dwarf.units();
+            while let Ok(Some(header)) = headers.next() {
+                if let Some(start) = header.debug_info_offset() {
+                    found.push((start, header, OnceCell::new()));
+                }
+            }
+            found
+        });
+        let next = headers.partition_point(|(start, ..)| *start <= entry);
+        let (_, header, unit) = headers.get(next.checked_sub(1)?)?;
+        let unit = unit.get_or_init(|| self.dwarf.unit(*header).ok());
+        unit.as_ref()
     }
 
     /// Which function the pathless `name` is, inlined at `entry`.

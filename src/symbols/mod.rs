@@ -33,6 +33,7 @@ mod separate;
 mod stash;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::sync::{Arc, OnceLock};
 
@@ -44,6 +45,7 @@ use resolve::Resolver;
 
 pub(crate) use resolve::program_file;
 pub(crate) use runtime::{Role, visible};
+pub(crate) use types::{GLOBAL_FILE, Held, Seen, type_of};
 
 /// Names of return addresses, each read from the debug information once.
 ///
@@ -109,6 +111,12 @@ impl Symbols {
         self.cache
             .get(return_address)
             .unwrap_or_else(|| Arc::new([resolve::unknown()]))
+    }
+
+    /// What the frames of one return address tell of the type of what they allocate, at the places that
+    /// [`Symbols::frames`] has them at; empty if nothing.
+    pub(crate) fn held(&self, return_address: usize) -> Arc<[Option<Held>]> {
+        self.cache.held(return_address)
     }
 
     /// Bytes held by the names, estimated.

@@ -27,6 +27,8 @@ pub(super) struct Symbol {
     /// The crate of the compile unit.
     pub(super) crate_name: Option<String>,
     pub(super) definition: Definition,
+    /// Its name in debug information, with generic arguments.
+    pub(super) entry_name: Option<String>,
 }
 
 /// What tells an inlined function from others of its name, where line tables name it without a path.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{Frame, FrameOrigin, UNKNOWN};
 
-use super::cache::Cache;
+use super::cache::{Cache, Named};
 use super::crate_names::{crate_of, is_standard};
 use super::functions::{closure_in, qualified, with_line};
 use super::modules::{self, Modules, Place};
@@ -13,6 +13,7 @@ use super::packages::Packages;
 use super::paths::{self, Origin, SourceFile};
 use super::reader::{Definition, Reader, Symbol};
 use super::runtime::OWN_CRATE;
+use super::types::Held;
 
 /// What the running program tells about names.
 pub(super) struct Program {
@@ -118,14 +119,20 @@ impl Resolver<'_> {
     }
 
     /// The frames of a return address, the physical function first.
-    fn frames(&self, return_address: usize, reader: &Reader<'_>) -> Arc<[Frame]> {
+    fn frames(&self, return_address: usize, reader: &Reader<'_>) -> Named {
         let code = self.modules.of_call(return_address);
         let offset = code.as_ref().map(|place| place.offset);
         let symbols = reader.symbols(return_address, offset);
         let mut frames: Vec<Frame> = Vec::with_capacity(symbols.len());
+        let mut held = Vec::with_capacity(symbols.len());
         for symbol in symbols.iter().rev() {
-            let frame = self.frame(symbol, reader.packages(), &frames);
-            frames.extend(frame);
+            if let Some(frame) = self.frame(symbol, reader.packages(), &frames) {
+                held.push(self.held(symbol, &frame));
+                frames.push(frame);
+            }
+        }
+        if held.iter().all(Option::is_none) {
+            held.clear();
         }
         if frames.is_empty() {
             frames.push(nameless(code.as_ref()));
@@ -135,7 +142,16 @@ impl Resolver<'_> {
         {
             *physical = physical.clone().with_code(place.module, place.offset);
         }
-        frames.into()
+        Named {
+            frames: frames.into(),
+            held: held.into(),
+        }
+    }
+
+    /// What a frame tells of the type of what it allocates.
+    fn held(&self, symbol: &Symbol, frame: &Frame) -> Option<Held> {
+        let (held, name) = Held::of(frame.filename(), symbol.entry_name.as_deref()?)?;
+        Some(held.shared(self.cache.text(&name)))
     }
 
     /// A frame for one symbol, which was inlined into `outer`; `None` if the symbol says nothing.

@@ -151,6 +151,11 @@ impl Role {
         Self(has.map(|(role, _)| role).sum())
     }
 
+    /// True for frames of the standard library and of the allocator below it.
+    pub(crate) fn is_library(self) -> bool {
+        self.is(Self::LIBRARY | Self::SHIM | Self::OWN)
+    }
+
     fn is(self, any: u16) -> bool {
         self.0 & any != 0
     }

@@ -37,6 +37,7 @@ mod tags;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
+mod types;
 
 use std::env;
 use std::process::ExitCode;
@@ -105,6 +106,7 @@ fn all() -> impl Iterator<Item = Case> {
         tags::CASES,
         teardown::CASES,
         threads::CASES,
+        types::CASES,
     ]
     .into_iter()
     .flatten()

@@ -81,7 +81,7 @@ fn wrong_usage_is_explained() {
         ("top", "<SNAPSHOT>"),
         (
             "top @new --by size",
-            "[possible values: file, line, function, crate, traceback, tag, thread]",
+            "[possible values: file, line, function, crate, type, traceback, tag, thread]",
         ),
         ("top @new --sort growth", "[possible values: size, blocks]"),
         ("top @new --limit -1", "'-1'"),

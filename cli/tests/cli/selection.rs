@@ -36,10 +36,14 @@ fn frames_are_hidden_and_no_block_is_lost() {
     let all = blocks("");
     assert_eq!(blocks("--hide serde_json"), all);
     assert_eq!(blocks("--show serde_json"), all);
+    assert_eq!(blocks("--own-code"), all);
     let folder = folder();
     let text = line("top @new --by crate --hide serde_json");
     let text = succeed(folder.path(), &text).text();
     assert!(!text.contains("serde_json"), "{text}");
+    // The file is of version 1, which does not say whose code frames are.
+    let text = succeed(folder.path(), &line("top @new --own-code")).text();
+    assert!(text.contains("<no own code>"), "{text}");
 }
 
 #[test]

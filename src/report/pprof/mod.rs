@@ -50,8 +50,8 @@ const PIECE: usize = 1024;
 /// that of the sampling; otherwise it is 1. The comments say so, and what the recording could not
 /// hold; the program's own [attributes](Snapshot::attributes) are comments too. Blocks of a
 /// [domain](crate::Domain) other than the heap have its number as the label `domain`, and blocks of a
-/// [tag](crate::Tag) or of a thread whose name is known those as `tag` and `thread`, for pprof's `-tagfocus` and
-/// `-tags`.
+/// [tag](crate::Tag) or of a thread whose name is known those as `tag` and `thread`, and blocks of a
+/// known [type](crate::Traceback::type_name) that as `type`, for pprof's `-tagfocus` and `-tags`.
 ///
 /// Equal snapshots make equal files. The difference of two files is worked out by the viewer, as by
 /// `go tool pprof -diff_base OLD NEW`.

@@ -70,6 +70,7 @@ impl<'a> Tables<'a> {
             ("domain", domain.map(Cow::Owned)),
             ("tag", site.stack.tag().map(shown)),
             ("thread", site.stack.thread_name().map(shown)),
+            ("type", site.stack.type_name().map(shown)),
         ];
         let labels = labels.into_iter().filter_map(|(key, text)| {
             Some(Label {

@@ -69,7 +69,7 @@ fn average(size: u64, count: u64) -> String {
 
 pub(super) fn place(group_by: GroupBy, frame: &Frame) -> Line {
     match group_by {
-        GroupBy::Function | GroupBy::Crate | GroupBy::Tag | GroupBy::Thread => {
+        GroupBy::Function | GroupBy::Crate | GroupBy::Type | GroupBy::Tag | GroupBy::Thread => {
             Line::Function(frame.filename().to_owned())
         }
         GroupBy::File => Line::Path(frame.filename().to_owned()),
@@ -91,9 +91,12 @@ pub(super) fn file_and_line(frame: &Frame) -> String {
 
 fn details(text: &Text, stack: &Traceback) -> Vec<Line> {
     match text.group_by {
-        GroupBy::File | GroupBy::Function | GroupBy::Crate | GroupBy::Tag | GroupBy::Thread => {
-            Vec::new()
-        }
+        GroupBy::File
+        | GroupBy::Function
+        | GroupBy::Crate
+        | GroupBy::Type
+        | GroupBy::Tag
+        | GroupBy::Thread => Vec::new(),
         GroupBy::Line => {
             let frame = stack.most_recent();
             let function = function(frame).map(Line::Function);

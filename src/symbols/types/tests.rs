@@ -1,0 +1,191 @@
+use super::*;
+
+const VEC: &str = "<std>/alloc/src/vec/mod.rs";
+const RAW: &str = "<std>/alloc/src/raw_vec/mod.rs";
+const BOX: &str = "<std>/alloc/src/boxed.rs";
+const STRING: &str = "<std>/alloc/src/string.rs";
+
+fn held(file: &str, name: &str) -> Option<Held> {
+    Held::of(file, name).map(|(held, _)| held)
+}
+
+#[test]
+fn functions_tell_what_they_allocate() {
+    for (file, name, expect) in [
+        (
+            VEC,
+            "push<app::User, alloc::alloc::Global>",
+            Some("alloc::vec::Vec<app::User>"),
+        ),
+        (
+            RAW,
+            "grow_one<u8, alloc::alloc::Global>",
+            Some("alloc::vec::Vec<u8>"),
+        ),
+        (RAW, "finish_grow<alloc::alloc::Global>", None),
+        (
+            BOX,
+            "new<app::Order>",
+            Some("alloc::boxed::Box<app::Order>"),
+        ),
+        (
+            BOX,
+            "call_once<(), dyn app::Job, alloc::alloc::Global>",
+            None,
+        ),
+        (
+            BOX,
+            "new<alloc::sync::ArcInner<app::Config>>",
+            Some("alloc::sync::Arc<app::Config>"),
+        ),
+        (
+            BOX,
+            "new_uninit_in<alloc::collections::btree::node::LeafNode<u8, (u8, fn(u8) -> u8)>, alloc::alloc::Global>",
+            Some("alloc::collections::btree::map::BTreeMap<u8, (u8, fn(u8) -> u8)>"),
+        ),
+        (
+            "<std>/alloc/src/sync.rs",
+            "allocate_for_slice<u8, alloc::alloc::Global>",
+            Some("alloc::sync::Arc<[u8]>"),
+        ),
+        (STRING, "from", Some("alloc::string::String")),
+        (
+            "<std>/std/src/collections/hash/map.rs",
+            "insert<u64, app::Session, std::hash::random::RandomState>",
+            Some("std::collections::hash::map::HashMap<u64, app::Session>"),
+        ),
+        (
+            "hashbrown-0.15.2/src/raw/mod.rs",
+            "reserve_rehash<(u64, app::Session), alloc::alloc::Global, F>",
+            Some("std::collections::hash::map::HashMap<u64, app::Session>"),
+        ),
+        (
+            "<std>/hashbrown-0.16.0/src/raw/mod.rs",
+            "reserve<(u64, ()), alloc::alloc::Global>",
+            Some("std::collections::hash::set::HashSet<u64>"),
+        ),
+        (
+            "<std>/core/src/iter/traits/iterator.rs",
+            "collect<I, core::result::Result<alloc::vec::Vec<app::User, alloc::alloc::Global>, E>>",
+            Some("alloc::vec::Vec<app::User>"),
+        ),
+        (
+            "<std>/core/src/iter/traits/iterator.rs",
+            "collect<I, app::Users>",
+            None,
+        ),
+        (
+            "<std>/core/src/iter/traits/iterator.rs",
+            "fold<I, alloc::vec::Vec<u8>>",
+            None,
+        ),
+        (
+            "<std>/alloc/src/sync.rs",
+            "from",
+            Some("alloc::sync::Arc<str>"),
+        ),
+        ("src/vec/mod.rs", "push<app::User>", None),
+    ] {
+        let found = held(file, name);
+        assert_eq!(found.as_ref().map(|held| &*held.name), expect, "{name}");
+    }
+}
+
+/// Newest first: `|` stands behind a physical function, `-` for one of nobody's library.
+#[track_caller]
+fn check(stack: &[(&str, &str)], expect: Option<&str>) {
+    let frames: Vec<(Option<Held>, &str, bool)> = stack
+        .iter()
+        .map(|(file, name)| {
+            let is_physical = name.ends_with('|');
+            let name = name.trim_end_matches('|');
+            (held(file, name), *file, is_physical)
+        })
+        .collect();
+    let seen = frames.iter().map(|(held, file, is_physical)| Seen {
+        held: held.as_ref(),
+        is_library: file.starts_with("<std>"),
+        is_global: *file == GLOBAL_FILE,
+        is_physical: *is_physical,
+    });
+    assert_eq!(type_of(seen).as_deref(), expect);
+}
+
+/// An out-of-line function may bear the type of another one of the same layout.
+#[test]
+fn the_inlined_frame_at_its_call_site_decides() {
+    let grow = (RAW, "grow_one<app::Order>|");
+    let app = ("src/main.rs", "load|");
+    let users = Some("alloc::vec::Vec<app::User>");
+    check(&[grow, (VEC, "push<app::User>"), app], users);
+    check(
+        &[(RAW, "grow_amortized<alloc::alloc::Global>"), grow, app],
+        None,
+    );
+    let extend = (VEC, "extend_desugared<app::Order>|");
+    check(&[extend, (VEC, "extend<app::User>"), app], users);
+    // A clone of vectors of vectors calls one of vectors.
+    let outer = (VEC, "clone<alloc::vec::Vec<app::Order>>");
+    let clone = (VEC, "clone<app::Order>|");
+    check(&[(VEC, "to_vec<app::Order>"), clone, outer, app], None);
+    check(
+        &[(VEC, "clone<app::Order>"), outer, app],
+        Some("alloc::vec::Vec<app::Order>"),
+    );
+}
+
+/// Without optimisation nothing is merged.
+#[test]
+fn out_of_line_functions_count_without_optimisation() {
+    let app = ("src/main.rs", "load|");
+    let [alloc, allocate] = ["alloc_impl|", "allocate|"].map(|name| (GLOBAL_FILE, name));
+    let raw = (RAW, "grow_one<app::User>|");
+    let push = (VEC, "push<app::User>|");
+    let users = Some("alloc::vec::Vec<app::User>");
+    check(&[alloc, allocate, raw, push, app], users);
+    check(&[allocate, raw, push, app], None);
+    let inlined = ["alloc_impl", "allocate"].map(|name| (GLOBAL_FILE, name));
+    check(&[inlined[0], inlined[1], raw, push, app], None);
+}
+
+#[test]
+fn frames_around_say_what_a_buffer_is_a_part_of() {
+    let app = ("src/main.rs", "load|");
+    let bytes = (VEC, "with_capacity<u8>");
+    let string = Some("alloc::string::String");
+    check(&[bytes, (STRING, "clone"), app], string);
+    check(
+        &[
+            bytes,
+            (STRING, "clone|"),
+            (VEC, "clone<alloc::string::String>"),
+            app,
+        ],
+        string,
+    );
+    check(&[bytes, app], Some("alloc::vec::Vec<u8>"));
+    let deque = "<std>/alloc/src/collections/vec_deque/mod.rs";
+    let users = (VEC, "from_iter<app::User, I>");
+    let expect = Some("alloc::collections::vec_deque::VecDeque<app::User>");
+    check(&[users, (deque, "from_iter<app::User, I>"), app], expect);
+    let of_vectors = (deque, "from_iter<alloc::vec::Vec<app::User>, I>");
+    check(
+        &[users, of_vectors, app],
+        Some("alloc::vec::Vec<app::User>"),
+    );
+    let map = (
+        "<std>/std/src/collections/hash/map.rs",
+        "insert<u64, app::B, S>",
+    );
+    let table = (
+        "<std>/hashbrown-0.16.0/src/raw/mod.rs",
+        "reserve_rehash<(u64, app::A), G>|",
+    );
+    check(
+        &[table, map, app],
+        Some("std::collections::hash::map::HashMap<u64, app::B, S>")
+            .map(|_| "std::collections::hash::map::HashMap<u64, app::B>"),
+    );
+    check(&[("<std>/core/src/ops.rs", "call"), app], None);
+    check(&[], None);
+}
