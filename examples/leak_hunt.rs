@@ -1,59 +1,69 @@
-//! A function is suspected of keeping memory. Run it a thousand times between two snapshots and
-//! compare: what it keeps stands first, at the line that allocated it.
+//! A function is suspected of keeping memory: what is left after a thousand calls, and is it gone when it is
+//! mended?
 //!
 //!     cargo run --release --example leak_hunt
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::error::Error;
+use std::io;
 
-use tracemalloc::{Error, GroupBy, TraceAlloc};
+use tracemalloc::report::Text;
+use tracemalloc::{GroupBy, Snapshot, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
 
-static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Counts words, and never forgets a request. Returns the line of the leak too, so that the example
-/// can check what it finds.
-fn suspicious(request: &str) -> (usize, u32) {
-    let (forgotten, line) = (request.to_owned(), line!());
-    SEEN.lock().expect("no thread panicked").push(forgotten);
-    let mut words: HashMap<String, usize> = HashMap::new();
-    for word in request.split(' ') {
-        *words.entry(word.to_owned()).or_default() += 1;
-    }
-    (words.len(), line)
+/// Counts words, and remembers requests: the latest of them, or all for ever.
+struct Suspect {
+    seen: VecDeque<String>,
+    remembered: usize,
 }
 
-fn main() -> Result<(), Error> {
-    tracemalloc::start(25)?;
-    // What is made once, such as a cache, is not a leak: let it be made before the first snapshot.
-    let (_, leak) = suspicious("warm up");
+impl Suspect {
+    fn remembering(remembered: usize) -> Self {
+        let seen = VecDeque::with_capacity(2_048);
+        Self { seen, remembered }
+    }
+
+    fn count(&mut self, request: &str) -> usize {
+        self.seen.push_back(request.to_owned());
+        if self.seen.len() > self.remembered {
+            self.seen.pop_front();
+        }
+        let mut words: HashMap<&str, usize> = HashMap::new();
+        for word in request.split(' ') {
+            *words.entry(word).or_default() += 1;
+        }
+        words.len()
+    }
+}
+
+/// Snapshots before and after a thousand calls. What is made once is made by some calls before.
+fn around(mut suspect: Suspect) -> Result<(Snapshot, Snapshot), tracemalloc::Error> {
+    let mut call = |n: usize| suspect.count(&format!("GET /articles/{n:04} and more words"));
+    for request in 0..100 {
+        call(request);
+    }
     let before = tracemalloc::take_snapshot()?;
-    for request in 0..1000 {
-        suspicious(&format!(
-            "GET /articles/{request} and some more words of a request"
-        ));
+    for request in 100..1_100 {
+        call(request);
     }
-    let after = tracemalloc::take_snapshot()?;
-    tracemalloc::stop();
+    Ok((before, tracemalloc::take_snapshot()?))
+}
 
-    let growth = after.compare_to(&before, GroupBy::Line)?;
-    println!("Growth over 1000 calls:");
-    for line in growth.iter().filter(|line| line.size_diff != 0).take(5) {
-        println!("  {line}");
-    }
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("Suspected:");
+    tracemalloc::start(25)?;
+    let (before, after) = around(Suspect::remembering(usize::MAX))?;
+    Text::new().write_diff(&after, &before, &mut io::stdout())?;
+    println!("\nMended:");
+    let (mended_before, mended) = around(Suspect::remembering(100))?;
+    Text::new().write_diff(&mended, &mended_before, &mut io::stdout())?;
 
-    let first = &growth[0];
-    let culprit = first.traceback.most_recent();
-    assert_eq!(
-        (culprit.filename(), culprit.lineno()),
-        ("examples/leak_hunt.rs", leak)
-    );
-    assert!(first.count_diff >= 1000, "a block for every call");
-    assert!(
-        growth[1].size_diff.abs() < first.size_diff,
-        "nothing else grew as much"
-    );
+    let lines = after.compare_to(&before, GroupBy::Line)?;
+    assert_eq!((lines[0].count_diff, lines[0].size_diff), (1_000, 33_000));
+    assert!(lines[1..].iter().all(|line| line.size_diff == 0));
+    let lines = mended.compare_to(&mended_before, GroupBy::Line)?;
+    assert!(lines.iter().all(|line| line.size_diff == 0));
     Ok(())
 }
