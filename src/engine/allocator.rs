@@ -11,6 +11,7 @@ use std::num::NonZeroU16;
 
 use crate::engine::blocks::Spacing;
 use crate::engine::capture::CallContext;
+use crate::engine::scopes;
 use crate::engine::session::{Session, Settings};
 use crate::engine::thread::guard::Guard;
 use crate::engine::tracker::{TRACKER, Tracker};
@@ -183,6 +184,9 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     if session.is_simple() {
         // SAFETY: passed on from the caller.
         unsafe { record_plain::<A, ZEROED>(wrapper, session, layout, caller) }
+    } else if !session.is_on() && !scopes::is_open() {
+        // SAFETY: passed on from the caller.
+        unsafe { wrapper.allocate::<ZEROED>(layout) }
     } else {
         // SAFETY: passed on from the caller.
         unsafe { record_special::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) }

@@ -8,8 +8,8 @@ use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
 use crate::engine::unwind::Caller;
 
-/// Allocates a block where [`record_block`](super::record_block) has more to ask than whether it is recorded: of a sampler, or
-/// of the scopes that the thread is in.
+/// Allocates a block where [`record_block`](super::record_block) has more to ask than whether it is
+/// recorded: of a sampler, or of the scopes that the thread is in.
 ///
 /// # Safety
 /// Those of [`GlobalAlloc::alloc`] and, if `ZEROED`, [`GlobalAlloc::alloc_zeroed`].
@@ -23,13 +23,8 @@ pub(super) unsafe fn record_special<A: GlobalAlloc, const ZEROED: bool>(
     sp: usize,
     fp: usize,
 ) -> *mut u8 {
-    let records = scopes::records(session);
-    if !records && !scopes::is_open() {
-        // SAFETY: passed on from the caller.
-        return unsafe { wrapper.allocate::<ZEROED>(layout) };
-    }
     let counting = Counting::of(session);
-    let block = if !records {
+    let block = if !scopes::records(session) {
         // As when the block is recorded: what the inner allocator allocates is its own affair, and a
         // probe is noticed.
         let _guard = Guard::enter();
