@@ -30,7 +30,7 @@ pub(super) struct Merged<const N: usize> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) order: CallOrder,
-    /// A stack ends after so many frames, roots among them.
+    /// The most frames of a stack, roots among them.
     pub(super) max_frames: usize,
 }
 

@@ -16,8 +16,8 @@
 //! | relative paths of no known package | as they are |
 //!
 //! **The program's own files.** Lines are grouped by file name, so two packages of one workspace
-//! must not share one: that would add up lines that have nothing in common. So a file bears the
-//! crate of its package, unless the program's `main` is in that package: then the prefix says
+//! must not share one: that would add up lines that have nothing in common. So a file's name begins
+//! with the crate of its package, unless the program's `main` is in that package: then the prefix says
 //! nothing. That is alike for a lone package and for a member of a workspace.
 
 use super::packages::Packages;

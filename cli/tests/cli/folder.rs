@@ -115,7 +115,7 @@ fn tagged() -> Snapshot {
     Snapshot::from_traces(labelled.collect::<Vec<_>>(), 25)
 }
 
-/// The shop after so many minutes: orders come and go, and the cache forgets nothing.
+/// The shop some minutes later: orders come and go, and the cache keeps all that it has seen.
 fn grown(minutes: u64) -> Snapshot {
     let orders = [40, 12, 52, 30][usize::try_from(minutes).unwrap() % 4];
     let leak = frame("src/cache.rs", 91, "shop_server::cache::Cache::remember");

@@ -92,7 +92,7 @@ impl StackHistory {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Allocated,
-    /// By a reallocation that has copied so many bytes, if the block has moved.
+    /// By a reallocation. If the block has moved, `copied` bytes went with it.
     Resized {
         copied: u64,
     },

@@ -201,7 +201,7 @@ impl Time {
         (low, ((time as i64) >> Self::LOW_BITS) as u64)
     }
 
-    /// Adds the time of so many blocks, or takes it off.
+    /// Adds the time of blocks, or subtracts it.
     fn change(&self, at: At, blocks: u64, is_more: bool) {
         let time = blocks.wrapping_mul(at.now);
         let (low, high) = Self::parts(if is_more { time } else { time.wrapping_neg() });

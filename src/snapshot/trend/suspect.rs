@@ -7,8 +7,8 @@
 //! 2. It goes on rising: from the third to the fourth part by at least a quarter of what it rose by from
 //!    the first to the second, and within the fourth by an eighth. A cache that fills up rises less and
 //!    less, and then no more.
-//! 3. It is no chance: of all pairs of snapshots so many more have the later one higher than lower that
-//!    it happens once in a thousand series without a trend (Mann and Kendall's test).
+//! 3. It is not chance: rising pairs of snapshots outnumber falling ones by more than they do in one of
+//!    a thousand series without a trend (Mann and Kendall's test).
 //! 4. It is worth a look: [`MIN_GROWTH`] bytes.
 
 use std::fmt;
