@@ -118,6 +118,8 @@ fn the_inlined_frame_at_its_call_site_decides() {
     let app = ("src/main.rs", "load|");
     let users = Some("alloc::vec::Vec<app::User>");
     check(&[grow, (VEC, "push<app::User>"), app], users);
+    // With nothing inlined around it, it says nothing.
+    check(&[grow, app], None);
     check(
         &[(RAW, "grow_amortized<alloc::alloc::Global>"), grow, app],
         None,
