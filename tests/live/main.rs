@@ -6,6 +6,7 @@
 
 #[cfg(feature = "file")]
 mod above;
+mod busy;
 #[path = "../runner/child.rs"]
 mod child;
 mod control;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracemalloc::{DumpThread, Series};
 
+use crate::busy::{among_busy_threads, grow_a_block};
 use crate::folder::{Folder, holds};
 use crate::{cases, child, runner};
 
@@ -56,34 +57,21 @@ fn wait_for(folder: &Folder, files: usize) {
     }
 }
 
-/// Runs `task` while three threads allocate.
-fn among_busy_threads(task: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let mut block = black_box(Vec::<u8>::with_capacity(10));
-                    block.reserve_exact(5000);
-                }
-            });
-        }
-        task();
-        stop.store(true, Ordering::Relaxed);
-    });
-}
-
 fn a_signal_saves_a_snapshot_of_a_busy_program() {
     let folder = Folder::new("signal-busy");
     tracemalloc::start(25).unwrap();
     let held = black_box(vec![1_u8; 54_321]);
     let dumper = dumper(&folder);
-    among_busy_threads(|| {
-        for number in 1..=3 {
-            send();
-            wait_for(&folder, number);
-        }
-    });
+    among_busy_threads(
+        3,
+        |_| grow_a_block,
+        || {
+            for number in 1..=3 {
+                send();
+                wait_for(&folder, number);
+            }
+        },
+    );
     drop(dumper);
     let snapshots = folder.snapshots();
     assert_eq!(snapshots.len(), 3);
@@ -97,12 +85,16 @@ fn a_storm_of_signals_loses_nothing() {
     let held = black_box(vec![1_u8; 54_321]);
     let series = Series::new(folder.0.join("heap")).keep(4);
     let dumper = tracemalloc::dump_on_signal(SIGNAL, series).unwrap();
-    among_busy_threads(|| {
-        for _ in 0..1000 {
-            send();
-        }
-        wait_for(&folder, 1);
-    });
+    among_busy_threads(
+        3,
+        |_| grow_a_block,
+        || {
+            for _ in 0..1000 {
+                send();
+            }
+            wait_for(&folder, 1);
+        },
+    );
     drop(dumper);
     let snapshots = folder.snapshots();
     assert!((1..=4).contains(&snapshots.len()), "{:?}", folder.files());

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::thread;
 
+#[cfg(unix)]
+use crate::busy::{among_busy_threads, grow_a_block};
 use crate::cases;
 #[cfg(all(feature = "file", unix))]
 use crate::folder::Folder;
@@ -228,16 +230,7 @@ fn a_fork_among_busy_threads_leaves_a_working_child() {
     tracemalloc::start(25).unwrap();
     // Names are known before the forks: looking them up takes locks that another thread might hold.
     tracemalloc::take_snapshot().unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let mut block = black_box(Vec::<u8>::with_capacity(10));
-                    block.reserve_exact(5000);
-                }
-            });
-        }
+    let forks = || {
         for _ in 0..200 {
             fork(|| {
                 let before = tracemalloc::get_traced_memory().current;
@@ -250,8 +243,8 @@ fn a_fork_among_busy_threads_leaves_a_working_child() {
                 traced && tracemalloc::get_traced_memory().current == block.capacity() as u64
             });
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
+    };
+    among_busy_threads(3, |_| grow_a_block, forks);
 }
 
 /// The child of a fork exits first, and its parent is still there: who wrote a file is told by the

@@ -7,6 +7,7 @@ use std::thread;
 
 use tracemalloc::{Config, GroupBy};
 
+use crate::busy::among_busy_threads;
 use crate::{PAGES_ARE_KNOWN, cases};
 
 cases![
@@ -63,30 +64,25 @@ fn blocks_may_be_freed_by_other_threads() {
     assert_eq!(tracemalloc::take_snapshot().unwrap().total_size(), after);
 }
 
+/// The largest block, in bytes, of the threads that [`in_order_after`] keeps busy.
+const LARGEST_BUSY: usize = 2500;
+
 /// Runs `disturb` while four threads allocate and free; afterwards the books must be in order.
-fn among_busy_threads(disturb: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for seed in 0..4_usize {
-            let stop = &stop;
-            scope.spawn(move || {
-                let mut held = Vec::with_capacity(64);
-                for round in 0_usize.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let mut block = Vec::<u8>::with_capacity((round * 31 + seed) % 2000 + 1);
-                    block.reserve_exact(2500);
-                    held.push(black_box(block));
-                    if held.len() == 64 {
-                        held.swap_remove(round % 64);
-                    }
-                }
-            });
+fn in_order_after(disturb: impl FnOnce()) {
+    let churn = |seed: usize| {
+        let mut held = Vec::with_capacity(64);
+        let mut round = 0_usize;
+        move || {
+            let mut block = Vec::<u8>::with_capacity((round * 31 + seed) % 2000 + 1);
+            block.reserve_exact(LARGEST_BUSY);
+            held.push(black_box(block));
+            if held.len() == 64 {
+                held.swap_remove(round % 64);
+            }
+            round += 1;
         }
-        disturb();
-        stop.store(true, Ordering::Relaxed);
-    });
+    };
+    among_busy_threads(4, churn, disturb);
     tracemalloc::clear_traces();
     tracemalloc::start(5).unwrap();
     let before = tracemalloc::get_traced_memory().current;
@@ -101,7 +97,7 @@ fn among_busy_threads(disturb: impl FnOnce()) {
 }
 
 fn control_calls_race_with_allocations() {
-    among_busy_threads(|| {
+    in_order_after(|| {
         for round in 0..20_000 {
             match round % 7 {
                 0 | 4 => tracemalloc::start(round % 40 + 1).unwrap(),
@@ -141,7 +137,7 @@ fn a_start_that_races_with_a_stop_is_no_error() {
 }
 
 fn snapshots_race_with_allocations() {
-    among_busy_threads(|| {
+    in_order_after(|| {
         tracemalloc::start(10).unwrap();
         for round in 0..200 {
             match tracemalloc::take_snapshot() {
@@ -165,18 +161,15 @@ fn snapshots_race_with_allocations() {
 
 fn a_snapshot_among_threads_misses_no_block_that_stays() {
     tracemalloc::start(10).unwrap();
-    let stays: Vec<Box<[u8; 333]>> = (0..1000).map(|_| Box::new([1; 333])).collect();
-    among_busy_threads(|| {
+    // No block of the busy threads has this size at any moment.
+    const SIZE: usize = LARGEST_BUSY + 833;
+    let stays: Vec<Box<[u8; SIZE]>> = (0..1000).map(|_| Box::new([1; SIZE])).collect();
+    in_order_after(|| {
         for _ in 0..50 {
             let snapshot = tracemalloc::take_snapshot().unwrap();
-            assert_eq!(
-                snapshot
-                    .traces()
-                    .unwrap()
-                    .filter(|trace| trace.size == 333)
-                    .count(),
-                1000
-            );
+            let traces = snapshot.traces().unwrap();
+            let seen = traces.filter(|trace| trace.size == SIZE as u64).count();
+            assert_eq!(seen, stays.len());
         }
     });
     drop(stays);
