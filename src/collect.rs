@@ -5,7 +5,6 @@
 
 mod history;
 mod labels;
-mod names;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +15,11 @@ use crate::engine::{Guard, Labels, Session, StackId, Tracker};
 use crate::external::External;
 use crate::process::{allocator_memory, resident_memory};
 use crate::sections::{Busy, NAMES};
-use crate::snapshot::{Domain, Frame, Losses, Recording, Runs, Snapshot, StackTable, Traceback};
-use crate::symbols::{Role, Symbols, program_file, visible};
+use crate::snapshot::{Domain, Losses, Recording, Runs, Snapshot, StackTable, Traceback, Unread};
+use crate::symbols::{
+    NamedCalls, NamedStack, Oldest, Shape, Symbols, mix, not_recorded, program_file,
+};
 use labels::LabelNames;
-use names::{FrameAt, Names};
 
 /// Where snapshots come from.
 pub(crate) struct Collector<'a> {
@@ -77,15 +77,18 @@ impl Collector<'_> {
         let by_stack = ByStack::new(blocks);
         let with_history = history.iter().flatten().map(|sums| sums.stack);
         let named = by_stack.stacks().chain(with_history);
-        let mut tracebacks = Tracebacks::new(self, session, guard, named)?;
+        let is_later = session.names_later() && Symbols::NAMES_CAN_WAIT;
+        let unnamed = is_later.then_some(Unread::Later);
+        let mut tracebacks = Tracebacks::new(self, session, guard, named, unnamed)?;
+        recording.unnamed = tracebacks.unnamed;
         let mut stacks = StackTable::default();
         let mut numbers = Numbers::default();
         let mut runs = Runs::default();
         by_stack.for_each(|stack, blocks| {
-            let traceback = tracebacks.of(stack);
-            let traceback = stacks.intern_hashed(tracebacks.hash, traceback);
+            let named = tracebacks.of(stack);
+            let traceback = tracebacks.number(&mut stacks, &named);
             numbers.insert(stack, traceback);
-            if tracebacks.ended {
+            if named.is_incomplete {
                 recording.losses.incomplete_stacks += blocks.len() as u64;
             }
             for block in blocks {
@@ -95,13 +98,14 @@ impl Collector<'_> {
         let rows = history.map(|history| {
             history::rows(history, |stack| {
                 *numbers.entry(stack).or_insert_with(|| {
-                    let traceback = tracebacks.of(stack);
-                    stacks.intern_hashed(tracebacks.hash, traceback)
+                    let named = tracebacks.of(stack);
+                    tracebacks.number(&mut stacks, &named)
                 })
             })
         });
         let mut snapshot =
-            Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording);
+            Snapshot::from_parts(stacks.into_stacks(), runs, session.limit(), recording)
+                .with_unread(self.symbols.unread());
         if let Some(bytes) = self.tracker.samples.every(session) {
             snapshot = snapshot.with_sample_every(bytes);
         }
@@ -118,8 +122,9 @@ impl Collector<'_> {
         guard: &Guard,
         stack: StackId,
     ) -> Result<Traceback, Busy> {
-        let mut tracebacks = Tracebacks::new(self, session, guard, [stack].into_iter())?;
-        Ok(tracebacks.of(stack))
+        let stacks = [stack].into_iter();
+        let mut tracebacks = Tracebacks::new(self, session, guard, stacks, None)?;
+        Ok(tracebacks.of(stack).traceback)
     }
 
     fn blocks(&self, session: Session, guard: &Guard) -> Result<Vec<Block>, Busy> {
@@ -155,6 +160,7 @@ impl Collector<'_> {
             peak,
             tracer_memory: (self.tracker.own_memory() + self.symbols.memory()) as u64,
             runtime_frames: session.runtime_frames(),
+            unnamed: None,
             losses: Losses {
                 blocks: lost.blocks,
                 stacks: lost.stacks,
@@ -237,29 +243,25 @@ impl ByStack {
 struct Tracebacks<'a> {
     collector: &'a Collector<'a>,
     session: Session,
-    names: Names,
+    names: NamedCalls,
+    /// Why there are none.
+    unnamed: Option<Unread>,
     addresses: Vec<usize>,
-    /// The stack being put together, oldest first.
-    stack: Vec<FrameAt>,
-    roles: Vec<Role>,
-    /// Of the last one: equal for equal ones.
-    hash: u64,
-    /// The last one ended in code that cannot be read through.
-    ended: bool,
     labels: LabelNames<'a>,
-    /// Stacks that have labels, without those: with hash and `ended`.
-    unlabelled: HashMap<StackId, (Traceback, u64, bool)>,
+    /// Stacks that have labels, without those.
+    unlabelled: HashMap<StackId, NamedStack>,
 }
 
 impl<'a> Tracebacks<'a> {
-    /// Names every address that occurs in `stacks`.
+    /// Names every address that occurs in `stacks`, unless there is a reason not to.
     fn new(
         collector: &'a Collector<'a>,
         session: Session,
         guard: &Guard,
         stacks: impl Iterator<Item = StackId>,
+        unnamed: Option<Unread>,
     ) -> Result<Self, Busy> {
-        let mut names = Names::default();
+        let mut names = NamedCalls::default();
         // Stacks share callers: each is read until a frame that was met before.
         let mut met = Bits::default();
         for stack in stacks {
@@ -273,86 +275,72 @@ impl<'a> Tracebacks<'a> {
             });
         }
         let section = NAMES.enter(guard)?;
-        names.resolve(collector.symbols);
+        match unnamed {
+            None => collector.symbols.name(&mut names),
+            Some(_) => collector.symbols.locate(&mut names),
+        }
         drop(section);
         Ok(Self {
             collector,
             session,
             names,
+            unnamed,
             addresses: Vec::new(),
-            stack: Vec::new(),
-            roles: Vec::new(),
-            hash: 0,
-            ended: false,
             labels: LabelNames::new(collector.tracker),
             unlabelled: HashMap::new(),
         })
     }
 
-    fn of(&mut self, stack: StackId) -> Traceback {
+    /// The number of a stack among those of the snapshot. Places of two modules that are called alike have
+    /// one name, so stacks without names stay apart.
+    fn number(&self, stacks: &mut StackTable, named: &NamedStack) -> u32 {
+        let traceback = named.traceback.clone();
+        match self.unnamed {
+            Some(_) => stacks.push(traceback),
+            None => stacks.intern_hashed(named.hash, traceback),
+        }
+    }
+
+    fn of(&mut self, stack: StackId) -> NamedStack {
         let (stack, labels) = self.collector.tracker.without_labels(stack);
         if labels == Labels::default() {
             return self.without_labels(stack);
         }
         // A stack may have many labels.
         let known = self.unlabelled.get(&stack).cloned();
-        let (traceback, hash, ended) = known.unwrap_or_else(|| {
-            let traceback = self.without_labels(stack);
-            let made = (traceback, self.hash, self.ended);
-            self.unlabelled.insert(stack, made.clone());
-            made
+        let mut named = known.unwrap_or_else(|| {
+            let named = self.without_labels(stack);
+            self.unlabelled.insert(stack, named.clone());
+            named
         });
-        (self.hash, self.ended) = (names::mix(hash ^ labels.bits()), ended);
-        self.labels.put_on(traceback, labels)
+        named.hash = mix(named.hash ^ labels.bits());
+        named.traceback = self.labels.put_on(named.traceback, labels);
+        named
     }
 
-    fn without_labels(&mut self, stack: StackId) -> Traceback {
+    fn without_labels(&mut self, stack: StackId) -> NamedStack {
         let addresses = &mut self.addresses;
         addresses.clear();
         let root = self
             .collector
             .tracker
             .read_stack(self.session, stack, |address| addresses.push(address));
-        self.ended = false;
-        self.hash = 0;
-        if root == StackId::OVERFLOW {
-            return Traceback::of(Frame::named("<stack not recorded>"));
-        }
+        let oldest = match root {
+            StackId::OVERFLOW => return not_recorded(),
+            StackId::TRUNCATED => Oldest::Truncated,
+            StackId::INCOMPLETE => Oldest::Incomplete,
+            _ => Oldest::Whole,
+        };
+        let shape = Shape {
+            limit: self.session.limit(),
+            runtime_frames: self.session.runtime_frames(),
+        };
         // The engine reads from the most recent frame outwards; here the order turns, once.
-        let names = &self.names;
-        let frames = addresses
-            .iter()
-            .rev()
-            .flat_map(|address| names.at(*address));
-        self.stack.clear();
-        self.stack.extend(frames);
-        self.roles.clear();
-        self.roles
-            .extend(self.stack.iter().map(|at| names.role(*at)));
-        let visible = visible(&self.roles);
-        // Where a program or a thread begins, nothing is missing.
-        let from_start = visible.start > 0;
-        self.ended = !from_start && root == StackId::INCOMPLETE;
-        let shown = if self.session.runtime_frames() {
-            0..self.stack.len()
-        } else {
-            visible
-        };
-        let all = self.stack.get(shown).unwrap_or_default();
-        let kept = all.len().min(self.session.limit() as usize);
-        let newest = all.get(all.len() - kept..).unwrap_or_default();
-        self.hash = names.hash(newest);
-        let newest = newest.iter().map(|at| names.frame(*at));
-        let traceback = Traceback::from_oldest_first(newest).unwrap_or_else(Traceback::unknown);
-        let traceback = match names.type_of(&self.stack) {
-            Some(name) => traceback.with_type_name(name),
-            None => traceback,
-        };
-        if root == StackId::TRUNCATED {
-            traceback.with_truncated()
-        } else {
-            traceback.with_total_nframe(u32::try_from(all.len().max(1)).unwrap_or(u32::MAX))
+        let calls = self.addresses.iter().rev().copied();
+        if self.unnamed.is_some() {
+            return self.names.whole_stack(calls, oldest);
         }
+        self.names.stack(calls, oldest, shape)
     }
 }
 

@@ -27,6 +27,18 @@ pub struct Config {
     runtime_frames: bool,
     history: bool,
     thread_names: bool,
+    names: Names,
+}
+
+/// When the names of a snapshot's frames are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Names {
+    /// When the snapshot is taken, from the files of the running program.
+    #[default]
+    Now,
+    /// Later, from the snapshot's file, on any host that has the program's files or a copy of them.
+    Later,
 }
 
 impl Config {
@@ -42,6 +54,7 @@ impl Config {
             runtime_frames: false,
             history: false,
             thread_names: false,
+            names: Names::Now,
         }
     }
 
@@ -140,6 +153,35 @@ impl Config {
     pub const fn thread_names(mut self, record: bool) -> Self {
         self.thread_names = record;
         self
+    }
+
+    /// Says when names are read. [`Names::Later`] makes snapshots cheap: the process reads no debug
+    /// information, and a snapshot holds addresses, modules and build ids alone. Its stacks are not trimmed
+    /// and longer than the [limit](Config::frames), because names tell where they begin; the limit counts
+    /// when they are named.
+    ///
+    /// The tool names a saved snapshot with `tracemalloc symbolize FILE`, a program with
+    /// [`Symbolizer`](crate::Symbolizer).
+    /// Reports of a snapshot without names show places such as `app+0x11d7`, and say so.
+    ///
+    /// Names are read at once where modules and build ids are not known: on Windows and Apple's systems.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), tracemalloc::Error> {
+    /// use tracemalloc::Names;
+    ///
+    /// tracemalloc::Config::new().names(Names::Later).start()?;
+    /// tracemalloc::take_snapshot()?.dump("app.tmsnap.json.gz")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    pub(crate) fn names_later(&self) -> bool {
+        self.names == Names::Later
     }
 
     pub(crate) fn valid_frames(&self) -> Result<u16, Error> {

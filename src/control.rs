@@ -62,6 +62,7 @@ impl Config {
             sample_every: self.valid_sample_every()?,
             history: self.has_history(),
             thread_names: self.records_thread_names(),
+            names_later: self.names_later(),
             only_scopes: false,
         };
         sections::prepare();

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::Once;
 
 use crate::Size;
-use crate::config::Config;
+use crate::config::{Config, Names};
 #[cfg(feature = "file")]
 use crate::dump::at_exit::dump_at_exit;
 #[cfg(all(unix, feature = "file"))]
@@ -18,6 +18,7 @@ const OUT: &str = "TRACEMALLOC_OUT";
 const SAMPLE: &str = "TRACEMALLOC_SAMPLE";
 const HISTORY: &str = "TRACEMALLOC_HISTORY";
 const SIGNALS: &str = "TRACEMALLOC_SIGNALS";
+const NAMES: &str = "TRACEMALLOC_NAMES";
 
 /// Starts tracing if the environment asks for it. Call it early in `main`; an explicit
 /// [`start`](crate::start) before it wins, as in CPython the command line wins over the variable.
@@ -28,6 +29,7 @@ const SIGNALS: &str = "TRACEMALLOC_SIGNALS";
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
 /// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`], such as `512K`; unset, empty or 0: record them all |
 /// | `TRACEMALLOC_HISTORY` | 1: [`Config::history`], so that the file tells what the peak was made of; unset, empty or 0: none |
+/// | `TRACEMALLOC_NAMES` | `later`: [`Config::names`], so that the file is named by `tracemalloc symbolize`; unset, empty or `now`: named by the process |
 /// | `TRACEMALLOC_SIGNALS` | signals that end the process after its snapshot is saved, such as `INT,TERM`; unset or empty: none |
 ///
 /// A [`Size`] may have a unit: `512K` and `512KiB` are 524,288 bytes.
@@ -76,7 +78,8 @@ pub fn start_from_env() -> Result<(), Error> {
     let sample_every = sample_every(env::var_os(SAMPLE))?;
     let history = history(env::var_os(HISTORY))?;
     let signals = signals(env::var_os(SIGNALS), out.is_some())?;
-    let config = Config::new().frames(frames).history(history);
+    let names = names(env::var_os(NAMES))?;
+    let config = Config::new().frames(frames).history(history).names(names);
     match sample_every {
         Some(bytes) => config.sample_every(bytes).start()?,
         None => config.start()?,
@@ -172,6 +175,23 @@ fn history(value: Option<OsString>) -> Result<bool, Error> {
         _ => Err(Error::new(
             ErrorKind::InvalidVariable,
             format!("{HISTORY}={text}: expected 1, or 0 for no history"),
+        )),
+    }
+}
+
+/// When a value of `TRACEMALLOC_NAMES` asks for names. Leading blanks are allowed as above.
+fn names(value: Option<OsString>) -> Result<Names, Error> {
+    let Some(value) = value else {
+        return Ok(Names::Now);
+    };
+    let text = value.to_string_lossy();
+    match text.trim_start() {
+        "later" => Ok(Names::Later),
+        "now" => Ok(Names::Now),
+        _ if text.is_empty() => Ok(Names::Now),
+        _ => Err(Error::new(
+            ErrorKind::InvalidVariable,
+            format!("{NAMES}={text}: expected now, or later for names that are read from the file"),
         )),
     }
 }
@@ -285,6 +305,7 @@ pub(crate) mod fuzzing {
         let read = super::sample_every(Some(value.clone()));
         assert!(!matches!(read, Ok(Some(0))), "{value:?}");
         let _ = super::history(Some(value.clone()));
+        let _ = super::names(Some(value.clone()));
         let _ = super::signals(Some(value.clone()), true);
         let path = crate::dump::pattern::path_of(value, 1);
         let marks = value.as_encoded_bytes().contains(&b'%');

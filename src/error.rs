@@ -52,6 +52,8 @@ pub enum ErrorKind {
     Io,
     /// A file is not a snapshot, or not an intact one.
     InvalidFile,
+    /// A file of debug information is of another build than the modules of the snapshot.
+    OtherBuild,
     /// A snapshot file was written by a newer major version of the format.
     UnsupportedVersion,
 }
@@ -111,7 +113,6 @@ impl Error {
     }
 
     /// This error, with the path of the file that it is about.
-    #[cfg(feature = "file")]
     #[must_use]
     pub(crate) fn at(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_path_buf());

@@ -79,7 +79,7 @@ mod symbols;
 mod utc;
 
 // The wrapper, and what turns tracing on and off.
-pub use config::Config;
+pub use config::{Config, Names};
 pub use control::{clear_traces, is_tracing, reset_peak, start, stop, unload};
 pub use engine::TraceAlloc;
 pub use environment::start_from_env;
@@ -106,6 +106,8 @@ pub use scope::{PerObject, Variants, freed_by, measure_each};
 pub use snapshot::FileHeader;
 pub use snapshot::{BlockSum, Domain, Losses, Module, Recording, Snapshot, StackHistory, View};
 pub use snapshot::{Frame, FrameOrigin, MostRecentFirst, Trace, Traceback, Traces};
+pub use snapshot::{UnnamedPlaces, Unread};
+pub use symbols::{Symbolized, SymbolizedModule, Symbolizer};
 
 // Snapshots that the program saves by itself.
 #[cfg(all(unix, feature = "signal"))]

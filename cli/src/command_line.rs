@@ -4,7 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Verdict};
 use crate::{
-    check, completions, diff, export, flamegraph, info, list, man, report, stats, top, tree, trend,
+    check, completions, diff, export, flamegraph, info, list, man, report, stats, symbolize, top,
+    tree, trend,
 };
 
 /// Answers questions about saved snapshots of a program's memory.
@@ -41,6 +42,7 @@ enum Command {
     Export(export::Options),
     Trend(trend::Options),
     Check(check::Options),
+    Symbolize(symbolize::Options),
     Info(info::Options),
     Completions(completions::Options),
     Man(man::Options),
@@ -59,6 +61,7 @@ impl Arguments {
             Command::Export(options) => export::run(options)?,
             Command::Trend(options) => trend::run(options)?,
             Command::Check(options) => return check::run(options),
+            Command::Symbolize(options) => symbolize::run(options)?,
             Command::Info(options) => info::run(options)?,
             Command::Completions(options) => completions::run(options, Self::command())?,
             Command::Man(options) => man::run(options, Self::command())?,

@@ -110,6 +110,9 @@ impl File<'_> {
             "left out"
         };
         facts.push(("runtime frames", runtime.to_owned()));
+        if let Some(why) = recording.unnamed {
+            facts.push(("names", format!("still to be read: {why}")));
+        }
         facts.push((
             "recorded",
             match snapshot.sample_every() {
@@ -213,6 +216,7 @@ impl File<'_> {
             "program": recording.program,
             "traceback_limit": snapshot.traceback_limit(),
             "runtime_frames": recording.runtime_frames,
+            "unnamed": recording.unnamed.map(|why| why.to_string()),
             "sample_every": snapshot.sample_every(),
             "history": snapshot.has_history(),
             "size": snapshot.total_size(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use regex_lite::{Regex, RegexBuilder};
 use tracemalloc::report::terminal_text;
-use tracemalloc::{Domain, Filter, Frame, FrameFilter, Snapshot};
+use tracemalloc::{Domain, Filter, Frame, FrameFilter, Snapshot, Symbolizer};
 
 use crate::failure::Failure;
 use crate::flags::ViewFlags;
@@ -193,12 +193,51 @@ fn is_standard_input(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn read(path: &Path) -> Result<Snapshot, Failure> {
+/// The snapshot in the file `path`. Names that its process did not read are read where the files for them
+/// are at hand.
+pub(crate) fn read(path: &Path) -> Result<Snapshot, Failure> {
+    Ok(named(read_as_it_is(path)?, path))
+}
+
+/// The snapshot in the file `path`.
+pub(crate) fn read_as_it_is(path: &Path) -> Result<Snapshot, Failure> {
     match is_standard_input(path) {
         true => Snapshot::read_from(io::stdin().lock())
             .map_err(|error| Failure::new(format!("standard input: {error}"))),
         false => Ok(Snapshot::load(path)?),
     }
+}
+
+fn named(snapshot: Snapshot, path: &Path) -> Snapshot {
+    let places = snapshot.unnamed_places();
+    let could_be = places.iter().any(|places| places.why.is_some());
+    if !could_be && snapshot.recording().unnamed.is_none() {
+        return snapshot;
+    }
+    // Files that are not at hand are no failure: reports say what has no name.
+    let Ok(found) = Symbolizer::new().symbolize(&snapshot) else {
+        return snapshot;
+    };
+    let is_named = found.snapshot.recording().unnamed.is_none();
+    let program = found
+        .modules
+        .iter()
+        .find_map(|module| module.file.as_ref().ok());
+    if let (true, Some(file)) = (is_named, program) {
+        note(&format!(
+            "{}: names were read from {} and the other files of the process; `tracemalloc symbolize` \
+             keeps them",
+            path.display(),
+            file.display()
+        ));
+    }
+    found.snapshot
+}
+
+/// Tells what the user may want to know, on standard error.
+pub(crate) fn note(text: &str) {
+    // Nobody is left to be told if standard error is closed.
+    let _ = writeln!(io::stderr(), "note: {}", terminal_text(text));
 }
 
 /// Why the difference from `old` to `new` may not be what the user wants to see.

@@ -19,6 +19,7 @@ mod man;
 mod output;
 mod report;
 mod stats;
+mod symbolize;
 mod top;
 mod tree;
 mod trend;

@@ -10,7 +10,7 @@ use tracemalloc::{GroupBy, SiteTrend, Size, SizeDiff, Suspect, Traceback, Trend}
 
 use crate::failure::Failure;
 use crate::flags::{Format, group_by, limit};
-use crate::input::{Selection, warn};
+use crate::input::{Selection, read, warn};
 use crate::output::{Content, Destination};
 
 /// Show what grows over a series of snapshots, and what looks like a leak.
@@ -86,7 +86,7 @@ fn trend(options: &Options) -> Result<(Trend, Option<u64>), Failure> {
         if path == Path::new("-") {
             return Err(Failure::new("a series cannot be read from standard input"));
         }
-        let snapshot = tracemalloc::Snapshot::load(path)?;
+        let snapshot = read(path)?;
         let recording = snapshot.recording();
         paths.push((recording.taken_at, path));
         processes.extend(recording.process_id);

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::cut_stacks::CutStacks;
+use super::visible;
 use crate::snapshot::{
-    Domain, Frame, Losses, Size, SizeDiff, Snapshot, Traceback, View, difference,
+    Domain, Frame, Losses, Module, Size, SizeDiff, Snapshot, Traceback, Unread, View, difference,
 };
 
 /// Which snapshot a note is about.
@@ -123,6 +125,9 @@ pub(super) fn write_recording(
         let memory = Size(recording.tracer_memory);
         writeln!(out, "Tracer's own memory: {memory}{whose}")?;
     }
+    for line in unnamed(snapshot) {
+        writeln!(out, "{line}{whose}")?;
+    }
     for loss in losses(snapshot) {
         writeln!(out, "{loss}{whose}")?;
     }
@@ -135,6 +140,38 @@ pub(super) fn write_recording(
         Some(suggestion) if whose != Whose::Old => writeln!(out, "{suggestion}"),
         _ => Ok(()),
     }
+}
+
+/// Modules that are named one by one, and characters of a file's name.
+const MAX_MODULES: usize = 5;
+const MAX_FILE: usize = 24;
+
+/// How much memory lies in places without a name, and why; of a snapshot without names, how to read them.
+pub(super) fn unnamed(snapshot: &Snapshot) -> Vec<String> {
+    if let Some(why) = snapshot.recording().unnamed {
+        let how = "To read names: tracemalloc symbolize FILE".to_owned();
+        return vec![format!("No names yet: {why}"), how];
+    }
+    let places = snapshot.unnamed_places().into_iter();
+    let places = places.filter_map(|places| Some((places.module?, places.size, places.why)));
+    let places: Vec<(Arc<Module>, u64, Option<Unread>)> = places.collect();
+    let (shown, more) = places.split_at(places.len().min(MAX_MODULES));
+    let lines = shown.iter().map(|(module, size, why)| {
+        let file = module.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        let file = visible::escaped(file);
+        let file = visible::keep_end(&file, MAX_FILE);
+        let why = match why {
+            Some(why) => why.to_string(),
+            None => "its file does not name them".to_owned(),
+        };
+        format!("Without a name: {} in {file}: {why}", Size(*size))
+    });
+    let size = more.iter().map(|(_, size, _)| size).sum();
+    let more = (!more.is_empty()).then(|| {
+        let modules = counted(more.len() as u64, "more module");
+        format!("Without a name: {} in {modules}", Size(size))
+    });
+    lines.chain(more).collect()
 }
 
 /// What the recording could not hold, as many lines as there are kinds of it.
@@ -247,6 +284,9 @@ impl Lacking {
 /// What allocations of the program lack; `None` if other code of the program has lines, as its
 /// settings then are those that keep them.
 fn lacking(snapshot: &Snapshot) -> Option<Lacking> {
+    if snapshot.recording().unnamed.is_some() {
+        return None;
+    }
     let stacks = stacks_in_use(snapshot);
     let mut frames = stacks.iter().flat_map(|stack| stack.newest_first());
     if frames.any(has_own_line) {

@@ -152,7 +152,7 @@ impl Snapshot {
         modules
     }
 
-    fn summed_by<K: Ord>(&self, key: impl Fn(&Run) -> K) -> BTreeMap<K, Total> {
+    pub(super) fn summed_by<K: Ord>(&self, key: impl Fn(&Run) -> K) -> BTreeMap<K, Total> {
         match self.weights() {
             None => self.sums_by(key, Total::of),
             Some(sampling) => {

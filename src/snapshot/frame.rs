@@ -16,7 +16,7 @@ use super::origin::FrameOrigin;
 pub(crate) const UNKNOWN: &str = "<unknown>";
 
 /// A file of machine code: the program itself or one of its shared libraries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Module {
     /// Full path of the file at the time it was loaded.

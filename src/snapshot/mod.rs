@@ -29,6 +29,7 @@ mod trace;
 mod traceback;
 mod trend;
 mod type_label;
+mod unread;
 mod view;
 
 pub use advice::{Advice, Pattern};
@@ -51,6 +52,7 @@ pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 pub use traceback::Traceback;
 pub use trend::{Generation, SiteTrend, Suspect};
+pub use unread::{UnnamedPlaces, Unread};
 pub use view::View;
 
 pub(crate) use frame::UNKNOWN;

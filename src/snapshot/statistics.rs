@@ -339,6 +339,17 @@ impl Snapshot {
     ///
     /// As [`compare_to`](Self::compare_to).
     pub(crate) fn check_comparable(&self, old: &Snapshot) -> Result<(), Error> {
+        let unnamed = [self, old].map(|snapshot| snapshot.recording().unnamed.is_some());
+        if unnamed[0] != unnamed[1] {
+            let without = if unnamed[0] { "new" } else { "old" };
+            return Err(Error::new(
+                ErrorKind::NotComparable,
+                format!(
+                    "cannot compare: the names of the {without} snapshot were not read; \
+                     `tracemalloc symbolize FILE` reads them"
+                ),
+            ));
+        }
         let (with, without) = match (
             self.recording().runtime_frames,
             old.recording().runtime_frames,

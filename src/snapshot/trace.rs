@@ -10,9 +10,11 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::frame::Module;
 use super::history::HistoryRow;
 use super::size::Size;
 use super::traceback::Traceback;
+use super::unread::Unread;
 use super::view::View;
 use crate::error::Error;
 use crate::sampling::Sampling;
@@ -152,6 +154,9 @@ pub struct Recording {
     pub tracer_memory: u64,
     /// True if frames of the standard library at either end of a stack were kept.
     pub runtime_frames: bool,
+    /// Why no names were read; `None` if they were. The frames are then places in machine code, the runtime's
+    /// among them, and more than the limit. [`Symbolizer`](crate::Symbolizer) names them later.
+    pub unnamed: Option<Unread>,
     /// What the recording does not hold.
     pub losses: Losses,
 }
@@ -197,6 +202,8 @@ pub struct Snapshot {
     pub(super) history: Option<Vec<HistoryRow>>,
     /// What the runs stand for.
     pub(super) view: View,
+    /// The modules whose names could not be read, and why.
+    pub(super) unread: Arc<[(Arc<Module>, Unread)]>,
 }
 
 impl Snapshot {
@@ -233,6 +240,7 @@ impl Snapshot {
             attributes: BTreeMap::new(),
             history: None,
             view: View::Live,
+            unread: Arc::new([]),
         }
     }
 
@@ -292,7 +300,14 @@ impl Snapshot {
             attributes: self.attributes.clone(),
             history: None,
             view: self.view,
+            unread: Arc::clone(&self.unread),
         }
+    }
+
+    /// This snapshot as one that was recorded so.
+    pub(crate) fn with_recording(mut self, recording: Recording) -> Self {
+        self.recording = recording;
+        self
     }
 
     #[cfg(test)]
@@ -400,6 +415,13 @@ impl StackTable {
         if id == next {
             self.stacks.push(stack);
         }
+        id
+    }
+
+    /// Adds a stack that is another one than those before, whatever it is equal to.
+    pub(crate) fn push(&mut self, stack: Traceback) -> u32 {
+        let id = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
+        self.stacks.push(stack);
         id
     }
 

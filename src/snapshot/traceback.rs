@@ -34,6 +34,9 @@ pub struct Traceback {
     frames: Frames,
     total_nframe: Option<u32>,
     truncated: bool,
+    /// Its oldest frame's caller could not be found. Kept until the frames have names, which tell whether
+    /// that frame is where a program or a thread begins.
+    incomplete: bool,
     type_name: Option<Arc<str>>,
     tag: Option<Arc<str>>,
     thread_name: Option<Arc<str>>,
@@ -81,6 +84,7 @@ impl Traceback {
             frames,
             total_nframe: None,
             truncated: false,
+            incomplete: false,
             type_name: None,
             tag: None,
             thread_name: None,
@@ -105,6 +109,16 @@ impl Traceback {
     pub fn with_truncated(mut self) -> Self {
         self.truncated = true;
         self
+    }
+
+    /// This stack, marked as one whose oldest caller could not be found.
+    pub(crate) fn with_incomplete(mut self) -> Self {
+        self.incomplete = true;
+        self
+    }
+
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// This stack as one that allocates values of the type `name`, a full path such as
@@ -165,6 +179,19 @@ impl Traceback {
         self.thread_name.as_deref()
     }
 
+    /// This stack with the tag and the thread of `other`.
+    pub(crate) fn with_labels_of(mut self, other: &Self) -> Self {
+        self.tag.clone_from(&other.tag);
+        self.thread_name.clone_from(&other.thread_name);
+        self
+    }
+
+    /// This stack with this type, or none.
+    pub(crate) fn with_known_type(mut self, name: Option<Arc<str>>) -> Self {
+        self.type_name = name;
+        self
+    }
+
     /// Hashes what [`identical`](Self::identical) compares beside the frames and is often different
     /// where they are not.
     pub(crate) fn hash_labels<H: Hasher>(&self, state: &mut H) {
@@ -178,6 +205,7 @@ impl Traceback {
             frames: Frames::Listed(frames.into()),
             total_nframe,
             truncated: self.truncated,
+            incomplete: self.incomplete,
             type_name: self.type_name.clone(),
             tag: self.tag.clone(),
             thread_name: self.thread_name.clone(),
@@ -265,6 +293,7 @@ impl Traceback {
     pub(crate) fn identical(&self, other: &Self) -> bool {
         self.total_nframe == other.total_nframe
             && self.truncated == other.truncated
+            && self.incomplete == other.incomplete
             && self.type_name == other.type_name
             && self.tag == other.tag
             && self.thread_name == other.thread_name
@@ -280,7 +309,6 @@ impl Traceback {
         }
     }
 
-    #[cfg(feature = "file")]
     pub(crate) fn was_cut(&self) -> bool {
         self.truncated
     }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use dashmap::mapref::entry::Entry as MapEntry;
 use dashmap::{DashMap, DashSet};
 
-use crate::snapshot::Frame;
+use crate::snapshot::{Frame, Module, Unread};
 
 use super::types::Held;
 
@@ -21,6 +21,8 @@ pub(super) struct Cache {
     frames: LazyLock<DashMap<usize, Entry>>,
     texts: LazyLock<DashSet<Arc<str>>>,
     bytes: AtomicUsize,
+    /// Modules whose names could not be read when they were last asked for.
+    unread: Mutex<Vec<(Arc<Module>, Unread)>>,
 }
 
 /// What is kept of one return address.
@@ -52,7 +54,21 @@ impl Cache {
             frames: LazyLock::new(DashMap::new),
             texts: LazyLock::new(DashSet::new),
             bytes: AtomicUsize::new(0),
+            unread: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Notes whether the names of a module could be read.
+    pub(super) fn note(&self, module: &Arc<Module>, unread: Option<Unread>) {
+        let mut noted = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.retain(|(known, _)| known != module);
+        noted.extend(unread.map(|why| (Arc::clone(module), why)));
+    }
+
+    /// The modules whose names could not be read.
+    pub(super) fn unread(&self) -> Vec<(Arc<Module>, Unread)> {
+        let noted = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.clone()
     }
 
     pub(super) fn get(&self, return_address: usize) -> Option<Arc<[Frame]>> {

@@ -3,6 +3,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::gimli::{
@@ -53,7 +54,7 @@ impl<'s> DebugInfo<'s> {
         stash: &'s Stash,
         object: &object::File<'s>,
         debug: &object::File<'s>,
-        path: &str,
+        path: &Path,
         is_program: bool,
     ) -> Option<Self> {
         let mut dwarf = load(stash, debug, |id| Some(id.name()))?;
@@ -349,8 +350,8 @@ fn load_split<'s>(stash: &'s Stash, object: &object::File<'s>) -> Option<Dwarf<S
     load(stash, object, |id| id.dwo_name())
 }
 
-fn package<'s>(stash: &'s Stash, path: &str) -> Option<DwarfPackage<Slice<'s>>> {
-    let mapped = Mapped::open(&separate::package(path)).ok()?;
+fn package<'s>(stash: &'s Stash, path: &Path) -> Option<DwarfPackage<Slice<'s>>> {
+    let mapped = Mapped::open(separate::package(path)).ok()?;
     let object = stash.files.add(mapped).object()?;
     let endian = endian(&object);
     let load = |id: gimli::SectionId| {

@@ -1,107 +1,153 @@
 //! Names from the files of a module: the one that was loaded, and those that hold its debug
 //! information.
 
+use std::path::{Path, PathBuf};
+
+use object::Object;
+
 use super::debug_info::DebugInfo;
 use super::file::{Mapped, build_id};
-use super::modules::Place;
 use super::packages::Packages;
-use super::reader::{Symbol, Unread};
+use super::reader::Symbol;
 use super::separate;
 use super::stash::Stash;
+use crate::snapshot::{Module, Unread};
 
-/// Leads to the program's file, whatever became of its name.
-const PROGRAM: &str = "/proc/self/exe";
+/// A module whose names are wanted, and where to look for its files.
+pub(super) struct Wanted<'a> {
+    pub(super) module: &'a Module,
+    /// The program, not a library.
+    pub(super) is_program: bool,
+    /// Files that may be the module's, the best first. Those of other builds are passed over.
+    pub(super) candidates: Vec<Candidate>,
+    /// Folders with debug information, before those that every system has.
+    pub(super) folders: &'a [PathBuf],
+}
+
+/// A file that may be the module's.
+pub(super) struct Candidate {
+    /// What is opened.
+    pub(super) open: PathBuf,
+    /// Where it is: other files of the module lie beside it.
+    pub(super) path: PathBuf,
+}
+
+impl From<PathBuf> for Candidate {
+    fn from(path: PathBuf) -> Self {
+        Self {
+            open: path.clone(),
+            path,
+        }
+    }
+}
 
 /// Reads the names of one module.
-pub(super) struct Reader<'s> {
+pub(super) struct FileReader<'s> {
     /// `None` for code of no module, and for files that say nothing.
     info: Option<DebugInfo<'s>>,
     none: Packages,
+    file: PathBuf,
+    /// There is a table of symbols or debug information.
+    has_names: bool,
 }
 
-impl Reader<'_> {
-    /// Calls `work` with a reader of the module that `place` is in; of none, where it is in none.
-    pub(super) fn with<R>(
-        place: Option<&Place>,
-        work: impl FnOnce(Result<&Reader<'_>, Unread>) -> R,
-    ) -> R {
-        let stash = Stash::new();
-        let info = place.map_or(Ok(None), |place| open(&stash, place));
-        let reader = info.map(|info| Reader {
-            info,
+/// A file of the module's build.
+struct Found<'s> {
+    object: object::File<'s>,
+    path: PathBuf,
+}
+
+impl<'s> FileReader<'s> {
+    /// A reader of no module, which knows no names.
+    pub(super) fn none() -> Self {
+        Self {
+            info: None,
             none: Packages::default(),
-        });
-        work(reader.as_ref().map_err(Clone::clone))
+            file: PathBuf::new(),
+            has_names: false,
+        }
     }
 
-    /// What is known of a return address, the innermost inlined function first. `offset`: the call
-    /// before it, as the linker numbered it.
-    pub(super) fn symbols(&self, _return_address: usize, offset: Option<u64>) -> Vec<Symbol> {
-        let found = self.info.as_ref().zip(offset);
-        found.map_or_else(Vec::new, |(info, offset)| info.symbols(offset))
+    /// Opens the files of the module. Files without a build id are not told apart.
+    pub(super) fn open(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Self, Unread> {
+        let id = wanted.module.build_id.as_deref();
+        let own = loaded_file(stash, wanted);
+        let separate = match &own {
+            Ok(found) if separate::has_debug_info(&found.object) => None,
+            Ok(found) => {
+                let object = Some((&found.object, found.path.as_path()));
+                separate::find(stash, id, object, wanted.folders)
+            }
+            Err(_) => separate::find(stash, id, None, wanted.folders),
+        };
+        let separate = separate.map(|(object, path)| Found { object, path });
+        let (object, debug) = match (&own, &separate) {
+            (Ok(own), Some(debug)) => (own, debug),
+            (Ok(own), None) => (own, own),
+            (Err(_), Some(debug)) => (debug, debug),
+            (Err(unread), None) => return Err(*unread),
+        };
+        Ok(Self {
+            info: DebugInfo::read(
+                stash,
+                &object.object,
+                &debug.object,
+                &object.path,
+                wanted.is_program,
+            ),
+            file: debug.path.clone(),
+            has_names: separate::has_debug_info(&debug.object)
+                || object.object.symbols().next().is_some(),
+            none: Packages::default(),
+        })
+    }
+
+    /// What is known of the code at `offset`, as the linker numbered it, the innermost inlined function
+    /// first.
+    pub(super) fn symbols_at(&self, offset: u64) -> Vec<Symbol> {
+        let info = self.info.as_ref();
+        info.map_or_else(Vec::new, |info| info.symbols(offset))
     }
 
     pub(super) fn packages(&self) -> &Packages {
         self.info.as_ref().map_or(&self.none, DebugInfo::packages)
     }
+
+    /// True if the files have more than the names that the dynamic linker needs.
+    pub(super) fn has_names(&self) -> bool {
+        self.has_names
+    }
+
+    /// The file that names come from.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
 }
 
-/// Nothing stays open.
-pub(super) fn close() {}
-
-/// Opens the files of the module that `place` is in, if they are of the build that was loaded. Files
-/// without a build id are not told apart.
-fn open<'s>(stash: &'s Stash, place: &Place) -> Result<Option<DebugInfo<'s>>, Unread> {
-    let (path, id) = (place.module.path.as_str(), place.module.build_id.as_deref());
-    let own = loaded_file(stash, place);
-    let separate = match &own {
-        Ok(object) if separate::has_debug_info(object) => None,
-        own => separate::find(stash, path, id, own.as_ref().ok()),
-    };
-    let (object, debug) = match (own, separate) {
-        (Ok(object), Some(debug)) => (object, debug),
-        (Ok(object), None) => {
-            return Ok(DebugInfo::read(
-                stash,
-                &object,
-                &object,
-                path,
-                place.is_program,
-            ));
-        }
-        (Err(_), Some(debug)) => {
-            return Ok(DebugInfo::read(
-                stash,
-                &debug,
-                &debug,
-                path,
-                place.is_program,
-            ));
-        }
-        (Err(unread), None) => return Err(unread),
-    };
-    Ok(DebugInfo::read(
-        stash,
-        &object,
-        &debug,
-        path,
-        place.is_program,
-    ))
-}
-
-fn loaded_file<'s>(stash: &'s Stash, place: &Place) -> Result<object::File<'s>, Unread> {
-    let module = &place.module;
-    let program = place.is_program.then_some(PROGRAM);
-    let mut unread = Unread::File;
-    for path in program.into_iter().chain([module.path.as_str()]) {
-        let Ok(mapped) = Mapped::open(path) else {
+/// The first of the candidates that is the module's; a later one if that has the debug information.
+fn loaded_file<'s>(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Found<'s>, Unread> {
+    let mut unread = Unread::NoFile;
+    let mut first = None;
+    for candidate in &wanted.candidates {
+        let Ok(mapped) = Mapped::open(&candidate.open) else {
             continue;
         };
-        let is_same = |object: object::File<'_>| build_id(&object) == module.build_id;
-        if mapped.object().is_some_and(is_same) {
-            return stash.files.add(mapped).object().ok_or(Unread::File);
+        let is_same = |object: object::File<'_>| build_id(&object) == wanted.module.build_id;
+        if !mapped.object().is_some_and(is_same) {
+            unread = unread.max(Unread::OtherBuild);
+            continue;
         }
-        unread = Unread::OtherBuild;
+        let Some(object) = stash.files.add(mapped).object() else {
+            continue;
+        };
+        let found = Found {
+            object,
+            path: candidate.path.clone(),
+        };
+        if separate::has_debug_info(&found.object) {
+            return Ok(found);
+        }
+        first.get_or_insert(found);
     }
-    Err(unread)
+    first.ok_or(unread)
 }

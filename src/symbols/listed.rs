@@ -5,7 +5,8 @@ use std::path::Path;
 use super::demangle::demangled;
 use super::modules::Place;
 use super::packages::Packages;
-use super::reader::{Symbol, Unread, limited};
+use super::reader::{Symbol, limited};
+use crate::snapshot::Unread;
 
 /// Reads names wherever they are.
 pub(super) struct Reader(Packages);

@@ -7,45 +7,44 @@
 mod build_id;
 mod cache;
 mod crate_names;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod debug_info;
 mod demangle;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod file;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod files;
 mod functions;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod inlined;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 mod listed;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod loaded;
 mod modules;
 mod packages;
 mod paths;
 mod reader;
 mod resolve;
 mod runtime;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod separate;
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod stacks;
 mod stash;
+mod symbolizer;
 #[cfg(test)]
 mod tests;
 mod types;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::snapshot::Frame;
+use crate::snapshot::{Frame, Module, Unread};
 
 use cache::Cache;
 use modules::Modules;
+use reader::Reader;
 use resolve::Resolver;
 
 pub(crate) use resolve::program_file;
-pub(crate) use runtime::{Role, visible};
-pub(crate) use types::{GLOBAL_FILE, Held, Seen, type_of};
+pub(crate) use stacks::{NamedCalls, NamedStack, Oldest, Shape, mix, not_recorded};
+pub use symbolizer::{Symbolized, SymbolizedModule, Symbolizer};
 
 /// Names of return addresses, each read from the debug information once.
 ///
@@ -79,15 +78,46 @@ impl Symbols {
         if unnamed.is_empty() {
             return;
         }
+        self.read(&unnamed);
+        reader::close();
+    }
+
+    /// Names all of these return addresses, which are in order: those of a module together.
+    fn read(&self, mut return_addresses: &[usize]) {
+        let program = self
+            .program
+            .get_or_init(|| resolve::Program::this(&self.modules));
         let resolver = Resolver {
             cache: &self.cache,
-            modules: &self.modules,
-            program: self
-                .program
-                .get_or_init(|| resolve::Program::this(&self.modules)),
+            program,
         };
-        resolver.name(&unnamed);
-        reader::close();
+        while let Some(first) = return_addresses.first() {
+            let place = self.modules.of_call(*first);
+            let end = place.as_ref().map_or(*first, |place| place.end);
+            let count = return_addresses.partition_point(|address| *address <= end);
+            let (group, rest) = return_addresses.split_at(count.max(1));
+            Reader::with(place.as_ref(), |reader| {
+                for address in group {
+                    let place = self.modules.of_call(*address);
+                    let code = place.as_ref().map(|place| (&place.module, place.offset));
+                    match reader {
+                        Ok(reader) => {
+                            let symbols = reader.symbols(*address, code.map(|(_, offset)| offset));
+                            let named = resolver.frames(&symbols, reader.packages(), code);
+                            self.cache.insert(*address, named);
+                        }
+                        Err(_) => {
+                            let frames = Arc::new([resolve::nameless(code)]);
+                            self.cache.insert_unread(*address, frames);
+                        }
+                    }
+                }
+                if let Some(place) = &place {
+                    self.cache.note(&place.module, reader.err());
+                }
+            });
+            return_addresses = rest;
+        }
     }
 
     /// Those of the addresses that have no name yet, or none that could be read, each once and in order: the reader keeps few
@@ -113,10 +143,34 @@ impl Symbols {
             .unwrap_or_else(|| Arc::new([resolve::unknown()]))
     }
 
-    /// What the frames of one return address tell of the type of what they allocate, at the places that
-    /// [`Symbols::frames`] has them at; empty if nothing.
-    pub(crate) fn held(&self, return_address: usize) -> Arc<[Option<Held>]> {
-        self.cache.held(return_address)
+    /// Whether calls can be named later: the platform tells their modules.
+    pub(crate) const NAMES_CAN_WAIT: bool = modules::ARE_KNOWN;
+
+    /// Gives each of these return addresses the frame of its place in machine code, without reading names.
+    pub(crate) fn locate(&self, calls: &mut NamedCalls) {
+        if !self.modules.is_inherited() {
+            self.cache.forget(&self.modules.refresh());
+        }
+        for address in calls.calls() {
+            let place = self.modules.of_call(address);
+            let code = place.as_ref().map(|place| (&place.module, place.offset));
+            calls.set(address, &[resolve::nameless(code)], &[]);
+        }
+    }
+
+    /// The modules whose names could not be read when they were last asked for.
+    pub(crate) fn unread(&self) -> Vec<(Arc<Module>, Unread)> {
+        self.cache.unread()
+    }
+
+    /// Gives frames to all of these return addresses.
+    pub(crate) fn name(&self, calls: &mut NamedCalls) {
+        let addresses = calls.calls();
+        self.resolve(&addresses);
+        for address in addresses {
+            let held = self.cache.held(address);
+            calls.set(address, &self.frames(address), &held);
+        }
     }
 
     /// Bytes held by the names, estimated.

@@ -96,7 +96,7 @@ impl Modules {
         })
     }
 
-    /// The same for the call before a return address: it may be in another function, or module.
+    /// The place of the call before a return address: it may be in another function, or module.
     pub(super) fn of_call(&self, return_address: usize) -> Option<Place> {
         self.find(return_address.checked_sub(1)?)
     }

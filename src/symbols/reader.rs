@@ -8,7 +8,7 @@
 use std::fmt::{self, Write};
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-pub(super) use super::files::{Reader, close};
+pub(super) use super::loaded::{Reader, close};
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(super) use super::listed::{Reader, close};
@@ -41,15 +41,6 @@ pub(super) enum Definition {
     Line(u32),
     /// It is a closure, whose code begins at this line.
     Closure(u32),
-}
-
-/// Why a module's names could not be read. They are asked for again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
-    /// The file cannot be opened or mapped.
-    File,
-    /// The file is another build than the one in memory.
-    OtherBuild,
 }
 
 /// The text, cut with an ellipsis where it gets too long. What lies behind the cut is not even

@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, FrameOrigin, UNKNOWN};
+use crate::snapshot::{Frame, FrameOrigin, Module, UNKNOWN};
 
 use super::cache::{Cache, Named};
 use super::crate_names::{crate_of, is_standard};
 use super::functions::{closure_in, qualified, with_line};
-use super::modules::{self, Modules, Place};
+use super::modules::{self, Modules};
 use super::packages::Packages;
 use super::paths::{self, Origin, SourceFile};
 use super::reader::{Definition, Reader, Symbol};
 use super::runtime::OWN_CRATE;
 use super::types::Held;
 
-/// What the running program tells about names.
+/// What a program tells about names.
 pub(super) struct Program {
     /// File name of the executable, without its ending and cargo's hash.
     name: String,
@@ -32,6 +32,14 @@ impl Program {
             own_sources: (!modules::ARE_KNOWN)
                 .then(|| own_sources(modules))
                 .flatten(),
+        }
+    }
+
+    /// The program of another process, whose executable file is called `file`.
+    pub(super) fn called(file: &str) -> Self {
+        Self {
+            name: program_name(file).to_owned(),
+            own_sources: None,
         }
     }
 }
@@ -73,7 +81,7 @@ fn program_name(file: &str) -> &str {
     paths::without_hash(file.strip_suffix(".exe").unwrap_or(file))
 }
 
-fn base_name(path: &str) -> &str {
+pub(super) fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
@@ -82,51 +90,29 @@ pub(super) fn unknown() -> Frame {
     Frame::new(UNKNOWN, 0)
 }
 
+/// Puts what a reader knows into frames. Knows no process: the code may be of another one.
 pub(super) struct Resolver<'a> {
+    /// Where texts are shared.
     pub(super) cache: &'a Cache,
-    pub(super) modules: &'a Modules,
     pub(super) program: &'a Program,
 }
 
+/// A place in machine code: a module, and the offset of a call in it.
+pub(super) type Code<'a> = (&'a Arc<Module>, u64);
+
 impl Resolver<'_> {
-    /// Names all of these return addresses, which are in order: those of a module together.
-    pub(super) fn name(&self, mut return_addresses: &[usize]) {
-        while let Some(first) = return_addresses.first() {
-            let place = self.modules.of_call(*first);
-            let end = place.as_ref().map_or(*first, |place| place.end);
-            let count = return_addresses.partition_point(|address| *address <= end);
-            let (group, rest) = return_addresses.split_at(count.max(1));
-            Reader::with(place.as_ref(), |reader| match reader {
-                Ok(reader) => {
-                    for address in group {
-                        self.cache.insert(*address, self.frames(*address, reader));
-                    }
-                }
-                Err(_) => {
-                    for address in group {
-                        self.cache.insert_unread(*address, self.unread(*address));
-                    }
-                }
-            });
-            return_addresses = rest;
-        }
-    }
-
-    /// The frame of a return address whose name could not be read.
-    fn unread(&self, return_address: usize) -> Arc<[Frame]> {
-        let code = self.modules.of_call(return_address);
-        Arc::new([nameless(code.as_ref())])
-    }
-
-    /// The frames of a return address, the physical function first.
-    fn frames(&self, return_address: usize, reader: &Reader<'_>) -> Named {
-        let code = self.modules.of_call(return_address);
-        let offset = code.as_ref().map(|place| place.offset);
-        let symbols = reader.symbols(return_address, offset);
+    /// The frames of a call, the physical function first. `symbols`: what a reader knows of the call, the
+    /// innermost inlined function first.
+    pub(super) fn frames(
+        &self,
+        symbols: &[Symbol],
+        packages: &Packages,
+        code: Option<Code<'_>>,
+    ) -> Named {
         let mut frames: Vec<Frame> = Vec::with_capacity(symbols.len());
         let mut held = Vec::with_capacity(symbols.len());
         for symbol in symbols.iter().rev() {
-            if let Some(frame) = self.frame(symbol, reader.packages(), &frames) {
+            if let Some(frame) = self.frame(symbol, packages, &frames) {
                 held.push(self.held(symbol, &frame));
                 frames.push(frame);
             }
@@ -135,12 +121,12 @@ impl Resolver<'_> {
             held.clear();
         }
         if frames.is_empty() {
-            frames.push(nameless(code.as_ref()));
+            frames.push(nameless(code));
         }
-        if let Some(place) = code
+        if let Some((module, offset)) = code
             && let Some(physical) = frames.first_mut()
         {
-            *physical = physical.clone().with_code(place.module, place.offset);
+            *physical = physical.clone().with_code(Arc::clone(module), offset);
         }
         Named {
             frames: frames.into(),
@@ -237,9 +223,9 @@ impl Resolver<'_> {
 
 /// A frame for code without a name: the place in its module, which address randomisation does not
 /// change.
-fn nameless(code: Option<&Place>) -> Frame {
-    code.map_or_else(unknown, |place| {
-        Frame::unnamed(Arc::clone(&place.module), place.offset)
+pub(super) fn nameless(code: Option<Code<'_>>) -> Frame {
+    code.map_or_else(unknown, |(module, offset)| {
+        Frame::unnamed(Arc::clone(module), offset)
     })
 }
 

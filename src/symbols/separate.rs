@@ -13,48 +13,59 @@ use super::stash::Stash;
 
 const DEBUG: &str = "/usr/lib/debug";
 
-/// The separate file of debug information of the module at `path`.
+/// The separate file of debug information of a module, and its path. `object`: a file of the module
+/// that names its debug information, and where that file is.
 pub(super) fn find<'s>(
     stash: &'s Stash,
-    path: &str,
     id: Option<&str>,
-    object: Option<&object::File<'s>>,
-) -> Option<object::File<'s>> {
-    let by_id = id.and_then(by_build_id).and_then(|candidate| {
-        let found = stash.files.add(Mapped::open(&candidate).ok()?).object()?;
-        (build_id(&found).as_deref() == id).then_some(found)
+    object: Option<(&object::File<'s>, &Path)>,
+    folders: &[PathBuf],
+) -> Option<(object::File<'s>, PathBuf)> {
+    let mut folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    folders.push(Path::new(DEBUG));
+    let by_id = id.and_then(|id| {
+        let mut places = folders.iter().filter_map(|folder| by_build_id(folder, id));
+        places.find_map(|path| {
+            let found = stash.files.add(Mapped::open(&path).ok()?).object()?;
+            (build_id(&found).as_deref() == Some(id)).then_some((found, path))
+        })
     });
-    by_id.or_else(|| by_link(stash, path, id, object?))
+    let (object, path) = match (by_id, object) {
+        (Some(found), _) => return Some(found),
+        (None, object) => object?,
+    };
+    by_link(stash, path, id, object, &folders)
 }
 
-fn by_build_id(id: &str) -> Option<String> {
-    let (folder, file) = id.split_at_checked(2)?;
-    Some(format!("{DEBUG}/.build-id/{folder}/{file}.debug"))
+fn by_build_id(folder: &Path, id: &str) -> Option<PathBuf> {
+    let (first, rest) = id.split_at_checked(2)?;
+    let file = format!("{rest}.debug");
+    Some(folder.join(".build-id").join(first).join(file))
 }
 
 fn by_link<'s>(
     stash: &'s Stash,
-    path: &str,
+    path: &Path,
     id: Option<&str>,
     object: &object::File<'s>,
-) -> Option<object::File<'s>> {
+    folders: &[&Path],
+) -> Option<(object::File<'s>, PathBuf)> {
     let (name, checksum) = object.gnu_debuglink().ok().flatten()?;
     let name = std::str::from_utf8(name).ok()?;
-    let folder = Path::new(path).parent()?;
+    let folder = path.parent()?;
     let below = folder.strip_prefix("/").unwrap_or(folder);
-    let places = [
-        folder.join(name),
-        folder.join(".debug").join(name),
-        Path::new(DEBUG).join(below).join(name),
-    ];
+    let mut places = vec![folder.join(name), folder.join(".debug").join(name)];
+    for folder in folders {
+        places.extend([folder.join(below).join(name), folder.join(name)]);
+    }
     places.into_iter().find_map(|place| {
-        let mapped = Mapped::open(place.to_str()?).ok()?;
+        let mapped = Mapped::open(&place).ok()?;
         let is_same = match id {
             Some(id) => build_id(&mapped.object()?).as_deref() == Some(id),
             None => crc32(mapped.bytes()) == checksum,
         };
         let found = is_same.then(|| stash.files.add(mapped))?.object()?;
-        has_debug_info(&found).then_some(found)
+        has_debug_info(&found).then_some((found, place))
     })
 }
 
@@ -65,8 +76,10 @@ pub(super) fn has_debug_info(object: &object::File<'_>) -> bool {
 }
 
 /// The package of split debug information beside the file at `path`: `app.dwp`, `libapp.so.dwp`.
-pub(super) fn package(path: &str) -> String {
-    format!("{path}.dwp")
+pub(super) fn package(path: &Path) -> PathBuf {
+    let mut package = path.as_os_str().to_owned();
+    package.push(".dwp");
+    package.into()
 }
 
 /// The file of one unit's split debug information.
@@ -114,13 +127,13 @@ mod tests {
 
     #[test]
     fn files_are_named_after_what_they_belong_to() {
-        let found = by_build_id("ab0123");
-        assert_eq!(
-            found.as_deref(),
-            Some("/usr/lib/debug/.build-id/ab/0123.debug")
-        );
-        assert_eq!(by_build_id("a"), None);
-        assert_eq!(package("/opt/libapp.so"), "/opt/libapp.so.dwp");
+        let folder = Path::new("/usr/lib/debug");
+        let found = by_build_id(folder, "ab0123");
+        let expected = Path::new("/usr/lib/debug/.build-id/ab/0123.debug");
+        assert_eq!(found.as_deref(), Some(expected));
+        assert_eq!(by_build_id(folder, "a"), None);
+        let package = package(Path::new("/opt/libapp.so"));
+        assert_eq!(package, Path::new("/opt/libapp.so.dwp"));
         assert_eq!(unit(Some("/w"), "a.dwo").as_deref(), Some("/w/a.dwo"));
         assert_eq!(unit(Some("/w"), "/t/a.dwo").as_deref(), Some("/t/a.dwo"));
         assert_eq!(unit(None, "a.dwo").as_deref(), Some("a.dwo"));

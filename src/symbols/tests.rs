@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::snapshot::Frame;
 
-use super::{Role, Symbols, visible};
+use super::Symbols;
+use super::runtime::{Role, visible};
 
 /// Return addresses of the callers, the most recent one first.
 #[inline(never)]

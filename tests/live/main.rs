@@ -20,6 +20,8 @@ mod folder;
 mod history;
 #[expect(unsafe_code, reason = "an allocator, and errno")]
 mod hostile;
+#[cfg(all(target_os = "linux", feature = "file"))]
+mod names;
 #[cfg(feature = "file")]
 mod panics;
 mod program;
@@ -94,6 +96,8 @@ fn all() -> impl Iterator<Item = Case> {
         environment::CASES,
         history::CASES,
         hostile::CASES,
+        #[cfg(all(target_os = "linux", feature = "file"))]
+        names::CASES,
         #[cfg(feature = "file")]
         panics::CASES,
         program::CASES,

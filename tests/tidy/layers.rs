@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "collect", "control", "engine", "error", "sections", "snapshot",
         ],
     ),
-    ("symbols", &["snapshot"]),
+    ("symbols", &["error", "snapshot"]),
     ("report", &["error", "gzip", "sampling", "snapshot", "utc"]),
     (
         "collect",

@@ -6,7 +6,7 @@ use crate::folder::folder;
 use crate::golden::check_fits;
 use crate::tool::{cargo_command, command, finish, run, succeed};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "top",
     "diff",
     "tree",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "export",
     "trend",
     "check",
+    "symbolize",
     "info",
     "completions",
     "man",

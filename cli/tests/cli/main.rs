@@ -11,4 +11,5 @@ mod json;
 mod names;
 mod outputs;
 mod selection;
+mod symbolize;
 mod tool;

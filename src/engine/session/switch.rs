@@ -31,7 +31,8 @@ const SAMPLED: u64 = 1 << 5;
 const LIMIT_SHIFT: u32 = 6;
 const THREAD_NAMES: u64 = 1 << 22;
 const ONLY_SCOPES: u64 = 1 << 23;
-const RESETS_SHIFT: u32 = 24;
+const NAMES_LATER: u64 = 1 << 24;
+const RESETS_SHIFT: u32 = 25;
 const NUMBER_SHIFT: u32 = 38;
 const RESETS: u64 = (1 << NUMBER_SHIFT) - (1 << RESETS_SHIFT);
 
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) history: bool,
     /// Blocks are labelled with the name of their thread.
     pub(crate) thread_names: bool,
+    /// Snapshots are taken without names.
+    pub(crate) names_later: bool,
     /// Only threads in scopes that record are recorded. The program has not started tracing: for all
     /// that it can ask, tracing is off.
     pub(crate) only_scopes: bool,
@@ -98,7 +101,8 @@ impl Settings {
         let history = if self.history { HISTORY } else { 0 };
         let names = if self.thread_names { THREAD_NAMES } else { 0 };
         let scopes = if self.only_scopes { ONLY_SCOPES } else { 0 };
-        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history | names | scopes
+        let later = if self.names_later { NAMES_LATER } else { 0 };
+        u64::from(self.limit) << LIMIT_SHIFT | frames | sampled | history | names | scopes | later
     }
 }
 
@@ -114,8 +118,8 @@ pub(crate) enum NotStarted {
 /// A session as one allocation sees it from beginning to end.
 ///
 /// ```text
-///  63   38 37        24      23            22        21    6    5         4           3     2       1   0
-/// | number | peak resets | only scopes | thread n. | limit | sampled | runtime fr. | on | history | flags |
+///  63   38 37        25      24            23            22        21    6    5         4           3     2       1   0
+/// | number | peak resets | names later | only scopes | thread n. | limit | sampled | runtime fr. | on | history | flags |
 /// ```
 ///
 /// Two are equal if no session began and no peak was reset between them, whatever the flags were.
@@ -198,6 +202,11 @@ impl Session {
     /// True if frames of the standard library stay in tracebacks.
     pub(crate) fn runtime_frames(self) -> bool {
         self.0 & RUNTIME_FRAMES != 0
+    }
+
+    /// True if snapshots are taken without names.
+    pub(crate) fn names_later(self) -> bool {
+        self.0 & NAMES_LATER != 0
     }
 
     /// True if blocks are labelled with the name of their thread.
@@ -394,6 +403,7 @@ mod tests {
             sample_every: None,
             history: false,
             thread_names: false,
+            names_later: false,
             only_scopes: false,
         }
     }
@@ -442,7 +452,7 @@ mod tests {
         let first = switch.start(settings(u16::MAX, true)).expect("was off");
         let mut seen = vec![first.bits()];
         // All that there are, but for Miri.
-        let resets = if cfg!(miri) { 300 } else { u16::MAX >> 2 };
+        let resets = if cfg!(miri) { 300 } else { u16::MAX >> 3 };
         for _ in 0..resets {
             let now = switch.reset_peak(first).expect("was on");
             assert!(first.has_number(now.bits()));

@@ -124,6 +124,7 @@ fn of_recording(snapshot: &Snapshot) -> Vec<String> {
         }
         _ => notices.push("Sizes and counts are estimates.".to_owned()),
     }
+    notices.extend(notes::unnamed(snapshot).into_iter().map(|line| line + "."));
     notices.extend(notes::losses(snapshot).map(|loss| loss + "."));
     if let Some(cut) = CutStacks::of(snapshot) {
         notices.push(format!("{cut}."));

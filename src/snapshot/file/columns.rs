@@ -15,6 +15,13 @@ pub(super) fn check(body: &Body, strings: usize) -> Result<(), Error> {
     check_indices("the type of stack", &body.stack_types, strings)?;
     check_indices("the tag of stack", &body.stack_tags, strings)?;
     check_indices("the thread of stack", &body.stack_threads, strings)?;
+    for (number, stack) in body.incomplete_stacks.iter().enumerate() {
+        let owner = || format!("incomplete stack {number}");
+        check_index(Some(*stack), stacks, "stack", owner)?;
+    }
+    if !body.incomplete_stacks.is_sorted() {
+        return Err(invalid("the incomplete stacks are not in order"));
+    }
     for (name, view) in &body.views {
         limits::check_text("the name of a view", name)?;
         check_view(name, view, stacks)?;

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::snapshot::frame::{Frame, Module};
 use crate::snapshot::trace::{Domain, Losses, Recording, Runs, Snapshot};
 use crate::snapshot::traceback::Traceback;
+use crate::snapshot::unread::Unread;
 
 pub(super) type Body = schema::Body<'static, Vec<RunRow>>;
 
@@ -26,7 +27,7 @@ pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error
     let (version, mut body) = parse(&mut source)?;
     source.expect_end()?;
 
-    let modules = modules(std::mem::take(&mut body.modules))?;
+    let (modules, unread) = modules(std::mem::take(&mut body.modules))?;
     let strings = strings(std::mem::take(&mut body.strings))?;
     let frames = frames(&std::mem::take(&mut body.frames), &strings, &modules)?;
     columns::check(&body, strings.len())?;
@@ -35,6 +36,7 @@ pub(super) fn snapshot(input: impl Read) -> Result<(Snapshot, FileHeader), Error
     let runs = runs(&body.runs, stacks.len())?;
     let limit = body.meta.traceback_limit;
     let mut snapshot = Snapshot::from_parts(stacks, runs, limit, recording(&body.meta));
+    snapshot = snapshot.with_unread(unread);
     if let Some(history) = views::to_history(&body.views)? {
         snapshot = snapshot.with_history_rows(history);
     }
@@ -136,17 +138,22 @@ fn expect_field<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     }
 }
 
-fn modules(rows: Vec<ModuleRow<'static>>) -> Result<Vec<Arc<Module>>, Error> {
-    rows.into_iter()
-        .map(|row| {
-            limits::check_text("a module's path", &row.path)?;
-            limits::check_text("a build id", row.build_id.as_deref().unwrap_or_default())?;
-            Ok(Arc::new(Module::new(
-                row.path,
-                row.build_id.map(Cow::into_owned),
-            )))
-        })
-        .collect()
+/// The modules, and those whose names could not be read.
+#[expect(clippy::type_complexity, reason = "two lists of the module's")]
+fn modules(
+    rows: Vec<ModuleRow<'static>>,
+) -> Result<(Vec<Arc<Module>>, Vec<(Arc<Module>, Unread)>), Error> {
+    let mut modules = Vec::with_capacity(rows.len());
+    let mut unread = Vec::new();
+    for row in rows {
+        limits::check_text("a module's path", &row.path)?;
+        limits::check_text("a build id", row.build_id.as_deref().unwrap_or_default())?;
+        let module = Module::new(row.path, row.build_id.map(Cow::into_owned));
+        let module = Arc::new(module);
+        unread.extend(row.unread.map(|why| (Arc::clone(&module), why.into())));
+        modules.push(module);
+    }
+    Ok((modules, unread))
 }
 
 fn strings(rows: Vec<Cow<'static, str>>) -> Result<Vec<Arc<str>>, Error> {
@@ -285,6 +292,13 @@ fn stacks(
         if row.2 {
             stack = stack.with_truncated();
         }
+        if body
+            .incomplete_stacks
+            .binary_search(&(index as u32))
+            .is_ok()
+        {
+            stack = stack.with_incomplete();
+        }
         if let Some(name) = known(&body.stack_types, index, strings) {
             stack = stack.with_type_name(name);
         }
@@ -331,6 +345,7 @@ fn recording(meta: &Meta<'_>) -> Recording {
         peak: meta.peak,
         tracer_memory: meta.tracer_memory,
         runtime_frames: meta.runtime_frames,
+        unnamed: meta.unnamed.map(Into::into),
         losses: Losses {
             blocks: meta.losses.blocks,
             stacks: meta.losses.stacks,

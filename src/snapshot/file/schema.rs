@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::origin::FrameOrigin;
+use crate::snapshot::unread::Unread;
 
 pub(super) const FORMAT: &str = "tracemalloc-snapshot";
 
@@ -57,6 +58,9 @@ pub(super) struct Body<'a, Runs> {
     /// Of each stack the name of the thread that allocated there, a string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) stack_threads: Vec<Option<u32>>,
+    /// Stacks whose oldest caller could not be found, in a snapshot whose names were not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) incomplete_stacks: Vec<u32>,
     /// Sums that live blocks do not tell, by the name of the view.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) views: BTreeMap<Cow<'a, str>, ViewRows>,
@@ -113,6 +117,9 @@ pub(super) struct Meta<'a> {
     pub(super) tracer_memory: u64,
     #[serde(default)]
     pub(super) runtime_frames: bool,
+    /// Why no names were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unnamed: Option<UnreadRow>,
     #[serde(default)]
     pub(super) losses: LossesRow,
     #[serde(default)]
@@ -139,6 +146,49 @@ pub(super) struct ModuleRow<'a> {
     pub(super) path: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) build_id: Option<Cow<'a, str>>,
+    /// Why the module's names could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unread: Option<UnreadRow>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum UnreadRow {
+    Later,
+    NoMemory,
+    OtherBuild,
+    NoFile,
+    NoBuildId,
+    Stripped,
+    /// A reason that only a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+impl From<Unread> for UnreadRow {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Later => Self::Later,
+            Unread::NoMemory => Self::NoMemory,
+            Unread::NoFile => Self::NoFile,
+            Unread::OtherBuild => Self::OtherBuild,
+            Unread::NoBuildId => Self::NoBuildId,
+            Unread::Stripped => Self::Stripped,
+        }
+    }
+}
+
+impl From<UnreadRow> for Unread {
+    fn from(unread: UnreadRow) -> Self {
+        match unread {
+            UnreadRow::Later => Self::Later,
+            UnreadRow::NoMemory => Self::NoMemory,
+            UnreadRow::NoFile | UnreadRow::Other => Self::NoFile,
+            UnreadRow::OtherBuild => Self::OtherBuild,
+            UnreadRow::NoBuildId => Self::NoBuildId,
+            UnreadRow::Stripped => Self::Stripped,
+        }
+    }
 }
 
 /// Texts are indices into `strings`. A frame without a file has not been named yet: it is a place in

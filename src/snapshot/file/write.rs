@@ -87,6 +87,7 @@ struct Tables<'a> {
     types: Vec<Option<u32>>,
     tags: Vec<Option<u32>>,
     threads: Vec<Option<u32>>,
+    incomplete: Vec<u32>,
     /// Numbers of frames that were met before, by identity: spares comparing their texts. The
     /// snapshot is borrowed, so the identities stay those of its frames.
     known: IdentityMap<u32>,
@@ -139,6 +140,9 @@ impl<'a> Tables<'a> {
             node = Some(call);
         }
         if let Some(node) = node {
+            if stack.is_incomplete() {
+                self.incomplete.push(index_of(self.stacks.len())?);
+            }
             let row = StackRow(node, stack.total_nframe(), stack.was_cut());
             self.stacks.push(row);
             let type_name = self.optional(stack.type_name())?;
@@ -216,7 +220,7 @@ impl<'a> Tables<'a> {
     ) -> Result<Body<'a, RunRows<'a>>, Error> {
         Ok(Body {
             meta: meta(snapshot)?,
-            modules: modules(self.modules.rows)?,
+            modules: modules(snapshot, self.modules.rows)?,
             strings: self.strings.rows.into_iter().map(Cow::Borrowed).collect(),
             frames: self.frames.rows,
             nodes: self.nodes.rows,
@@ -226,6 +230,7 @@ impl<'a> Tables<'a> {
             stack_trims: Vec::new(),
             stack_tags: unless_unknown(self.tags),
             stack_threads: unless_unknown(self.threads),
+            incomplete_stacks: self.incomplete,
             views: views::of_snapshot(snapshot, stack_of)?,
         })
     }
@@ -271,7 +276,9 @@ fn index_of(len: usize) -> Result<u32, Error> {
     u32::try_from(len).map_err(|_| invalid("a table has more than 4294967295 entries"))
 }
 
-fn modules(rows: Vec<&Module>) -> Result<Vec<ModuleRow<'_>>, Error> {
+fn modules<'a>(snapshot: &Snapshot, rows: Vec<&'a Module>) -> Result<Vec<ModuleRow<'a>>, Error> {
+    // Of a snapshot without names the reason stands once, for all modules.
+    let is_unnamed = snapshot.recording().unnamed.is_some();
     rows.into_iter()
         .map(|module| {
             limits::check_text("a module's path", &module.path)?;
@@ -279,6 +286,10 @@ fn modules(rows: Vec<&Module>) -> Result<Vec<ModuleRow<'_>>, Error> {
             Ok(ModuleRow {
                 path: Cow::Borrowed(&module.path),
                 build_id: module.build_id.as_deref().map(Cow::Borrowed),
+                unread: match is_unnamed {
+                    true => None,
+                    false => snapshot.unread(module).map(Into::into),
+                },
             })
         })
         .collect()
@@ -307,6 +318,7 @@ fn meta(snapshot: &Snapshot) -> Result<Meta<'_>, Error> {
         peak: recording.peak,
         tracer_memory: recording.tracer_memory,
         runtime_frames: recording.runtime_frames,
+        unnamed: recording.unnamed.map(Into::into),
         losses: LossesRow {
             blocks: recording.losses.blocks,
             stacks: recording.losses.stacks,

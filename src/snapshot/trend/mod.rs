@@ -39,6 +39,7 @@ struct Moment {
     /// Seconds since the Unix epoch.
     taken_at: Option<u64>,
     runtime_frames: bool,
+    is_unnamed: bool,
     has_history: bool,
 }
 
@@ -77,6 +78,7 @@ impl Series {
         let moment = Moment {
             taken_at: recording.taken_at,
             runtime_frames: recording.runtime_frames,
+            is_unnamed: recording.unnamed.is_some(),
             has_history: snapshot.has_history(),
         };
         self.check(moment)?;
@@ -106,6 +108,8 @@ impl Series {
         };
         let problem = if last.runtime_frames != new.runtime_frames {
             "some snapshots were recorded with the frames of the standard library, others without"
+        } else if last.is_unnamed != new.is_unnamed {
+            "the names of some snapshots were not read; `tracemalloc symbolize FILE` reads them"
         } else if new.taken_at < last.taken_at {
             "a snapshot was taken before the one that it follows"
         } else {

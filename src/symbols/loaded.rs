@@ -1,0 +1,60 @@
+//! The reader of platforms whose loader tells the files of modules: names of loaded modules, from their
+//! files.
+
+use std::path::PathBuf;
+
+use super::files::{Candidate, FileReader, Wanted};
+use super::modules::Place;
+use super::packages::Packages;
+use super::reader::Symbol;
+use super::stash::Stash;
+use crate::snapshot::Unread;
+
+/// Leads to the program's file, whatever became of its name.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// Reads the names of one module of the process.
+pub(super) struct Reader<'s>(FileReader<'s>);
+
+impl Reader<'_> {
+    /// Calls `work` with a reader of the module that `place` is in; of none, where it is in none.
+    pub(super) fn with<R>(
+        place: Option<&Place>,
+        work: impl FnOnce(Result<&Reader<'_>, Unread>) -> R,
+    ) -> R {
+        let stash = Stash::new();
+        let reader = place.map_or(Ok(FileReader::none()), |place| {
+            FileReader::open(&stash, &wanted(place))
+        });
+        let reader = reader.map(Reader);
+        work(reader.as_ref().map_err(|unread| *unread))
+    }
+
+    /// What is known of a return address, the innermost inlined function first. `offset`: the call
+    /// before it, as the linker numbered it.
+    pub(super) fn symbols(&self, _return_address: usize, offset: Option<u64>) -> Vec<Symbol> {
+        offset.map_or_else(Vec::new, |offset| self.0.symbols_at(offset))
+    }
+
+    pub(super) fn packages(&self) -> &Packages {
+        self.0.packages()
+    }
+}
+
+/// Nothing stays open.
+pub(super) fn close() {}
+
+fn wanted(place: &Place) -> Wanted<'_> {
+    let module = &*place.module;
+    let path = PathBuf::from(&module.path);
+    let program = place.is_program.then(|| Candidate {
+        open: PathBuf::from(PROGRAM),
+        path: path.clone(),
+    });
+    Wanted {
+        module,
+        is_program: place.is_program,
+        candidates: program.into_iter().chain([path.into()]).collect(),
+        folders: &[],
+    }
+}
