@@ -19,6 +19,7 @@ use crate::snapshot::{Domain, Losses, Recording, Runs, Snapshot, StackTable, Tra
 use crate::symbols::{
     NamedCalls, NamedStack, Oldest, Shape, Symbols, mix, not_recorded, program_file,
 };
+pub(crate) use history::Before;
 use labels::LabelNames;
 
 /// Where snapshots come from.
@@ -45,12 +46,13 @@ impl Collector<'_> {
     }
 
     /// The live blocks of `session` whose labelled stacks `is_owned` is true of. What was live in all, and at
-    /// most, is theirs.
+    /// most, is theirs. Their history is that since `before`.
     pub(crate) fn owned(
         &self,
         session: Session,
         guard: &Guard,
         is_owned: impl Fn(StackId) -> bool,
+        before: &Before,
     ) -> Result<Snapshot, Busy> {
         let mut known: HashMap<StackId, bool> = HashMap::new();
         let mut is_owned = |stack| *known.entry(stack).or_insert_with(|| is_owned(stack));
@@ -59,6 +61,8 @@ impl Collector<'_> {
         let mut history = self.history(session, guard)?;
         if let Some(history) = &mut history {
             history.retain(|sums| is_owned(sums.stack));
+            history.iter_mut().for_each(|sums| sums.subtract(before));
+            history.retain(history::StackSums::is_any);
         }
         let mut recording = self.recording(session);
         recording.current = blocks.iter().map(|block| block.size).sum();

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     NotTracing,
     /// Tracing was started, stopped or cleared while a scope recorded its blocks.
     SessionChanged,
+    /// Which blocks a scope owns was asked in a session that samples.
+    Sampled,
     /// The domain belongs to the global allocator; the program's own domains start at 1.
     ReservedDomain,
     /// The thread is inside the tracer already, which happens in a signal handler only; or another

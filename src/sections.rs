@@ -1,5 +1,5 @@
-//! The two pieces of work that a fork must not find half done: changing the table of regions, and
-//! naming addresses.
+//! The pieces of work that a fork must not find half done: changing the table of regions, naming addresses,
+//! opening or ending a scope that records, and entering or leaving any scope.
 //!
 //! The engine is without locks and needs none of this. A fork waits until no other thread is inside
 //! a section, so that the child can enter it. It does not wait where it could wait for itself: a
@@ -27,6 +27,10 @@ pub(crate) struct Busy;
 
 /// The table of regions.
 pub(crate) static REGIONS: Section = Section::new();
+/// Who is in which scope: each scope belongs to one of these.
+pub(crate) static STAYS: [Section; 8] = [const { Section::new() }; 8];
+/// Which scopes record.
+pub(crate) static SCOPES: Section = Section::new();
 /// Names of addresses.
 pub(crate) static NAMES: Section = Section::new();
 
@@ -48,6 +52,11 @@ impl Section {
     /// Waits until no other thread is inside. The guard shows that this one is not: whoever is
     /// inside is so within the tracer.
     pub(crate) fn enter(&self, _guard: &Guard) -> Result<Entered<'_>, Busy> {
+        self.enter_inside()
+    }
+
+    /// [`enter`](Self::enter) for a thread that is inside the tracer by somebody else's guard.
+    pub(crate) fn enter_inside(&self) -> Result<Entered<'_>, Busy> {
         at_fork::prepare();
         if self.lost.load(Ordering::Relaxed) {
             return Err(Busy);
@@ -85,14 +94,19 @@ mod at_fork {
 
     thread_local! {
         /// What this thread holds over the fork that is under way.
-        static HELD: Cell<[Option<Held>; 2]> = const { Cell::new([None, None]) };
+        static HELD: Cell<[Option<Held>; COUNT]> = const { Cell::new([const { None }; COUNT]) };
         /// How many handlers of this kind have begun: two threads may have registered them.
         static DEPTH: Cell<u32> = const { Cell::new(0) };
     }
 
     static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-    static SECTIONS: [&Section; 2] = [&NAMES, &REGIONS];
+    const COUNT: usize = STAYS.len() + 3;
+
+    /// All of them. A thread that is in one may enter those after it.
+    fn sections() -> impl Iterator<Item = &'static Section> {
+        [&SCOPES, &NAMES, &REGIONS].into_iter().chain(&STAYS)
+    }
 
     /// Has forks respect the sections from now on. To be called before one is entered, and not
     /// before the program has allocated: allocators register handlers of their own at first, and
@@ -142,7 +156,8 @@ mod at_fork {
         let depth = DEPTH.replace(DEPTH.get() + 1);
         if depth == 0 {
             let tries = if Guard::enter().is_some() { TRIES } else { 1 };
-            HELD.set(SECTIONS.map(|section| section.close(tries)));
+            let mut all = sections();
+            HELD.set(std::array::from_fn(|_| all.next()?.close(tries)));
         }
     }
 
@@ -150,7 +165,7 @@ mod at_fork {
         let depth = DEPTH.get().saturating_sub(1);
         DEPTH.set(depth);
         if depth == 0 {
-            let held = HELD.replace([None, None]);
+            let held = HELD.take();
             held.into_iter()
                 .flatten()
                 .for_each(|lock| drop(ManuallyDrop::into_inner(lock)));
@@ -164,9 +179,7 @@ mod at_fork {
 
     extern "C" fn in_child() {
         if open() {
-            SECTIONS
-                .iter()
-                .for_each(|section| section.look_after_fork());
+            sections().for_each(Section::look_after_fork);
         }
     }
 }

@@ -1,9 +1,14 @@
 //! What a session with a history knows beside its live blocks, for a snapshot.
 
+use std::collections::HashMap;
+
 use super::Collector;
 use crate::engine::{Amount, Guard, Session, StackHistory as Sums, StackId};
 use crate::sections::Busy;
 use crate::snapshot::{BlockSum, Domain, HistoryRow, StackHistory};
+
+/// Histories at an earlier moment, by domain and stack.
+pub(crate) type Before = HashMap<(u32, StackId), Sums>;
 
 /// The history of one stack and domain, as it was recorded.
 pub(super) struct StackSums {
@@ -12,7 +17,55 @@ pub(super) struct StackSums {
     sums: Sums,
 }
 
+impl StackSums {
+    /// Leaves what happened after `before`.
+    pub(super) fn subtract(&mut self, before: &Before) {
+        if let Some(earlier) = before.get(&(self.domain, self.stack)) {
+            self.sums = self.sums.since(earlier);
+        }
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.sums.allocated != Amount::default()
+    }
+}
+
 impl Collector<'_> {
+    /// Calls `visit` with every domain and stack that has live blocks or a history in `session`: how many
+    /// blocks and bytes are live there, and the history. A stack may be met more than once.
+    pub(crate) fn for_each_stack(
+        &self,
+        session: Session,
+        guard: &Guard,
+        mut visit: impl FnMut(u32, StackId, Amount, Option<Sums>),
+    ) -> Result<(), Busy> {
+        // Histories of a sample are estimates.
+        let is_exact = session.has_history() && !session.is_sampled();
+        for StackSums {
+            stack,
+            domain,
+            sums,
+        } in self.history(session, guard)?.unwrap_or_default()
+        {
+            let live = if is_exact {
+                sums.live
+            } else {
+                Amount::default()
+            };
+            visit(domain, stack, live, Some(sums));
+        }
+        if is_exact {
+            return Ok(());
+        }
+        let one = |bytes| Amount { bytes, blocks: 1 };
+        for (domain, region) in self.external.regions(session, guard)? {
+            visit(domain, region.stack, one(region.size), None);
+        }
+        self.tracker
+            .for_each_block(session, |bytes, stack| visit(0, stack, one(bytes), None));
+        Ok(())
+    }
+
     /// The history of every stack and domain; `None` if the session has none.
     pub(super) fn history(
         &self,

@@ -8,7 +8,7 @@ use std::panic::Location;
 use super::future::InScope;
 use super::guard::{Scope, ScopeHandle, open_or_panic};
 use super::sites::Sites;
-use super::usage::{Usage, counted};
+use super::usage::{Narrow, Usage, counted};
 use crate::error::Error;
 use crate::snapshot::Size;
 
@@ -132,11 +132,12 @@ impl Budget {
     }
 
     fn judge(&self, scope: &ScopeHandle) -> Result<Usage, BudgetError> {
-        let usage = scope.usage();
+        let usage = scope.known_usage();
         let unknown = |error| BudgetError {
-            usage,
+            usage: usage.unwrap_or_default(),
             reason: Reason::Unknown(error),
         };
+        let usage = usage.map_err(|busy| unknown(busy.into()))?;
         let leaked = match self.leaked {
             Some(_) => leaked(scope).map_err(unknown)?,
             None => 0,
@@ -176,8 +177,10 @@ impl Budget {
 
 /// Blocks of the scope that are live.
 fn leaked(scope: &ScopeHandle) -> Result<u64, Error> {
-    let live = scope.owned()?.live()?;
-    Ok(live.values().map(|live| live.blocks).sum())
+    scope.owned(|recording, guard| {
+        let live = recording.live(guard)?;
+        Ok(live.values().map(|live| live.blocks).sum())
+    })
 }
 
 /// What a limit is about.
@@ -257,7 +260,7 @@ impl fmt::Display for BudgetError {
                 for excess in excesses {
                     writeln!(out, "  {excess}")?;
                 }
-                writeln!(out, "used: {}", self.usage)?;
+                writeln!(out, "used: {}", Narrow(self.usage))?;
                 match sites {
                     Ok(sites) => write!(out, "{sites}"),
                     Err(error) => write!(out, "where is not known: {error}"),
@@ -265,7 +268,7 @@ impl fmt::Display for BudgetError {
             }
             Reason::Unknown(error) => {
                 writeln!(out, "the memory budget cannot be judged: {error}")?;
-                write!(out, "used: {}", self.usage)
+                write!(out, "used: {}", Narrow(self.usage))
             }
         }
     }

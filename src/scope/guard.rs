@@ -6,12 +6,13 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
-use super::part::{self, Entered};
+use super::part::{self, By, Entered};
 use super::recording::Recording;
 use super::total::{Shared, Total};
 use super::usage::Usage;
 use crate::engine::{self, TRACKER};
 use crate::error::{Error, ErrorKind};
+use crate::sections::Busy;
 use crate::snapshot::Snapshot;
 
 /// A section that counts what its threads allocate and free, until it is dropped.
@@ -120,8 +121,8 @@ impl Scope {
     /// As [`open`](Self::open); [`ErrorKind::OutOfMemory`] if the tables cannot be made.
     pub fn recording() -> Result<Self, Error> {
         Self::open_with(|| {
-            let _inside = engine::Guard::enter();
-            let recording = Recording::begin(part::recording())?;
+            let guard = engine::Guard::enter().ok_or(Busy)?;
+            let recording = Recording::begin(part::owner(), &guard)?;
             Ok(Some(Arc::new(recording)))
         })
     }
@@ -131,7 +132,7 @@ impl Scope {
     ) -> Result<Self, Error> {
         prepare()?;
         let total = Shared::new(recording()?);
-        if part::begin(&total) == Entered::Not {
+        if part::begin(&total, By::Opening) == Entered::Not {
             return Err(Error::new(
                 ErrorKind::Busy,
                 "this thread cannot open a scope now: it is opening another one, or it ends",
@@ -177,17 +178,13 @@ impl Scope {
     /// started, stopped or cleared meanwhile; [`ErrorKind::OutOfMemory`] if a block could not be recorded;
     /// [`ErrorKind::Busy`] as [`take_snapshot`](crate::take_snapshot).
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.owned()?.snapshot()
+        self.handle.owned(Recording::snapshot)
     }
 
     /// Takes the running thread out of the scope.
     pub(super) fn detach(mut self) -> Detached {
         self.is_detached = true;
         Detached(self.handle.clone())
-    }
-
-    pub(super) fn owned(&self) -> Result<Arc<Recording>, Error> {
-        self.handle.owned()
     }
 
     /// Ends the scope. A thread that is still inside then does not count for the result.
@@ -233,13 +230,19 @@ impl ScopeHandle {
         task()
     }
 
-    pub(super) fn owned(&self) -> Result<Arc<Recording>, Error> {
-        self.total.recording().ok_or_else(|| {
+    /// Asks for the blocks of the scope. What the question allocates is nobody's.
+    pub(super) fn owned<R>(
+        &self,
+        ask: impl FnOnce(&Recording, &engine::Guard) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let guard = engine::Guard::enter().ok_or(Busy)?;
+        let recording = self.total.recording().ok_or_else(|| {
             Error::new(
                 ErrorKind::NotTracing,
                 "this scope does not record blocks: open it by Scope::recording",
             )
-        })
+        })?;
+        ask(&recording, &guard)
     }
 
     fn end_recording(&self) {
@@ -250,7 +253,7 @@ impl ScopeHandle {
     pub(super) fn enter(&self) -> Stay<'_> {
         Stay {
             total: &self.total,
-            entered: part::begin(&self.total),
+            entered: part::begin(&self.total, By::Entering),
             thread: PhantomData,
         }
     }
@@ -258,8 +261,14 @@ impl ScopeHandle {
     /// As [`Scope::usage`].
     #[must_use]
     pub fn usage(&self) -> Usage {
+        self.known_usage().unwrap_or_default()
+    }
+
+    /// `Err` in the child of a fork that has lost what the scope had counted.
+    pub(super) fn known_usage(&self) -> Result<Usage, Busy> {
         let _inside = engine::Guard::enter();
-        Usage::of(&self.total.sums(part::so_far(&self.total)))
+        let sums = self.total.sums(part::so_far(&self.total))?;
+        Ok(Usage::of(&sums))
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! engine/scopes   a thread's counters, and its highest net since its innermost scope began
 //! part.rs         one stay of one thread in a scope: the counters at its two ends
-//! recording.rs    which blocks belong to a scope
+//! recording.rs    which blocks belong to a scope; owner.rs: what they are labelled with; numbers.rs: again
 //! total.rs        what the parts of one scope come to
 //! guard.rs        Scope, ScopeHandle: who enters and leaves
 //! usage.rs        Usage: the answer
@@ -19,6 +19,8 @@ mod budget;
 mod future;
 mod guard;
 mod no_growth;
+mod numbers;
+mod owner;
 mod part;
 mod recording;
 mod sites;

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 
 use super::guard::{Scope, open_or_panic};
 use super::recording::{Live, Recording};
-use crate::engine::StackId;
+use crate::engine::{Guard, StackId};
 use crate::error::Error;
 use crate::snapshot::{GroupBy, Size, Statistic};
 
@@ -98,22 +97,20 @@ impl NoGrowth {
         for _ in 0..self.warm_up {
             drop(task());
         }
-        let recording = scope.owned()?;
+        let handle = scope.handle();
         let mut series = Series::new(self.rounds);
-        series.add(&inside(|| recording.live())?);
+        let look = |recording: &Recording, guard: &Guard, series: &mut Series| {
+            series.add(&recording.live(guard)?);
+            Ok(())
+        };
+        handle.owned(|recording, guard| look(recording, guard, &mut series))?;
         for _ in 0..self.rounds {
             drop(task());
-            inside(|| recording.live().map(|live| series.add(&live)))?;
+            handle.owned(|recording, guard| look(recording, guard, &mut series))?;
         }
         let _scope = scope.detach();
-        Grown::of(&recording, &series)
+        handle.owned(|recording, guard| Grown::of(recording, guard, &series))
     }
-}
-
-/// What the test allocates for itself is not the task's.
-fn inside<R>(task: impl FnOnce() -> R) -> R {
-    let _inside = crate::engine::Guard::enter();
-    task()
 }
 
 /// Highest values of each stack, round by round.
@@ -179,7 +176,7 @@ pub struct Grown {
 }
 
 impl Grown {
-    fn of(recording: &Arc<Recording>, series: &Series) -> Result<Self, Error> {
+    fn of(recording: &Recording, guard: &Guard, series: &Series) -> Result<Self, Error> {
         let mut grown = Self {
             rounds: series.rounds,
             bytes: 0,
@@ -193,7 +190,7 @@ impl Grown {
             grown.blocks += highs.last.blocks.saturating_sub(highs.first.blocks);
         }
         if !stacks.is_empty() {
-            let snapshot = recording.snapshot_of(|stack| stacks.contains(&stack))?;
+            let snapshot = recording.snapshot_of(guard, |stack| stacks.contains(&stack))?;
             grown.lines = snapshot.statistics(GroupBy::Line);
         }
         Ok(grown)

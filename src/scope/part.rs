@@ -12,13 +12,19 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::recording::Recording;
-use super::total::Total;
+use super::owner::Owner;
+use super::total::{Ticket, Total};
 use crate::engine::scopes::{self, Counts};
 use crate::engine::{self, Guard};
+use crate::sections::Busy;
 
 struct Part {
     total: Arc<Total>,
+    ticket: Ticket,
+    by: By,
+    /// Who owns what the thread allocates. Blocks may be labelled so until the part ends, also when the scope
+    /// has ended on another thread.
+    owner: Option<Arc<Owner>>,
     /// The thread's counters when it entered.
     start: Counts,
     /// The highest net since, as far as no part inside of this one knows more.
@@ -40,6 +46,14 @@ pub(super) fn as_if_inside<R>(task: impl FnOnce() -> R) -> R {
     result
 }
 
+/// What a thread has entered a scope by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// It opened the scope, which ends with this part.
+    Opening,
+    Entering,
+}
+
 /// Whether a thread is in a scope from now on by the call that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entered {
@@ -50,21 +64,23 @@ pub(super) enum Entered {
 }
 
 /// The running thread enters the scope of `total`.
-pub(super) fn begin(total: &Arc<Total>) -> Entered {
+pub(super) fn begin(total: &Arc<Total>, by: By) -> Entered {
     let began = with_parts(|parts| {
         if parts.position(total).is_some() {
             return Entered::Not;
         }
-        total.begin_part();
-        parts.push(Arc::clone(total));
+        match total.begin_part() {
+            Ok(ticket) => parts.push(Arc::clone(total), ticket, by),
+            Err(Busy) => return Entered::Not,
+        }
         Entered::Now
     });
     began.unwrap_or(Entered::Not)
 }
 
-/// The innermost scope around the running thread that owns blocks.
-pub(super) fn recording() -> Option<Arc<Recording>> {
-    with_parts(|parts| parts.recording())?
+/// Who owns what the running thread allocates.
+pub(super) fn owner() -> Option<Arc<Owner>> {
+    with_parts(|parts| parts.owner().cloned())?
 }
 
 /// The running thread leaves the scope of `total`, if it is in it.
@@ -78,7 +94,7 @@ pub(super) fn end(total: &Arc<Total>) {
 
 /// What the running thread has counted since it entered the scope of `total`, and the most bytes that it held
 /// beyond those of that moment. `None` if it is not in it.
-pub(super) fn so_far(total: &Arc<Total>) -> Option<(Counts, i64)> {
+pub(super) fn so_far(total: &Arc<Total>) -> Option<(Ticket, Counts, i64)> {
     with_parts(|parts| Some(parts.so_far(parts.position(total)?)))?
 }
 
@@ -102,12 +118,17 @@ impl Parts {
             .rposition(|part| Arc::ptr_eq(&part.total, total))
     }
 
-    fn push(&mut self, total: Arc<Total>) {
+    fn push(&mut self, total: Arc<Total>, ticket: Ticket, by: By) {
         let (start, high) = scopes::read();
         if let Some(outer) = self.0.last_mut() {
             outer.high = outer.high.max(high);
         }
         self.0.push(Part {
+            ticket,
+            owner: total
+                .recording()
+                .map(|recording| Arc::clone(recording.owner())),
+            by,
             total,
             start,
             high: start.net(),
@@ -117,7 +138,7 @@ impl Parts {
     }
 
     fn end(&mut self, position: usize) {
-        let (counts, peak) = self.so_far(position);
+        let (ticket, counts, most) = self.so_far(position);
         let (_, high) = scopes::read();
         if let Some(innermost) = self.0.last_mut() {
             innermost.high = innermost.high.max(high);
@@ -130,36 +151,41 @@ impl Parts {
             scopes::set_high(innermost.high);
         }
         self.publish();
-        ended.total.end_part(&counts, peak);
+        ended.total.end_part(ticket, &counts, most);
     }
 
-    fn so_far(&self, position: usize) -> (Counts, i64) {
+    fn so_far(&self, position: usize) -> (Ticket, Counts, i64) {
         let (now, high) = scopes::read();
         let inside = self.0[position..].iter().map(|part| part.high);
         let high = inside.fold(high, i64::max);
-        let start = self.0[position].start;
-        (now.since(&start), high.wrapping_sub(start.net()).max(0))
+        let Part { ticket, start, .. } = self.0[position];
+        let most = high.wrapping_sub(start.net()).max(0);
+        (ticket, now.since(&start), most)
     }
 
-    /// The innermost scope that owns blocks.
-    fn recording(&self) -> Option<Arc<Recording>> {
-        self.0.iter().rev().find_map(|part| part.total.recording())
+    /// The owner of the innermost scope that has one.
+    fn owner(&self) -> Option<&Arc<Owner>> {
+        self.0.iter().rev().find_map(|part| part.owner.as_ref())
     }
 
     /// Tells the engine which scopes its events are for.
     fn publish(&self) {
         scopes::set_open(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        let owner = self.recording().map(|recording| recording.label());
+        let owner = self.owner().map(|owner| owner.label());
         engine::set_owner(owner.unwrap_or_default());
     }
 }
 
 impl Drop for Parts {
-    /// The thread ends: its stays end with it, and it counts no more.
+    /// The thread ends: its stays end with it, and the scopes that it opened. It counts no more.
     fn drop(&mut self) {
         let _inside = Guard::enter();
-        while !self.0.is_empty() {
+        while let Some(innermost) = self.0.last() {
+            if innermost.by == By::Opening {
+                innermost.total.end_recording();
+            }
             self.end(self.0.len() - 1);
         }
+        drop(std::mem::take(&mut self.0));
     }
 }

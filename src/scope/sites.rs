@@ -1,10 +1,10 @@
-//! The lines of code that a scope's blocks come from.
+//! The lines of the program's own code that a scope's blocks come from.
 
 use std::fmt;
 
 use super::guard::ScopeHandle;
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Size, Snapshot, Statistic, View};
+use crate::snapshot::{FrameOrigin, GroupBy, Size, Snapshot, Statistic, View};
 
 /// Lines that are shown.
 const SHOWN: usize = 5;
@@ -19,17 +19,25 @@ pub(super) struct Sites {
 impl Sites {
     /// Where the scope's live blocks come from if `live` is set, else all that it allocated.
     pub(super) fn of(scope: &ScopeHandle, live: bool) -> Result<Self, Error> {
-        let snapshot = scope.owned()?.snapshot()?;
-        Ok(Self::in_snapshot(&snapshot, live))
+        scope.owned(|recording, guard| {
+            let snapshot = recording.snapshot(guard)?;
+            Ok(Self::in_snapshot(&snapshot, live))
+        })
     }
 
     /// Without history there are the live blocks alone.
     pub(super) fn in_snapshot(snapshot: &Snapshot, live: bool) -> Self {
         let all = snapshot.view(View::Allocated).ok().filter(|_| !live);
         let shown = all.as_ref().unwrap_or(snapshot);
+        let own = shown.own_code();
+        // Where nobody knows whose code is whose, any line is better than none.
+        let is_known = own.stacks().iter().any(|stack| {
+            let frame = stack.most_recent();
+            frame.origin() == Some(FrameOrigin::Own)
+        });
         Self {
             is_live: all.is_none(),
-            lines: shown.statistics(GroupBy::Line),
+            lines: if is_known { &own } else { shown }.statistics(GroupBy::Line),
         }
     }
 }

@@ -1,18 +1,27 @@
 //! What the parts of one scope come to.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::recording::Recording;
+use crate::engine::Guard;
 use crate::engine::scopes::Counts;
-use crate::engine::{Guard, this_thread};
+use crate::sections::{Busy, STAYS};
 
 /// What is known of a scope. Threads change it when they enter and leave, never in an allocation.
 #[derive(Default)]
 pub(super) struct Total {
-    sums: Mutex<Sums>,
+    /// To be locked in one of the sections [`STAYS`] alone: which one.
+    section: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sums: Sums,
     /// `None` if the scope only counts, or has ended.
-    recording: Mutex<Option<Arc<Recording>>>,
+    recording: Option<Arc<Recording>>,
 }
 
 /// A scope's sums, for all who need them. Their memory comes and goes while nothing is counted: it is no event
@@ -23,10 +32,7 @@ pub(super) struct Shared(Option<Arc<Total>>);
 impl Shared {
     pub(super) fn new(recording: Option<Arc<Recording>>) -> Self {
         let _inside = Guard::enter();
-        Self(Some(Arc::new(Total {
-            recording: Mutex::new(recording),
-            ..Total::default()
-        })))
+        Self(Some(Arc::new(Total::new(recording))))
     }
 }
 
@@ -46,99 +52,136 @@ impl Drop for Shared {
     }
 }
 
-/// Sums over the parts that have ended.
+/// Sums over the parts that have ended, and the most that the scope held.
 ///
 /// ```text
-/// thread A  ├──────┤        ├─────────────┤        A part is one stay of one thread. Parts that
-/// thread B            ├──┤      ├───┤  ├─┤         overlap are a group. A group's peak is what the
-///           group 1   gr. 2   group 3              scope held before it and, for each thread, the most
-/// ```                                              that this thread held in it.
+/// thread A  ├──────────────────────┤        A part is one stay of one thread. Between two of these ends the
+/// thread B      ├────┤      ├──────────┤    same parts are open.
+///           | 1 |  2 |  1   |  2   | 1 |
+/// ```
+///
+/// In such an interval the scope holds at most what the parts that ended before it have left, and for each part
+/// that is open the most that its thread held in it. The peak is the highest of these sums. What an open part
+/// held is known when it ends. Until then one sum is kept for all intervals between the beginnings of two parts
+/// that are open now: whatever parts end later, the highest of them stays the highest.
 #[derive(Clone, Default)]
 pub(super) struct Sums {
     pub(super) counts: Counts,
-    pub(super) peak: i64,
     /// Several threads were in the scope at one time.
     pub(super) overlapped: bool,
-    /// Parts that have not ended.
-    open: usize,
-    /// Net bytes when the group began.
-    base: i64,
-    group: Vec<InGroup>,
+    /// The highest sum before the first of the open parts began.
+    closed: i64,
+    /// In the order in which they began.
+    open: Vec<OpenPart>,
+    parts: u64,
 }
 
-/// What one thread did in the group.
+/// A part that has not ended.
 #[derive(Clone)]
-struct InGroup {
-    thread: usize,
-    net: i64,
-    peak: i64,
+struct OpenPart {
+    ticket: Ticket,
+    /// The highest sum since it began and before the next one did, without what open parts held.
+    high: i64,
 }
+
+/// Which part of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
 
 impl Total {
-    fn lock(&self) -> MutexGuard<'_, Sums> {
+    fn new(recording: Option<Arc<Recording>>) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let state = State {
+            recording,
+            ..State::default()
+        };
+        Self {
+            // Any will do: scopes beside each other seldom wait for one another.
+            section: NEXT.fetch_add(1, Ordering::Relaxed) % STAYS.len(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Calls `task` with what is known of the scope. To be called inside the tracer.
+    fn with<R>(&self, task: impl FnOnce(&mut State) -> R) -> Result<R, Busy> {
+        let _section = STAYS[self.section].enter_inside()?;
         // A panic cannot come between two steps: none of them runs code of the program.
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(task(
+            &mut self.state.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 
     /// Who owns what threads in the scope allocate.
     pub(super) fn recording(&self) -> Option<Arc<Recording>> {
-        let recording = self.recording.lock();
-        recording.unwrap_or_else(PoisonError::into_inner).clone()
+        self.with(|state| state.recording.clone()).ok().flatten()
     }
 
     /// The scope owns no more. Handles may live on.
     pub(super) fn end_recording(&self) {
-        let recording = self.recording.lock();
-        let ended = recording.unwrap_or_else(PoisonError::into_inner).take();
-        drop(ended);
+        drop(self.with(|state| state.recording.take()));
     }
 
     /// The running thread enters.
-    pub(super) fn begin_part(&self) {
-        let mut sums = self.lock();
-        if sums.open == 0 {
-            sums.base = sums.counts.net();
-            sums.group.clear();
-        }
-        sums.open += 1;
+    pub(super) fn begin_part(&self) -> Result<Ticket, Busy> {
+        self.with(|state| state.sums.begin())
     }
 
-    /// The running thread leaves: it has counted `counts` since it entered, and held `peak` bytes more at
+    /// The running thread leaves: it has counted `counts` since it entered, and held `most` bytes more at
     /// most.
-    pub(super) fn end_part(&self, counts: &Counts, peak: i64) {
-        let mut sums = self.lock();
-        sums.add(this_thread(), counts, peak);
-        sums.open = sums.open.saturating_sub(1);
+    pub(super) fn end_part(&self, ticket: Ticket, counts: &Counts, most: i64) {
+        // A section that was lost in a fork has lost its scopes.
+        let _ = self.with(|state| state.sums.end(ticket, counts, most));
     }
 
     /// The sums, and with them the part that the running thread is in, if it is.
-    pub(super) fn sums(&self, own_part: Option<(Counts, i64)>) -> Sums {
-        let mut sums = self.lock().clone();
-        if let Some((counts, peak)) = own_part {
-            sums.add(this_thread(), &counts, peak);
+    pub(super) fn sums(&self, own_part: Option<(Ticket, Counts, i64)>) -> Result<Sums, Busy> {
+        let mut sums = self.with(|state| state.sums.clone())?;
+        if let Some((ticket, counts, most)) = own_part {
+            sums.end(ticket, &counts, most);
         }
-        sums
+        Ok(sums)
     }
 }
 
 impl Sums {
-    fn add(&mut self, thread: usize, counts: &Counts, peak: i64) {
+    fn begin(&mut self) -> Ticket {
+        let ticket = Ticket(self.parts);
+        self.parts += 1;
+        self.overlapped |= !self.open.is_empty();
+        let high = self.counts.net();
+        self.open.push(OpenPart { ticket, high });
+        ticket
+    }
+
+    fn end(&mut self, ticket: Ticket, counts: &Counts, most: i64) {
         self.counts = self.counts.plus(counts);
-        match self.group.iter_mut().find(|known| known.thread == thread) {
-            Some(known) => {
-                known.peak = known.peak.max(known.net.saturating_add(peak));
-                known.net = known.net.saturating_add(counts.net());
-            }
-            None => self.group.push(InGroup {
-                thread,
-                net: counts.net(),
-                peak,
-            }),
+        let Some(at) = self.open.iter().position(|part| part.ticket == ticket) else {
+            return;
+        };
+        for part in &mut self.open[at..] {
+            part.high = part.high.saturating_add(most.max(0));
         }
-        let peaks = self.group.iter().map(|known| known.peak.max(0));
-        let peak = peaks.fold(self.base, i64::saturating_add);
-        self.peak = self.peak.max(peak);
-        self.overlapped |= self.group.len() > 1;
+        let ended = self.open.remove(at);
+        let before = match at.checked_sub(1) {
+            Some(before) => &mut self.open[before].high,
+            None => &mut self.closed,
+        };
+        *before = ended.high.max(*before);
+        // The next interval begins.
+        let net = self.counts.net();
+        let last = self
+            .open
+            .last_mut()
+            .map_or(&mut self.closed, |part| &mut part.high);
+        *last = net.max(*last);
+    }
+
+    /// The most that the scope held beyond what it began with, as far as that is known.
+    pub(super) fn peak(&self) -> i64 {
+        self.open
+            .iter()
+            .map(|part| part.high)
+            .fold(self.closed, i64::max)
     }
 }
 
@@ -146,54 +189,105 @@ impl Sums {
 mod tests {
     use super::*;
 
-    const HERE: usize = 1;
-
-    fn counts(allocated: u64, freed: u64) -> Counts {
+    fn counts(net: i64) -> Counts {
         Counts {
-            allocated,
-            freed,
+            allocated: net.max(0) as u64,
+            freed: (-net).max(0) as u64,
             ..Counts::default()
         }
     }
 
-    fn end_part(total: &Total, thread: usize, counts: Counts, peak: i64) {
-        let mut sums = total.lock();
-        sums.add(thread, &counts, peak);
-        sums.open -= 1;
-    }
-
     #[test]
     fn parts_one_after_the_other_have_an_exact_peak() {
-        let total = Total::default();
-        total.begin_part();
-        end_part(&total, HERE, counts(100, 20), 100);
-        total.begin_part();
-        end_part(&total, 2, counts(50, 90), 50);
-        total.begin_part();
-        end_part(&total, HERE, counts(5, 0), 5);
-        let sums = total.sums(None);
-        assert_eq!((sums.peak, sums.overlapped), (130, false));
+        let mut sums = Sums::default();
+        for (net, most) in [(80, 100), (-40, 50), (5, 5)] {
+            let part = sums.begin();
+            sums.end(part, &counts(net), most);
+        }
+        assert_eq!((sums.peak(), sums.overlapped), (130, false));
         assert_eq!(sums.counts.net(), 45);
     }
 
     #[test]
-    fn parts_that_overlap_have_a_peak_that_is_never_too_low() {
-        let total = Total::default();
-        total.begin_part();
-        for thread in [2, 2, 3] {
-            total.begin_part();
-            end_part(&total, thread, counts(40, 30), 40);
+    fn what_one_thread_leaves_and_another_frees_is_held_once() {
+        let mut sums = Sums::default();
+        let idle = sums.begin();
+        for _ in 0..100 {
+            let makes = sums.begin();
+            sums.end(makes, &counts(1000), 1000);
+            let frees = sums.begin();
+            sums.end(frees, &counts(-1000), 0);
         }
-        end_part(&total, HERE, counts(100, 100), 100);
-        let sums = total.sums(None);
-        assert_eq!((sums.peak, sums.overlapped), (100 + 50 + 40, true));
+        sums.end(idle, &counts(0), 0);
+        assert_eq!((sums.peak(), sums.overlapped), (1000, true));
+    }
+
+    #[test]
+    fn parts_that_overlap_add_up() {
+        let mut sums = Sums::default();
+        let long = sums.begin();
+        for net in [10, 10, 10] {
+            let short = sums.begin();
+            sums.end(short, &counts(net), 40);
+        }
+        sums.end(long, &counts(0), 100);
+        assert_eq!((sums.peak(), sums.overlapped), (100 + 20 + 40, true));
     }
 
     #[test]
     fn what_is_under_way_counts_for_a_question_only() {
         let total = Total::default();
-        total.begin_part();
-        assert_eq!(total.sums(Some((counts(7, 0), 9))).peak, 9);
-        assert_eq!(total.sums(None).peak, 0);
+        let part = total.begin_part().expect("no fork");
+        let peak = |own| total.sums(own).expect("no fork").peak();
+        assert_eq!(peak(Some((part, counts(7), 9))), 9);
+        assert_eq!(peak(None), 0);
+    }
+
+    /// The definition: for each interval, what had ended and the most of all parts that were open.
+    #[test]
+    fn the_peak_is_the_highest_sum_of_an_interval() {
+        let mut seed = 7_u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        for _ in 0..300 {
+            let mut sums = Sums::default();
+            // Each part: its ticket, net, most, and the intervals in which it was open.
+            let mut open: Vec<(Ticket, i64, i64)> = Vec::new();
+            let mut intervals: Vec<(i64, Vec<Ticket>)> = vec![(0, Vec::new())];
+            let mut most_of = Vec::new();
+            let mut ended = 0;
+            for step in 0..40 {
+                if (random(2) == 0 && step < 30) || open.is_empty() {
+                    let net = random(200) as i64 - 100;
+                    let most = net.max(0) + random(100) as i64;
+                    open.push((sums.begin(), net, most));
+                } else {
+                    let (ticket, net, most) = open.remove(random(open.len() as u64) as usize);
+                    sums.end(ticket, &counts(net), most);
+                    most_of.push((ticket, most));
+                    ended += net;
+                }
+                let tickets = open.iter().map(|part| part.0).collect();
+                intervals.push((ended, tickets));
+            }
+            for (ticket, net, most) in open {
+                sums.end(ticket, &counts(net), most);
+                most_of.push((ticket, most));
+                ended += net;
+            }
+            intervals.push((ended, Vec::new()));
+            let sum = |(ended, open): &(i64, Vec<Ticket>)| {
+                let most = |ticket| most_of.iter().find(|(known, _)| known == ticket);
+                ended
+                    + open
+                        .iter()
+                        .filter_map(most)
+                        .map(|(_, most)| most)
+                        .sum::<i64>()
+            };
+            assert_eq!(sums.peak(), intervals.iter().map(sum).max().expect("some"));
+        }
     }
 }

@@ -48,8 +48,10 @@ pub struct Usage {
     pub freed: u64,
     /// The most bytes that the scope held at one time beyond what it began with.
     ///
-    /// Exact if one thread at a time was in the scope. If several were at one time, it is the sum of
-    /// what each of them held at most: never less than the true peak.
+    /// Exact if one thread at a time was in the scope. If several were at one time, it is never less than the
+    /// true peak, and at most as much more as this: at each moment a stay of a thread in the scope that is
+    /// under way counts with the most that the thread holds during the stay, instead of what it holds at that
+    /// moment. So short stays, one for each task, give a closer bound than one for the life of a thread.
     pub peak: u64,
     /// Whether several threads were in the scope at one time, so that `peak` is an upper bound.
     pub peak_is_bound: bool,
@@ -64,7 +66,7 @@ impl Usage {
             frees: counts.frees,
             allocated: counts.allocated,
             freed: counts.freed,
-            peak: sums.peak.max(0) as u64,
+            peak: sums.peak().max(0) as u64,
             peak_is_bound: sums.overlapped,
         }
     }
@@ -86,23 +88,46 @@ pub(super) fn counted(count: u64, name: &str) -> String {
     format!("{count} {name}{plural}")
 }
 
-impl fmt::Display for Usage {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Usage {
+    /// What came and went.
+    fn write_events(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", counted(self.allocations, "allocation"))?;
         if self.reallocations > 0 {
             write!(out, " and {}", counted(self.reallocations, "reallocation"))?;
         }
+        let (allocated, freed) = (Size(self.allocated), Size(self.freed));
+        let frees = counted(self.frees, "free");
+        write!(out, " of {allocated}, {frees} of {freed}")
+    }
+
+    /// What stayed, and was held at most.
+    fn write_held(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blocks = self.net_blocks();
         let plural = if blocks.unsigned_abs() == 1 { "" } else { "s" };
         let bound = if self.peak_is_bound { "at most " } else { "" };
+        let (net, peak) = (SizeDiff(self.net_bytes()), Size(self.peak));
         write!(
             out,
-            " of {}, {} of {}; net {:+} in {blocks:+} block{plural}; peak {bound}{}",
-            Size(self.allocated),
-            counted(self.frees, "free"),
-            Size(self.freed),
-            SizeDiff(self.net_bytes()),
-            Size(self.peak),
+            "net {net:+} in {blocks:+} block{plural}; peak {bound}{peak}"
         )
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_events(out)?;
+        out.write_str("; ")?;
+        self.write_held(out)
+    }
+}
+
+/// A usage in two lines, for a narrow screen.
+pub(super) struct Narrow(pub(super) Usage);
+
+impl fmt::Display for Narrow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_events(out)?;
+        out.write_str("\n      ")?;
+        self.0.write_held(out)
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use tracemalloc::{Scope, ScopeHandle};
+
 use crate::allocator::{self, Call, Moment};
 use crate::audit::{Block, audit, current, marked};
 use crate::cases;
@@ -21,6 +23,7 @@ cases![
     a_fork_while_another_thread_is_anywhere_in_an_event fails with Locks,
     a_fork_while_another_thread_changes_the_regions,
     a_fork_while_another_thread_names_addresses,
+    a_fork_while_another_thread_opens_a_scope,
     forks_on_eight_threads fails with Locks,
 ];
 
@@ -245,6 +248,72 @@ fn a_fork_while_another_thread_names_addresses() {
         assert!(forks > 3, "{forks}");
     });
     drop(held);
+}
+
+/// The other thread is in the middle of opening a scope that records, of asking for its usage, or of ending it:
+/// it goes on when the fork has begun, and would do so too late without the handlers of `src/sections.rs`.
+fn a_fork_while_another_thread_opens_a_scope() {
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    static FORKING: AtomicBool = AtomicBool::new(false);
+    thread_local! {
+        /// The call to stop in, counted down; below 0: none.
+        static STOP_IN: Cell<i32> = const { Cell::new(-1) };
+    }
+    fn stop(_: Call, _: Moment) {
+        let left = STOP_IN.get();
+        STOP_IN.set((left - 1).max(-1));
+        if left == 0 {
+            STOPPED.store(true, Ordering::SeqCst);
+            while !FORKING.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let shared = Scope::recording().unwrap();
+    let one = |scope: &ScopeHandle| {
+        let own = Scope::recording().unwrap();
+        scope.enter_in(|| Block::new(77).free());
+        (scope.usage(), own.close())
+    };
+    let handle = shared.handle();
+    one(&handle);
+    allocator::set_script(stop);
+    // Until no call of the allocator is left to stop in.
+    let mut forks = 0;
+    for call in 0.. {
+        let (stopped, forking) = (&STOPPED, &FORKING);
+        stopped.store(false, Ordering::SeqCst);
+        forking.store(false, Ordering::SeqCst);
+        let ended = AtomicBool::new(false);
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                STOP_IN.set(call);
+                one(&handle);
+                STOP_IN.set(-1);
+                ended.store(true, Ordering::SeqCst);
+            });
+            while !stopped.load(Ordering::SeqCst) && !ended.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            if stopped.load(Ordering::SeqCst) {
+                forking.store(true, Ordering::SeqCst);
+                if fork() {
+                    allocator::clear_script();
+                    let before = shared.usage();
+                    let (usage, _) = one(&handle);
+                    // Two blocks of this thread: the scope's own are nobody's.
+                    exit(usage.allocations > before.allocations);
+                }
+                forks += 1;
+            }
+        });
+        if !stopped.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    allocator::clear_script();
+    assert!(forks > 5, "{forks}");
 }
 
 /// Functions that differ, so that no two return to the same address.

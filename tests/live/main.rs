@@ -103,7 +103,11 @@ fn all() -> impl Iterator<Item = Case> {
         program::CASES,
         recording::CASES,
         sampling::CASES,
-        scopes::CASES,
+        scopes::budgets::CASES,
+        scopes::carried::CASES,
+        scopes::counts::CASES,
+        scopes::misuse::CASES,
+        scopes::owned::CASES,
         #[cfg(feature = "file")]
         series::CASES,
         #[cfg(all(unix, feature = "signal"))]

@@ -69,9 +69,14 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
         return unsafe { wrapper.inner.realloc(block, layout, new_size) };
     }
     let counting = Counting::of(session);
-    let moved = if session.is_on() {
+    let moved = if scopes::records(session) {
         // SAFETY: passed on from the caller.
         unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
+    } else if session.is_on() {
+        // A block of a scope is nobody's from now on.
+        let guard = Guard::enter();
+        // SAFETY: passed on from the caller.
+        unsafe { record_resize_slow(wrapper, session, block, resize, registers, guard) }
     } else {
         let _guard = Guard::enter();
         // SAFETY: passed on from the caller.

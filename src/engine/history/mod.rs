@@ -71,6 +71,25 @@ pub(crate) struct StackHistory {
 }
 
 impl StackHistory {
+    /// What happened after a moment at which the history was `earlier` and nothing was live. If no more was
+    /// live at one time since, the most of that time is an upper bound.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let allocated = self.allocated.saturating_sub(earlier.allocated);
+        let is_bound = self.most == earlier.most && allocated.bytes < self.most.bytes;
+        Self {
+            live: self.live,
+            at_peak: self.at_peak,
+            allocated,
+            temporary: self.temporary.saturating_sub(earlier.temporary),
+            most: if is_bound { allocated } else { self.most },
+            resized: Resized {
+                times: self.resized.times.saturating_sub(earlier.resized.times),
+                copied: self.resized.copied.saturating_sub(earlier.resized.copied),
+            },
+            lifetime: self.lifetime.saturating_sub(earlier.lifetime),
+        }
+    }
+
     /// With blocks that were counted in `parts` of one.
     fn of_parts(self, parts: u64) -> Self {
         Self {

@@ -20,13 +20,11 @@ impl Tracker {
         TagId::of(is_there.then(|| self.name(name)).flatten())
     }
 
-    /// What the blocks of scope `number` are labelled with. Has every event from now on ask for it. `None`
-    /// without memory.
-    pub(crate) fn owner(&self, number: u32) -> Option<TagId> {
-        self.switch.set(Flag::Labels, true);
-        let is_there = !self.arena.is_unmapped();
-        let name = is_there.then(|| self.name(&number.to_le_bytes()))?;
-        Some(TagId::of(Some(name?)))
+    /// What the blocks of the scope called `name` are labelled with. Has every event from now on ask for it.
+    /// `None` without memory.
+    pub(crate) fn owner(&self, name: &[u8]) -> Option<TagId> {
+        let label = self.tag(name);
+        label.name().is_some().then_some(label)
     }
 
     fn name(&self, name: &[u8]) -> Option<NameId> {
