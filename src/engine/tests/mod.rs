@@ -7,6 +7,7 @@ mod model;
 mod order;
 mod refused;
 mod sampled;
+mod scoped;
 mod sessions;
 mod threads;
 
