@@ -14,7 +14,7 @@ use std::cell::Cell;
 use once_cell::race::OnceRef;
 
 use crate::engine::memory::errno::KeepErrno;
-use crate::engine::thread::slots::Owner;
+use crate::engine::thread::owner::Owner;
 
 /// Runs in the child of a fork, on its only thread. Its argument: who this thread was in the parent.
 pub(crate) type InChild = fn(Option<Owner>);

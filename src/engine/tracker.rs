@@ -473,7 +473,7 @@ pub(crate) static TRACKER: Tracker = Tracker::new();
 /// Takes back, in the child of a fork, what belonged to threads that are not there. `before`: who this
 /// thread was in the parent.
 #[cfg(all(unix, not(miri)))]
-fn in_child(before: Option<crate::engine::thread::slots::Owner>) {
+fn in_child(before: Option<crate::engine::thread::owner::Owner>) {
     if !TRACKER.arena.is_unmapped() {
         TRACKER.threads.forked(before);
         TRACKER.capture.forked();

@@ -11,7 +11,7 @@ use addr2line::gimli::{
     UnitOffset,
 };
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
-use object::{CompressionFormat, Object, ObjectSection};
+use object::{CompressionFormat, Object, ObjectSection, SymbolMap, SymbolMapName};
 
 use super::demangle::demangled;
 use super::file::Mapped;
@@ -19,11 +19,10 @@ use super::functions::{has_path, without_generics};
 use super::inlined::Inlined;
 use super::packages::{CompileUnit, Packages};
 use super::reader::{Definition, Symbol, limited};
-use super::root;
 use super::separate;
 use super::stash::Stash;
 
-pub(super) type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
+type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 /// Units of split debug information begin at 0 in each file.
 type UnitKey = (Option<DwoId>, Option<DebugInfoOffset>);
 type UnitAt<'s> = (
@@ -38,6 +37,7 @@ pub(super) struct DebugInfo<'s> {
     stash: &'s Stash,
     dwarf: Arc<Dwarf<Slice<'s>>>,
     lines: Context<Slice<'s>>,
+    functions: SymbolMap<SymbolMapName<'s>>,
     split: Option<DwarfPackage<Slice<'s>>>,
     packages: OnceCell<Packages>,
     inlined: RefCell<HashMap<UnitKey, Inlined>>,
@@ -48,9 +48,11 @@ pub(super) struct DebugInfo<'s> {
 }
 
 impl<'s> DebugInfo<'s> {
-    /// What is in the file `debug`. `path` leads to the package of split debug information.
+    /// What is in `debug`, which may be the module's own file, and in the symbols of `object`.
+    /// `path` leads to the package of split debug information.
     pub(super) fn read(
         stash: &'s Stash,
+        object: &object::File<'s>,
         debug: &object::File<'s>,
         path: &Path,
         is_program: bool,
@@ -58,10 +60,17 @@ impl<'s> DebugInfo<'s> {
         let mut dwarf = load(stash, debug, |id| Some(id.name()))?;
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let dwarf = Arc::new(dwarf);
+        let own = object.symbol_map();
+        let functions = if own.symbols().len() < debug.symbols().count() {
+            debug.symbol_map()
+        } else {
+            own
+        };
         Some(Self {
             stash,
             lines: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
             dwarf,
+            functions,
             split: package(stash, path),
             packages: OnceCell::new(),
             inlined: RefCell::default(),
@@ -70,10 +79,10 @@ impl<'s> DebugInfo<'s> {
         })
     }
 
-    /// What is known of the code at `offset`, the innermost inlined function first. `physical`: the
-    /// function by the table of symbols.
-    pub(super) fn symbols(&self, offset: u64, physical: Option<String>) -> Vec<Symbol> {
+    /// What is known of the code at `offset`, the innermost inlined function first.
+    pub(super) fn symbols(&self, offset: u64) -> Vec<Symbol> {
         let mut symbols = self.frames(offset).unwrap_or_default();
+        let physical = self.function(offset);
         match symbols.last_mut() {
             // Line tables name a function without its path.
             Some(outermost) => {
@@ -82,7 +91,10 @@ impl<'s> DebugInfo<'s> {
                     physical.filter(|name| known.is_none_or(|known| is_fuller(name, known)));
                 outermost.function = better.or(outermost.function.take());
             }
-            None => symbols.extend(physical.map(Symbol::named)),
+            None => symbols.extend(physical.map(|function| Symbol {
+                function: Some(function),
+                ..Symbol::default()
+            })),
         }
         symbols
     }
@@ -201,30 +213,34 @@ impl<'s> DebugInfo<'s> {
         None
     }
 
-    /// The packages that the module was built from. `mains`: functions called `main`.
-    pub(super) fn packages(&self, mains: &[(u64, &str)]) -> &Packages {
+    /// By the table of symbols.
+    fn function(&self, offset: u64) -> Option<String> {
+        let symbol = self.functions.containing(offset)?;
+        // glibc calls its own functions by a second name.
+        let name = symbol.name();
+        let name = name.strip_prefix("__GI_").unwrap_or(name);
+        Some(demangled(name)).filter(|name| !name.is_empty())
+    }
+
+    /// The packages that the module was built from.
+    pub(super) fn packages(&self) -> &Packages {
         self.packages.get_or_init(|| {
             let units = self.compile_units();
-            let main = self.is_program.then(|| self.main_unit(mains)).flatten();
+            let main = self.is_program.then(|| self.main_unit()).flatten();
             Packages::new(units, main, self.is_program)
         })
     }
 
-    /// The compile units of Rust code. Their names stand in their first entries: nothing else of a unit
-    /// is read, as there are thousands.
+    /// The compile units of Rust code.
     fn compile_units(&self) -> Vec<CompileUnit> {
         let dwarf = &*self.dwarf;
         let mut found = Vec::new();
         let mut headers = dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            match root::names(dwarf, &header) {
-                Some(root) => found.extend(root.of_rust()),
-                None => {
-                    if let Ok(unit) = dwarf.unit(header) {
-                        found.extend(self.compile_unit(unit.unit_ref(dwarf)));
-                    }
-                }
-            }
+            let Ok(unit) = dwarf.unit(header) else {
+                continue;
+            };
+            found.extend(self.compile_unit(unit.unit_ref(dwarf)));
         }
         found
     }
@@ -250,13 +266,16 @@ impl<'s> DebugInfo<'s> {
     }
 
     /// The unit of a function called `main` at the root of its crate.
-    fn main_unit(&self, mains: &[(u64, &str)]) -> Option<CompileUnit> {
-        let units = mains.iter().filter_map(|(address, name)| {
-            let unit = self.loaded(self.lines.find_dwarf_and_unit(*address))?;
+    fn main_unit(&self) -> Option<CompileUnit> {
+        let symbols = self.functions.symbols().iter();
+        let mains = symbols
+            .filter(|symbol| symbol.name().contains("4main") && is_main(&demangled(symbol.name())));
+        let units = mains.filter_map(|symbol| {
+            let unit = self.loaded(self.lines.find_dwarf_and_unit(symbol.address()))?;
             let directory = unit.comp_dir.and_then(text).unwrap_or_default();
             let mut unit = CompileUnit::of(&text(unit.name?)?, &directory)?;
             if unit.crate_name.is_none() {
-                let name = demangled(name);
+                let name = demangled(symbol.name());
                 unit.crate_name = name.split("::").next().map(str::to_owned);
             }
             Some(unit)
@@ -299,8 +318,14 @@ impl<'s> DebugInfo<'s> {
     }
 }
 
-pub(super) fn text(bytes: Slice<'_>) -> Option<String> {
+fn text(bytes: Slice<'_>) -> Option<String> {
     Some(bytes.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
+}
+
+/// True for a function called `main` in the root of a crate.
+fn is_main(name: &str) -> bool {
+    name.split_once("::")
+        .is_some_and(|(_, name)| name == "main")
 }
 
 /// True if `name` has a path to the function that line tables call `known`.

@@ -1,20 +1,16 @@
 //! Names from the files of a module: the one that was loaded, and those that hold its debug
 //! information.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use object::Object;
 
 use super::debug_info::DebugInfo;
-use super::demangle::demangled;
 use super::file::{Mapped, build_id};
 use super::packages::Packages;
 use super::reader::Symbol;
-use super::runtime::is_startup_function;
 use super::separate;
 use super::stash::Stash;
-use super::symbol_table::SymbolTable;
 use crate::snapshot::{Module, Unread};
 
 /// A module whose names are wanted, and where to look for its files.
@@ -47,24 +43,12 @@ impl From<PathBuf> for Candidate {
 
 /// Reads the names of one module.
 pub(super) struct FileReader<'s> {
-    /// `None` for code of no module.
-    files: Option<Files<'s>>,
-    /// Read when the first place needs it; `None` in it for files that say nothing.
-    info: OnceCell<Option<DebugInfo<'s>>>,
-    table: SymbolTable<'s>,
+    /// `None` for code of no module, and for files that say nothing.
+    info: Option<DebugInfo<'s>>,
     none: Packages,
     file: PathBuf,
     /// There is a table of symbols or debug information.
     has_names: bool,
-}
-
-/// Where debug information is read from.
-struct Files<'s> {
-    stash: &'s Stash,
-    debug: object::File<'s>,
-    /// The module's own file.
-    path: PathBuf,
-    is_program: bool,
 }
 
 /// A file of the module's build.
@@ -77,22 +61,15 @@ impl<'s> FileReader<'s> {
     /// A reader of no module, which knows no names.
     pub(super) fn none() -> Self {
         Self {
-            files: None,
-            info: OnceCell::new(),
-            table: SymbolTable::default(),
+            info: None,
             none: Packages::default(),
             file: PathBuf::new(),
             has_names: false,
         }
     }
 
-    /// Opens the files of the module, to ask for these `places`, which are in order. Files without a build
-    /// id are not told apart.
-    pub(super) fn open(
-        stash: &'s Stash,
-        wanted: &Wanted<'_>,
-        places: &[u64],
-    ) -> Result<Self, Unread> {
+    /// Opens the files of the module. Files without a build id are not told apart.
+    pub(super) fn open(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Self, Unread> {
         let id = wanted.module.build_id.as_deref();
         let own = loaded_file(stash, wanted);
         let separate = match &own {
@@ -104,63 +81,36 @@ impl<'s> FileReader<'s> {
             Err(_) => separate::find(stash, id, None, wanted.folders),
         };
         let separate = separate.map(|(object, path)| Found { object, path });
-        let (object, debug) = match (own, separate) {
-            (Ok(own), Some(debug)) => (Some(own), debug),
-            (Ok(own), None) => (None, own),
-            (Err(_), Some(debug)) => (None, debug),
-            (Err(unread), None) => return Err(unread),
-        };
-        let count = |object: &object::File<'_>| object.symbols().count();
-        let own = object.as_ref().map(|found| &found.object);
-        let symbols = match own {
-            Some(own) if count(own) >= count(&debug.object) => own,
-            _ => &debug.object,
+        let (object, debug) = match (&own, &separate) {
+            (Ok(own), Some(debug)) => (own, debug),
+            (Ok(own), None) => (own, own),
+            (Err(_), Some(debug)) => (debug, debug),
+            (Err(unread), None) => return Err(*unread),
         };
         Ok(Self {
-            table: SymbolTable::read(symbols, places, wanted.is_program),
-            has_names: separate::has_debug_info(&debug.object) || count(symbols) > 0,
-            none: Packages::default(),
-            info: OnceCell::new(),
-            file: debug.path.clone(),
-            files: Some(Files {
+            info: DebugInfo::read(
                 stash,
-                path: object.map_or(debug.path, |found| found.path),
-                debug: debug.object,
-                is_program: wanted.is_program,
-            }),
+                &object.object,
+                &debug.object,
+                &object.path,
+                wanted.is_program,
+            ),
+            file: debug.path.clone(),
+            has_names: separate::has_debug_info(&debug.object)
+                || object.object.symbols().next().is_some(),
+            none: Packages::default(),
         })
     }
 
-    /// What is known of the code at one of the places, the innermost inlined function first.
-    ///
-    /// Of a library's start-up code the name is all that anybody needs. So debug information of the C
-    /// library, compressed and far larger than most programs', is not read where nothing else of it is
-    /// in a stack.
+    /// What is known of the code at `offset`, as the linker numbered it, the innermost inlined function
+    /// first.
     pub(super) fn symbols_at(&self, offset: u64) -> Vec<Symbol> {
-        let name = self.table.name(offset);
-        let physical = name.map(demangled).filter(|name| !name.is_empty());
-        let is_program = self.files.as_ref().is_some_and(|files| files.is_program);
-        let info = match name {
-            Some(name) if !is_program && is_startup_function(name) => None,
-            _ => self.info(),
-        };
-        match info {
-            Some(info) => info.symbols(offset, physical),
-            None => physical.map(Symbol::named).into_iter().collect(),
-        }
-    }
-
-    fn info(&self) -> Option<&DebugInfo<'s>> {
-        let info = self.info.get_or_init(|| {
-            let files = self.files.as_ref()?;
-            DebugInfo::read(files.stash, &files.debug, &files.path, files.is_program)
-        });
-        info.as_ref()
+        let info = self.info.as_ref();
+        info.map_or_else(Vec::new, |info| info.symbols(offset))
     }
 
     pub(super) fn packages(&self) -> &Packages {
-        let info = self.info.get().and_then(Option::as_ref);
-        info.map_or(&self.none, |info| info.packages(self.table.mains()))
+        self.info.as_ref().map_or(&self.none, DebugInfo::packages)
     }
 
     /// True if the files have more than the names that the dynamic linker needs.

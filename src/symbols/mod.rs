@@ -24,12 +24,10 @@ mod packages;
 mod paths;
 mod reader;
 mod resolve;
-mod root;
 mod runtime;
 mod separate;
 mod stacks;
 mod stash;
-mod symbol_table;
 mod symbolizer;
 #[cfg(test)]
 mod tests;
@@ -98,9 +96,7 @@ impl Symbols {
             let end = place.as_ref().map_or(*first, |place| place.end);
             let count = return_addresses.partition_point(|address| *address <= end);
             let (group, rest) = return_addresses.split_at(count.max(1));
-            let calls = group.iter().map(|address| self.modules.of_call(*address));
-            let places: Vec<u64> = calls.flatten().map(|place| place.offset).collect();
-            Reader::with(place.as_ref(), &places, |reader| {
+            Reader::with(place.as_ref(), |reader| {
                 for address in group {
                     let place = self.modules.of_call(*address);
                     let code = place.as_ref().map(|place| (&place.module, place.offset));

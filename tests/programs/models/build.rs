@@ -106,13 +106,9 @@ fn with_model(path: &Path, text: &str) -> String {
             "#[cfg(test)]\n    pub(crate) fn like_system",
             "pub(crate) fn like_system",
         );
-    } else if path.ends_with("thread/slots.rs") {
+    } else if path.ends_with("thread/owner.rs") {
         // Whether a thread is there is the model's affair.
-        let (before, rest) = text
-            .split_once("/// Which thread a slot belongs to.\n")
-            .expect("the owner is in the file");
-        let (_, tests) = rest.split_once("#[cfg(all(test").expect("tests follow");
-        return format!("{before}use crate::owner;\n\n#[cfg(all(test{tests}");
+        return "pub(crate) use crate::owner::Owner;\n".into();
     } else if path.ends_with("stacks/index.rs") {
         // So small that it grows within a model's few stacks.
         let text = one("PIECE_BITS: u32 = 12;", "PIECE_BITS: u32 = 5;");
