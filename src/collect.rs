@@ -45,6 +45,18 @@ impl Collector<'_> {
         self.put_together(session, guard, blocks, history, recording)
     }
 
+    /// Reads the names that a snapshot would have now, for the next one.
+    pub(crate) fn load_names(&self, session: Session, guard: &Guard) -> Result<(), Busy> {
+        if session.names_later() && Symbols::NAMES_CAN_WAIT {
+            return Ok(());
+        }
+        let blocks = self.blocks(session, guard)?.into_iter();
+        let history = self.history(session, guard)?.into_iter().flatten();
+        let stacks = blocks.map(|block| block.stack);
+        let stacks = stacks.chain(history.map(|sums| sums.stack));
+        Tracebacks::new(self, session, guard, stacks, None).map(drop)
+    }
+
     /// The live blocks of `session` whose labelled stacks `is_owned` is true of. What was live in all, and at
     /// most, is theirs. Their history is that since `before`.
     pub(crate) fn owned(
@@ -279,9 +291,10 @@ impl<'a> Tracebacks<'a> {
             });
         }
         let section = NAMES.enter(guard)?;
-        match unnamed {
-            None => collector.symbols.name(&mut names),
-            Some(_) => collector.symbols.locate(&mut names),
+        // A snapshot takes no names rather than the memory that is left.
+        let unnamed = unnamed.or_else(|| collector.symbols.name(&mut names).err());
+        if unnamed.is_some() {
+            collector.symbols.locate(&mut names);
         }
         drop(section);
         Ok(Self {

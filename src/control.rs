@@ -307,6 +307,38 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
     Ok(collector().snapshot(session, &guard)?)
 }
 
+/// Reads the names that a snapshot would show now, so that the next one has little left to read.
+///
+/// A snapshot reads each name once, and keeps it for the next ones. The first one opens the program's file
+/// and reads its debug information, which takes most of its time and memory; a program calls this when it
+/// has time for that, as after its start. Calls that allocate later are read by the next snapshot.
+///
+/// Names that could not be read are no error here: a snapshot asks for them again, and says what has none.
+/// Without effect in a session whose names are read [later](Config::names).
+///
+/// # Errors
+/// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] as for [`take_snapshot`].
+///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+///
+/// # fn main() -> Result<(), tracemalloc::Error> {
+/// tracemalloc::start(25)?;
+/// let routes = vec![1_u8; 1000];
+/// tracemalloc::load_names()?;
+/// // Quick: the names are there.
+/// let snapshot = tracemalloc::take_snapshot()?;
+/// # drop((routes, snapshot));
+/// # Ok(())
+/// # }
+/// ```
+pub fn load_names() -> Result<(), Error> {
+    let session = session()?;
+    let guard = Guard::enter().ok_or(Busy)?;
+    Ok(collector().load_names(session, &guard)?)
+}
+
 /// Records `size` bytes at `address` in one of the program's own domains, with the stack of the
 /// caller: memory that does not come from the global allocator, such as a mapped file or an arena.
 ///

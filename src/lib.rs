@@ -31,6 +31,7 @@
 //! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
 //! | watch what grows and goes on growing | [`Growth`] |
+//! | read names before the first snapshot needs them | [`load_names`] |
 //! | know what the program could do better | [`Snapshot::advice`] |
 //! | find what looks like a leak in a series of snapshots | [`Trend`] |
 //! | count memory that is not the allocator's | [`Tracked`] |
@@ -87,7 +88,8 @@ pub use environment::start_from_env;
 // What a running program can be asked.
 pub use control::{
     Growth, TracedMemory, TracedMemoryDiff, Trend, block_of, get_object_traceback,
-    get_traceback_limit, get_traced_memory, get_tracemalloc_memory, take_snapshot, traceback_of,
+    get_traceback_limit, get_traced_memory, get_tracemalloc_memory, load_names, take_snapshot,
+    traceback_of,
 };
 pub use object::HeapBlock;
 

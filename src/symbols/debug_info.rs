@@ -11,7 +11,7 @@ use addr2line::gimli::{
     UnitOffset,
 };
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
-use object::{CompressionFormat, Object, ObjectSection, SymbolMap, SymbolMapName};
+use object::Object;
 
 use super::demangle::demangled;
 use super::file::Mapped;
@@ -19,10 +19,12 @@ use super::functions::{has_path, without_generics};
 use super::inlined::Inlined;
 use super::packages::{CompileUnit, Packages};
 use super::reader::{Definition, Symbol, limited};
+use super::root;
+use super::sections;
 use super::separate;
 use super::stash::Stash;
 
-type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
+pub(super) type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 /// Units of split debug information begin at 0 in each file.
 type UnitKey = (Option<DwoId>, Option<DebugInfoOffset>);
 type UnitAt<'s> = (
@@ -37,7 +39,6 @@ pub(super) struct DebugInfo<'s> {
     stash: &'s Stash,
     dwarf: Arc<Dwarf<Slice<'s>>>,
     lines: Context<Slice<'s>>,
-    functions: SymbolMap<SymbolMapName<'s>>,
     split: Option<DwarfPackage<Slice<'s>>>,
     packages: OnceCell<Packages>,
     inlined: RefCell<HashMap<UnitKey, Inlined>>,
@@ -48,11 +49,9 @@ pub(super) struct DebugInfo<'s> {
 }
 
 impl<'s> DebugInfo<'s> {
-    /// What is in `debug`, which may be the module's own file, and in the symbols of `object`.
-    /// `path` leads to the package of split debug information.
+    /// What is in the file `debug`. `path` leads to the package of split debug information.
     pub(super) fn read(
         stash: &'s Stash,
-        object: &object::File<'s>,
         debug: &object::File<'s>,
         path: &Path,
         is_program: bool,
@@ -60,17 +59,10 @@ impl<'s> DebugInfo<'s> {
         let mut dwarf = load(stash, debug, |id| Some(id.name()))?;
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let dwarf = Arc::new(dwarf);
-        let own = object.symbol_map();
-        let functions = if own.symbols().len() < debug.symbols().count() {
-            debug.symbol_map()
-        } else {
-            own
-        };
         Some(Self {
             stash,
             lines: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
             dwarf,
-            functions,
             split: package(stash, path),
             packages: OnceCell::new(),
             inlined: RefCell::default(),
@@ -79,10 +71,10 @@ impl<'s> DebugInfo<'s> {
         })
     }
 
-    /// What is known of the code at `offset`, the innermost inlined function first.
-    pub(super) fn symbols(&self, offset: u64) -> Vec<Symbol> {
+    /// What is known of the code at `offset`, the innermost inlined function first. `physical`: the
+    /// function by the table of symbols.
+    pub(super) fn symbols(&self, offset: u64, physical: Option<String>) -> Vec<Symbol> {
         let mut symbols = self.frames(offset).unwrap_or_default();
-        let physical = self.function(offset);
         match symbols.last_mut() {
             // Line tables name a function without its path.
             Some(outermost) => {
@@ -91,10 +83,7 @@ impl<'s> DebugInfo<'s> {
                     physical.filter(|name| known.is_none_or(|known| is_fuller(name, known)));
                 outermost.function = better.or(outermost.function.take());
             }
-            None => symbols.extend(physical.map(|function| Symbol {
-                function: Some(function),
-                ..Symbol::default()
-            })),
+            None => symbols.extend(physical.map(Symbol::named)),
         }
         symbols
     }
@@ -213,34 +202,30 @@ impl<'s> DebugInfo<'s> {
         None
     }
 
-    /// By the table of symbols.
-    fn function(&self, offset: u64) -> Option<String> {
-        let symbol = self.functions.containing(offset)?;
-        // glibc calls its own functions by a second name.
-        let name = symbol.name();
-        let name = name.strip_prefix("__GI_").unwrap_or(name);
-        Some(demangled(name)).filter(|name| !name.is_empty())
-    }
-
-    /// The packages that the module was built from.
-    pub(super) fn packages(&self) -> &Packages {
+    /// The packages that the module was built from. `mains`: functions called `main`.
+    pub(super) fn packages(&self, mains: &[(u64, &str)]) -> &Packages {
         self.packages.get_or_init(|| {
             let units = self.compile_units();
-            let main = self.is_program.then(|| self.main_unit()).flatten();
+            let main = self.is_program.then(|| self.main_unit(mains)).flatten();
             Packages::new(units, main, self.is_program)
         })
     }
 
-    /// The compile units of Rust code.
+    /// The compile units of Rust code. Their names stand in their first entries: nothing else of a unit
+    /// is read, as there are thousands.
     fn compile_units(&self) -> Vec<CompileUnit> {
         let dwarf = &*self.dwarf;
         let mut found = Vec::new();
         let mut headers = dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            let Ok(unit) = dwarf.unit(header) else {
-                continue;
-            };
-            found.extend(self.compile_unit(unit.unit_ref(dwarf)));
+            match root::names(dwarf, &header) {
+                Some(root) => found.extend(root.of_rust()),
+                None => {
+                    if let Ok(unit) = dwarf.unit(header) {
+                        found.extend(self.compile_unit(unit.unit_ref(dwarf)));
+                    }
+                }
+            }
         }
         found
     }
@@ -266,16 +251,13 @@ impl<'s> DebugInfo<'s> {
     }
 
     /// The unit of a function called `main` at the root of its crate.
-    fn main_unit(&self) -> Option<CompileUnit> {
-        let symbols = self.functions.symbols().iter();
-        let mains = symbols
-            .filter(|symbol| symbol.name().contains("4main") && is_main(&demangled(symbol.name())));
-        let units = mains.filter_map(|symbol| {
-            let unit = self.loaded(self.lines.find_dwarf_and_unit(symbol.address()))?;
+    fn main_unit(&self, mains: &[(u64, &str)]) -> Option<CompileUnit> {
+        let units = mains.iter().filter_map(|(address, name)| {
+            let unit = self.loaded(self.lines.find_dwarf_and_unit(*address))?;
             let directory = unit.comp_dir.and_then(text).unwrap_or_default();
             let mut unit = CompileUnit::of(&text(unit.name?)?, &directory)?;
             if unit.crate_name.is_none() {
-                let name = demangled(symbol.name());
+                let name = demangled(name);
                 unit.crate_name = name.split("::").next().map(str::to_owned);
             }
             Some(unit)
@@ -318,14 +300,8 @@ impl<'s> DebugInfo<'s> {
     }
 }
 
-fn text(bytes: Slice<'_>) -> Option<String> {
+pub(super) fn text(bytes: Slice<'_>) -> Option<String> {
     Some(bytes.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
-}
-
-/// True for a function called `main` in the root of a crate.
-fn is_main(name: &str) -> bool {
-    name.split_once("::")
-        .is_some_and(|(_, name)| name == "main")
 }
 
 /// True if `name` has a path to the function that line tables call `known`.
@@ -340,7 +316,7 @@ fn load<'s>(
 ) -> Option<Dwarf<Slice<'s>>> {
     let endian = endian(object);
     let load = |id| {
-        let data = name(id).map_or(&[][..], |name| section(stash, object, name));
+        let data = name(id).map_or(&[][..], |name| sections::contents(stash, object, name));
         Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
     };
     Dwarf::load(load).ok()
@@ -356,7 +332,7 @@ fn package<'s>(stash: &'s Stash, path: &Path) -> Option<DwarfPackage<Slice<'s>>>
     let endian = endian(&object);
     let load = |id: gimli::SectionId| {
         let name = id.dwo_name();
-        let data = name.map_or(&[][..], |name| section(stash, &object, name));
+        let data = name.map_or(&[][..], |name| sections::contents(stash, &object, name));
         Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
     };
     DwarfPackage::load(load, EndianSlice::new(&[], endian)).ok()
@@ -367,21 +343,5 @@ fn endian(object: &object::File<'_>) -> RunTimeEndian {
         RunTimeEndian::Little
     } else {
         RunTimeEndian::Big
-    }
-}
-
-/// The contents of a section, decompressed if need be; nothing if the file does not have it or it
-/// cannot be decompressed.
-fn section<'s>(stash: &'s Stash, object: &object::File<'s>, name: &str) -> &'s [u8] {
-    let section = object.section_by_name(name);
-    let Some(data) = section.and_then(|section| section.compressed_data().ok()) else {
-        return &[];
-    };
-    if data.format == CompressionFormat::None {
-        return data.data;
-    }
-    match data.decompress() {
-        Ok(data) => stash.sections.add(data.into_owned()),
-        Err(_) => &[],
     }
 }

@@ -57,7 +57,12 @@ mod memory {
             if start == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::Unsupported)?;
+            let start: NonNull<u8> =
+                NonNull::new(start.cast()).ok_or(io::ErrorKind::Unsupported)?;
+            // Of debug information a small part is read, here and there: pages around those are not wanted.
+            // Advice that is refused changes nothing.
+            // SAFETY: the mapping was made above.
+            unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_RANDOM) };
             Ok(Self { start, len })
         }
 

@@ -1,16 +1,23 @@
 //! Names from the files of a module: the one that was loaded, and those that hold its debug
 //! information.
 
+use std::cell::OnceCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use object::Object;
 
 use super::debug_info::DebugInfo;
+use super::demangle::demangled;
 use super::file::{Mapped, build_id};
 use super::packages::Packages;
 use super::reader::Symbol;
+use super::room::Need;
+use super::runtime::is_startup_function;
+use super::sections;
 use super::separate;
 use super::stash::Stash;
+use super::symbol_table::SymbolTable;
 use crate::snapshot::{Module, Unread};
 
 /// A module whose names are wanted, and where to look for its files.
@@ -43,12 +50,24 @@ impl From<PathBuf> for Candidate {
 
 /// Reads the names of one module.
 pub(super) struct FileReader<'s> {
-    /// `None` for code of no module, and for files that say nothing.
-    info: Option<DebugInfo<'s>>,
+    /// `None` for code of no module.
+    files: Option<Files<'s>>,
+    /// Read when the first place needs it; `None` in it for files that say nothing.
+    info: OnceCell<Option<DebugInfo<'s>>>,
+    table: SymbolTable<'s>,
     none: Packages,
     file: PathBuf,
     /// There is a table of symbols or debug information.
     has_names: bool,
+}
+
+/// Where debug information is read from.
+struct Files<'s> {
+    stash: &'s Stash,
+    debug: object::File<'s>,
+    /// The module's own file.
+    path: PathBuf,
+    is_program: bool,
 }
 
 /// A file of the module's build.
@@ -61,15 +80,22 @@ impl<'s> FileReader<'s> {
     /// A reader of no module, which knows no names.
     pub(super) fn none() -> Self {
         Self {
-            info: None,
+            files: None,
+            info: OnceCell::new(),
+            table: SymbolTable::default(),
             none: Packages::default(),
             file: PathBuf::new(),
             has_names: false,
         }
     }
 
-    /// Opens the files of the module. Files without a build id are not told apart.
-    pub(super) fn open(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Self, Unread> {
+    /// Opens the files of the module, to ask for these `places`, which are in order. Files without a build
+    /// id are not told apart.
+    pub(super) fn open(
+        stash: &'s Stash,
+        wanted: &Wanted<'_>,
+        places: &[u64],
+    ) -> Result<Self, Unread> {
         let id = wanted.module.build_id.as_deref();
         let own = loaded_file(stash, wanted);
         let separate = match &own {
@@ -81,36 +107,71 @@ impl<'s> FileReader<'s> {
             Err(_) => separate::find(stash, id, None, wanted.folders),
         };
         let separate = separate.map(|(object, path)| Found { object, path });
-        let (object, debug) = match (&own, &separate) {
-            (Ok(own), Some(debug)) => (own, debug),
-            (Ok(own), None) => (own, own),
-            (Err(_), Some(debug)) => (debug, debug),
-            (Err(unread), None) => return Err(*unread),
+        let (object, debug) = match (own, separate) {
+            (Ok(own), Some(debug)) => (Some(own), debug),
+            (Ok(own), None) => (None, own),
+            (Err(_), Some(debug)) => (None, debug),
+            (Err(unread), None) => return Err(unread),
+        };
+        let (debug_info, decompressed) = sections::debug_sizes(&debug.object);
+        let need = Need {
+            debug_info,
+            decompressed,
+        };
+        if !need.is_met() {
+            return Err(Unread::NoMemory);
+        }
+        let count = |object: &object::File<'_>| object.symbols().count();
+        let own = object.as_ref().map(|found| &found.object);
+        let symbols = match own {
+            Some(own) if count(own) >= count(&debug.object) => own,
+            _ => &debug.object,
         };
         Ok(Self {
-            info: DebugInfo::read(
-                stash,
-                &object.object,
-                &debug.object,
-                &object.path,
-                wanted.is_program,
-            ),
-            file: debug.path.clone(),
-            has_names: separate::has_debug_info(&debug.object)
-                || object.object.symbols().next().is_some(),
+            table: SymbolTable::read(symbols, places, wanted.is_program),
+            has_names: separate::has_debug_info(&debug.object) || count(symbols) > 0,
             none: Packages::default(),
+            info: OnceCell::new(),
+            file: debug.path.clone(),
+            files: Some(Files {
+                stash,
+                path: object.map_or(debug.path, |found| found.path),
+                debug: debug.object,
+                is_program: wanted.is_program,
+            }),
         })
     }
 
-    /// What is known of the code at `offset`, as the linker numbered it, the innermost inlined function
-    /// first.
+    /// What is known of the code at one of the places, the innermost inlined function first.
+    ///
+    /// Of a library's start-up code the name is all that anybody needs. So debug information of the C
+    /// library, compressed and far larger than most programs', is not read where nothing else of it is
+    /// in a stack.
     pub(super) fn symbols_at(&self, offset: u64) -> Vec<Symbol> {
-        let info = self.info.as_ref();
-        info.map_or_else(Vec::new, |info| info.symbols(offset))
+        let name = self.table.name(offset);
+        let physical = name.map(demangled).filter(|name| !name.is_empty());
+        let is_program = self.files.as_ref().is_some_and(|files| files.is_program);
+        let info = match name {
+            Some(name) if !is_program && is_startup_function(name) => None,
+            _ => self.info(),
+        };
+        match info {
+            Some(info) => info.symbols(offset, physical),
+            None => physical.map(Symbol::named).into_iter().collect(),
+        }
+    }
+
+    fn info(&self) -> Option<&DebugInfo<'s>> {
+        let info = self.info.get_or_init(|| {
+            let files = self.files.as_ref()?;
+            DebugInfo::read(files.stash, &files.debug, &files.path, files.is_program)
+        });
+        info.as_ref()
     }
 
     pub(super) fn packages(&self) -> &Packages {
-        self.info.as_ref().map_or(&self.none, DebugInfo::packages)
+        let info = self.info.get().and_then(Option::as_ref);
+        info.map_or(&self.none, |info| info.packages(self.table.mains()))
     }
 
     /// True if the files have more than the names that the dynamic linker needs.
@@ -129,8 +190,10 @@ fn loaded_file<'s>(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Found<'s>, U
     let mut unread = Unread::NoFile;
     let mut first = None;
     for candidate in &wanted.candidates {
-        let Ok(mapped) = Mapped::open(&candidate.open) else {
-            continue;
+        let mapped = match Mapped::open(&candidate.open) {
+            Ok(mapped) => mapped,
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(Unread::NoMemory),
+            Err(_) => continue,
         };
         let is_same = |object: object::File<'_>| build_id(&object) == wanted.module.build_id;
         if !mapped.object().is_some_and(is_same) {
@@ -151,3 +214,7 @@ fn loaded_file<'s>(stash: &'s Stash, wanted: &Wanted<'_>) -> Result<Found<'s>, U
     }
     first.ok_or(unread)
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod hostile;

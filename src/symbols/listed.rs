@@ -14,6 +14,7 @@ pub(super) struct Reader(Packages);
 impl Reader {
     pub(super) fn with<R>(
         _place: Option<&Place>,
+        _places: &[u64],
         work: impl FnOnce(Result<&Reader, Unread>) -> R,
     ) -> R {
         work(Ok(&Self(Packages::default())))

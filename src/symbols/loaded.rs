@@ -18,13 +18,15 @@ pub(super) struct Reader<'s>(FileReader<'s>);
 
 impl Reader<'_> {
     /// Calls `work` with a reader of the module that `place` is in; of none, where it is in none.
+    /// `places` are those that it will be asked for, in order.
     pub(super) fn with<R>(
         place: Option<&Place>,
+        places: &[u64],
         work: impl FnOnce(Result<&Reader<'_>, Unread>) -> R,
     ) -> R {
         let stash = Stash::new();
         let reader = place.map_or(Ok(FileReader::none()), |place| {
-            FileReader::open(&stash, &wanted(place))
+            FileReader::open(&stash, &wanted(place), places)
         });
         let reader = reader.map(Reader);
         work(reader.as_ref().map_err(|unread| *unread))

@@ -24,10 +24,14 @@ mod packages;
 mod paths;
 mod reader;
 mod resolve;
+mod room;
+mod root;
 mod runtime;
+mod sections;
 mod separate;
 mod stacks;
 mod stash;
+mod symbol_table;
 mod symbolizer;
 #[cfg(test)]
 mod tests;
@@ -96,7 +100,9 @@ impl Symbols {
             let end = place.as_ref().map_or(*first, |place| place.end);
             let count = return_addresses.partition_point(|address| *address <= end);
             let (group, rest) = return_addresses.split_at(count.max(1));
-            Reader::with(place.as_ref(), |reader| {
+            let calls = group.iter().map(|address| self.modules.of_call(*address));
+            let places: Vec<u64> = calls.flatten().map(|place| place.offset).collect();
+            Reader::with(place.as_ref(), &places, |reader| {
                 for address in group {
                     let place = self.modules.of_call(*address);
                     let code = place.as_ref().map(|place| (&place.module, place.offset));
@@ -164,13 +170,27 @@ impl Symbols {
     }
 
     /// Gives frames to all of these return addresses.
-    pub(crate) fn name(&self, calls: &mut NamedCalls) {
+    ///
+    /// # Errors
+    ///
+    /// [`Unread::NoMemory`] if there is too little memory to read all names. The calls have no frames then.
+    pub(crate) fn name(&self, calls: &mut NamedCalls) -> Result<(), Unread> {
         let addresses = calls.calls();
         self.resolve(&addresses);
+        let unread = self.cache.unread();
+        let is_short = |address: usize| {
+            let module = self.modules.of_call(address).map(|place| place.module);
+            let mut unread = unread.iter();
+            unread.any(|(of, why)| *why == Unread::NoMemory && Some(of) == module.as_ref())
+        };
+        if self.unnamed(&addresses).into_iter().any(is_short) {
+            return Err(Unread::NoMemory);
+        }
         for address in addresses {
             let held = self.cache.held(address);
             calls.set(address, &self.frames(address), &held);
         }
+        Ok(())
     }
 
     /// Bytes held by the names, estimated.

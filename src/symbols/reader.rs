@@ -31,6 +31,16 @@ pub(super) struct Symbol {
     pub(super) entry_name: Option<String>,
 }
 
+impl Symbol {
+    /// A function of which nothing but the name is known.
+    pub(super) fn named(function: String) -> Self {
+        Self {
+            function: Some(function),
+            ..Self::default()
+        }
+    }
+}
+
 /// What tells an inlined function from others of its name, where line tables name it without a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Definition {

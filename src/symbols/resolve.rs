@@ -68,7 +68,8 @@ fn own_sources(modules: &Modules) -> Option<String> {
     let inside = (own_sources as fn(&Modules) -> Option<String> as usize).wrapping_add(1);
     let place = modules.of_call(inside);
     let offset = place.as_ref().map(|place| place.offset);
-    let symbols = Reader::with(place.as_ref(), |reader| {
+    let places: Vec<u64> = offset.into_iter().collect();
+    let symbols = Reader::with(place.as_ref(), &places, |reader| {
         reader.map(|reader| reader.symbols(inside, offset))
     });
     let symbols = symbols.ok()?;

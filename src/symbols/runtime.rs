@@ -289,6 +289,11 @@ fn is_shim(frame: &Frame) -> bool {
     ALLOCATION_SHIMS.contains(&bare_function(frame))
 }
 
+/// True for the name of a function of the C library that starts the program or a thread, or ends it.
+pub(super) fn is_startup_function(name: &str) -> bool {
+    C_STARTUP.contains(&name)
+}
+
 /// Rust functions may have these names too: they have a crate in their name, or a Rust file.
 fn is_c_startup(frame: &Frame) -> bool {
     let function = frame.function().unwrap_or_default();

@@ -240,7 +240,8 @@ impl Calls {
         program: &Program,
     ) -> Result<PathBuf, Unread> {
         let stash = Stash::new();
-        let reader = FileReader::open(&stash, wanted).map_err(|unread| {
+        let wanted_places: Vec<u64> = offsets.keys().copied().collect();
+        let reader = FileReader::open(&stash, wanted, &wanted_places).map_err(|unread| {
             let is_guess = module.build_id.is_none() && unread == Unread::NoFile;
             if is_guess { Unread::NoBuildId } else { unread }
         })?;

@@ -21,6 +21,7 @@ mod history;
 #[expect(unsafe_code, reason = "an allocator, and errno")]
 mod hostile;
 #[cfg(all(target_os = "linux", feature = "file"))]
+#[expect(unsafe_code, reason = "limits of the process")]
 mod names;
 #[cfg(feature = "file")]
 mod panics;

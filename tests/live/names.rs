@@ -16,6 +16,8 @@ cases![
     a_snapshot_named_later_keeps_history_tags_and_losses,
     a_stripped_program_is_named_from_its_unstripped_copy,
     a_block_has_names_at_once,
+    names_are_read_ahead,
+    a_snapshot_without_memory_for_names_has_none,
 ];
 
 #[inline(never)]
@@ -212,4 +214,70 @@ fn a_block_has_names_at_once() {
     let block = black_box(vec![1_u8; 100]);
     let stack = tracemalloc::get_object_traceback(&block).unwrap();
     assert_eq!(stack.most_recent().filename(), "tests/live/names.rs");
+}
+
+/// The snapshot then reads no file: none can be opened.
+fn names_are_read_ahead() {
+    tracemalloc::start(25).unwrap();
+    let kept = black_box(kept());
+    tracemalloc::load_names().unwrap();
+    let names = tracemalloc::get_tracemalloc_memory();
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a system call that reads the limit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+    let line = line!() + 1;
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert!(names > 0);
+    assert_eq!(snapshot.recording().unnamed, None);
+    let functions = snapshot.statistics(GroupBy::Function);
+    let found = functions.iter().any(|group| {
+        let function = group.traceback.most_recent().filename();
+        function.ends_with("names::kept")
+    });
+    assert!(found, "{line}: {functions:#?}");
+    drop(kept);
+}
+
+/// A child has so many bytes of address space left when it takes its snapshot.
+fn a_snapshot_without_memory_for_names_has_none() {
+    const CHILD: &str = "TRACEMALLOC_TEST_ROOM";
+    if let Ok(room) = std::env::var(CHILD) {
+        tracemalloc::start(25).unwrap();
+        let kept = black_box(kept());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let size = line.unwrap().trim().trim_end_matches(" kB").trim();
+        let size: u64 = 1024 * size.parse::<u64>().unwrap();
+        let limit = libc::rlimit {
+            rlim_cur: size + room.parse::<u64>().unwrap(),
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: a system call that reads the limit.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        println!("unnamed {:?}", snapshot.recording().unnamed);
+        let mut file = Vec::new();
+        snapshot.write_to(&mut file).unwrap();
+        drop(kept);
+        return;
+    }
+    let told = |mebibytes: u64| {
+        let output = crate::runner::command(&std::env::current_exe().unwrap())
+            .env(CHILD, (mebibytes << 20).to_string())
+            .output()
+            .unwrap();
+        // Whatever it has: nothing ends the program.
+        assert!(output.status.success(), "{mebibytes} MiB: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told_of_2 = told(2);
+    assert!(told_of_2.contains("unnamed Some(NoMemory)"), "{told_of_2}");
+    // Enough for the file, and for what it takes to read it, or nearly so.
+    for mebibytes in [20, 60, 90, 120] {
+        assert!(told(mebibytes).contains("unnamed "));
+    }
+    assert!(told(2000).contains("unnamed None"));
 }
