@@ -77,7 +77,7 @@ impl Budget {
 
     /// No block that the section allocated is live when it has ended, whoever was to free it. What the section
     /// returns is live then: let it return nothing that holds memory. Frees of blocks from before make up
-    /// for nothing.
+    /// for nothing. In a session that samples this is unknown, and so the budget fails.
     pub fn no_leak(mut self) -> Self {
         self.leaked = Some(0);
         self
@@ -99,6 +99,8 @@ impl Budget {
     }
 
     /// Runs `future` and returns its result: [`check`](Self::check) for a task that may change its thread.
+    ///
+    /// The scope begins with the first poll. If the future is dropped half way, nothing is judged.
     ///
     /// # Panics
     /// When it is polled, as `check`.

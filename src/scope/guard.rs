@@ -26,10 +26,19 @@ use crate::snapshot::Snapshot;
 /// nothing more; afterwards it asks a thread-local variable whether its thread is in one.
 ///
 /// # Misuse
-/// Scopes may be dropped in any order. One that is leaked goes on counting until its thread ends, and
-/// disturbs no other. A thread that ends leaves its scopes. After a `fork` the child's thread is in the
-/// scopes that its parent's was in, and counts for itself. In a signal handler a scope may be open, but
-/// none may be opened. A scope cannot go to another thread; its handle can:
+/// - Scopes may be dropped in any order. A panic drops them as it unwinds.
+/// - One that is leaked goes on counting until its thread ends, and disturbs no other. A thread that ends leaves
+///   its scopes.
+/// - When a scope is closed, a thread that is still inside does not count for the result. What it goes on
+///   allocating belongs to no later scope.
+/// - After a `fork` the child's thread is in the scopes that its parent's was in, and counts for itself. A fork
+///   waits until no other thread is in the middle of opening, entering or ending one.
+/// - In a signal handler a scope may be open, but none may be opened, entered or closed. An event of the handler
+///   that interrupts the counting of another one may not count.
+/// - While thread-local values are destroyed no scope can be opened, and one that is entered counts nothing.
+/// - What this crate allocates for an answer is not counted. To free the answer, such as a snapshot, is an
+///   event like any other: drop it outside of the scope.
+/// - A scope cannot go to another thread; its handle can:
 ///
 /// ```compile_fail
 /// let scope = tracemalloc::Scope::open().unwrap();

@@ -6,9 +6,10 @@ use std::panic::Location;
 
 use super::guard::{Scope, open_or_panic};
 use super::recording::{Live, Recording};
+use super::sites::own_lines;
 use crate::engine::{Guard, StackId};
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Size, Statistic};
+use crate::snapshot::{Size, Statistic};
 
 /// A test for leaks: a task that runs again and again must not hold more and more.
 ///
@@ -74,7 +75,7 @@ impl NoGrowth {
     ///
     /// # Panics
     /// If something grows, with the lines that it comes from. If blocks cannot be recorded
-    /// ([`Scope::recording`]), or tracing was started, stopped or cleared meanwhile.
+    /// ([`Scope::recording`]), tracing samples, or it was started, stopped or cleared meanwhile.
     #[track_caller]
     pub fn check<T>(&self, task: impl FnMut() -> T) {
         match self.find(task) {
@@ -87,7 +88,8 @@ impl NoGrowth {
     /// Runs `task` in all rounds and says what grows.
     ///
     /// # Errors
-    /// Those of [`Scope::snapshot`].
+    /// Those of [`Scope::snapshot`], and [`ErrorKind::Sampled`](crate::ErrorKind::Sampled) in a session that
+    /// samples.
     ///
     /// # Panics
     /// If the thread cannot count ([`Scope::recording`]).
@@ -191,7 +193,7 @@ impl Grown {
         }
         if !stacks.is_empty() {
             let snapshot = recording.snapshot_of(guard, |stack| stacks.contains(&stack))?;
-            grown.lines = snapshot.statistics(GroupBy::Line);
+            grown.lines = own_lines(&snapshot);
         }
         Ok(grown)
     }

@@ -29,17 +29,22 @@ impl Sites {
     pub(super) fn in_snapshot(snapshot: &Snapshot, live: bool) -> Self {
         let all = snapshot.view(View::Allocated).ok().filter(|_| !live);
         let shown = all.as_ref().unwrap_or(snapshot);
-        let own = shown.own_code();
-        // Where nobody knows whose code is whose, any line is better than none.
-        let is_known = own.stacks().iter().any(|stack| {
-            let frame = stack.most_recent();
-            frame.origin() == Some(FrameOrigin::Own)
-        });
         Self {
             is_live: all.is_none(),
-            lines: if is_known { &own } else { shown }.statistics(GroupBy::Line),
+            lines: own_lines(shown),
         }
     }
+}
+
+/// Blocks by the nearest line of the program's own code. Where nobody knows whose code is whose, any line is
+/// better than none.
+pub(super) fn own_lines(snapshot: &Snapshot) -> Vec<Statistic> {
+    let own = snapshot.own_code();
+    let is_known = own.stacks().iter().any(|stack| {
+        let frame = stack.most_recent();
+        frame.origin() == Some(FrameOrigin::Own)
+    });
+    if is_known { &own } else { snapshot }.statistics(GroupBy::Line)
 }
 
 impl fmt::Display for Sites {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracemalloc::{ErrorKind, Scope};
+
 use crate::allocator::{self, Call, Moment};
 use crate::audit::{Block, audit, churn, hold, is_traced, marked};
 use crate::stepping::{self, Step, handle};
@@ -20,6 +22,7 @@ cases![
     a_handler_on_a_small_stack_of_its_own fails with NeedsStack,
     a_thread_with_the_smallest_stack fails with NeedsStack,
     threads_that_never_give_way_do_not_stop_others,
+    a_scope_that_is_opened_inside_of_another_opening_is_an_error,
 ];
 
 /// Traced blocks that handlers free, one after the other.
@@ -311,4 +314,39 @@ fn prefer_this_thread() -> bool {
     let priority = libc::sched_param { sched_priority: 1 };
     // SAFETY: reads the parameter.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) == 0 }
+}
+
+/// As a handler would that interrupts the opening of a scope: at every call of the allocator in it.
+fn a_scope_that_is_opened_inside_of_another_opening_is_an_error() {
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
+    fn open_another(_: Call, _: Moment) {
+        for scope in [Scope::open(), Scope::recording()] {
+            match scope {
+                // The other one is not being opened yet, or any more.
+                Ok(scope) => drop(scope.close()),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                    REFUSED.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+    let open = || {
+        let scopes = [Scope::open().unwrap(), Scope::recording().unwrap()];
+        let block = Block::new(marked(5));
+        let usage = scopes[0].usage();
+        assert_eq!(scopes[1].snapshot().unwrap().block_count(), 1);
+        block.free();
+        usage
+    };
+    let expected = open();
+    allocator::set_script(open_another);
+    let usage = open();
+    allocator::clear_script();
+    assert!(REFUSED.load(Ordering::SeqCst) > 0);
+    assert_eq!(
+        (usage.allocations, usage.peak),
+        (expected.allocations, expected.peak)
+    );
+    assert_eq!(open(), expected);
 }

@@ -21,6 +21,8 @@ cases![
     #[cfg(unix)]
     a_forked_child_is_in_its_parents_scopes,
     #[cfg(unix)]
+    a_signal_handler_counts_for_the_scope_that_it_interrupts,
+    #[cfg(unix)]
     a_fork_among_busy_threads_leaves_a_working_child,
     #[cfg(all(feature = "file", unix))]
     a_forked_child_leaves_its_parents_file_alone,
@@ -200,6 +202,27 @@ fn a_forked_child_is_in_its_parents_scopes() {
     let usage = scope.close();
     assert_eq!((usage.allocations, usage.peak), (1, 100));
     drop(kept);
+}
+
+/// A scope may be open in a handler. Its opening may not be interrupted by that of another one: see
+/// `h:a_scope_that_is_opened_inside_of_another_opening_is_an_error`.
+#[cfg(unix)]
+fn a_signal_handler_counts_for_the_scope_that_it_interrupts() {
+    extern "C" fn handler(_: libc::c_int) {
+        drop(black_box(Vec::<u8>::with_capacity(300)));
+    }
+    let handler: extern "C" fn(libc::c_int) = handler;
+    // SAFETY: the signal is raised where an allocation does no harm.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    let raise = || {
+        let held = black_box(Vec::<u8>::with_capacity(100));
+        // SAFETY: as above.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        drop(held);
+    };
+    let ((), usage) = tracemalloc::measure(raise);
+    assert_eq!((usage.allocations, usage.frees, usage.peak), (2, 2, 400));
+    tracemalloc::Budget::new().no_leak().check(raise);
 }
 
 #[cfg(unix)]

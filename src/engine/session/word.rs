@@ -213,7 +213,7 @@ impl Session {
 
     /// True if the program has tracing on.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn is_the_programs(self) -> bool {
+    pub(crate) fn is_the_programs(self) -> bool {
         self.0 & (ON | ONLY_SCOPES) == ON
     }
 

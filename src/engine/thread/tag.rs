@@ -123,7 +123,13 @@ pub(crate) fn close(tag: OpenTag) {
             let innermost = used.checked_sub(1).and_then(at);
             local.tag.set(innermost.unwrap_or_default());
         }
-        OpenTag::InPlaceOf(before) => local.tag.set(before),
+        // The list has room again if a tag in it was closed first: then what was replaced may be closed too.
+        OpenTag::InPlaceOf(before) if local.used.get() == PLACES => local.tag.set(before),
+        OpenTag::InPlaceOf(_) => {
+            let innermost = local.used.get().checked_sub(1);
+            let innermost = innermost.and_then(|at| local.tags.get(at)).map(Cell::get);
+            local.tag.set(innermost.unwrap_or_default());
+        }
     });
 }
 
@@ -155,6 +161,18 @@ mod tests {
             assert_eq!(tag(), TagId(number));
             close(tag_at);
         }
+        assert_eq!(tag(), TagId::NONE);
+    }
+
+    #[test]
+    fn a_deep_tag_that_is_closed_late_does_not_bring_back_a_closed_one() {
+        let mut all: Vec<OpenTag> = (10..)
+            .take(PLACES + 1)
+            .map(|number| open(TagId(number)))
+            .collect();
+        let deepest = all.pop().expect("more than there are places");
+        all.into_iter().for_each(close);
+        close(deepest);
         assert_eq!(tag(), TagId::NONE);
     }
 

@@ -24,17 +24,21 @@ fn main() {
     });
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where"));
     copy(Path::new("../../../src/engine"), &out.join("engine"), fault);
-    write(
-        &out.join("sampling.rs"),
-        &read(Path::new("../../../src/sampling.rs")),
-    );
+    for (from, to) in [
+        ("sampling.rs", "sampling.rs"),
+        ("scope/numbers.rs", "numbers.rs"),
+    ] {
+        let path = Path::new("../../../src").join(from);
+        write(&out.join(to), &with_model(&path, &with_fault(&path, fault)));
+    }
     let path = |name: &str| format!("{:?}", out.join(name));
     write(
         &out.join("sources.rs"),
         &format!(
-            "#[path = {}]\nmod engine;\n#[path = {}]\nmod sampling;\n",
+            "#[path = {}]\nmod engine;\n#[path = {}]\nmod sampling;\n#[path = {}]\nmod numbers;\n",
             path("engine/mod.rs"),
-            path("sampling.rs")
+            path("sampling.rs"),
+            path("numbers.rs")
         ),
     );
 }
@@ -55,14 +59,17 @@ fn copy(from: &Path, to: &Path, fault: Option<&Fault>) {
         if path.is_dir() {
             copy(&path, &target, fault);
         } else {
-            let mut text = read(&path);
-            if let Some(fault) = fault
-                && path.ends_with(fault.file)
-            {
-                text = replaced(&path, &text, fault.old, fault.new);
-            }
-            write(&target, &with_model(&path, &text));
+            write(&target, &with_model(&path, &with_fault(&path, fault)));
         }
+    }
+}
+
+/// The text of a file, with the fault if that is its.
+fn with_fault(path: &Path, fault: Option<&Fault>) -> String {
+    let text = read(path);
+    match fault {
+        Some(fault) if path.ends_with(fault.file) => replaced(path, &text, fault.old, fault.new),
+        _ => text,
     }
 }
 
@@ -73,6 +80,14 @@ fn replaced(path: &Path, text: &str, old: &str, new: &str) -> String {
     assert_eq!(found, 1, "{path}: found {found} times: {old}");
     text.replace(old, new)
 }
+
+/// Files with variables of a thread.
+const THREAD_LOCAL: [&str; 4] = [
+    "thread/guard.rs",
+    "thread/tag.rs",
+    "engine/scopes/mod.rs",
+    "memory/this_thread.rs",
+];
 
 /// What the models have of their own.
 fn with_model(path: &Path, text: &str) -> String {
@@ -92,7 +107,7 @@ fn with_model(path: &Path, text: &str) -> String {
             "use std::alloc::{GlobalAlloc, Layout, System};",
             "use crate::pages::{Layout, System};",
         );
-    } else if path.ends_with("thread/guard.rs") || path.ends_with("memory/this_thread.rs") {
+    } else if THREAD_LOCAL.iter().any(|file| path.ends_with(file)) {
         return one("thread_local! {", "crate::atomic::thread_local! {");
     } else if path.ends_with("engine/allocator.rs") {
         // What is there for tests is for models too.
@@ -113,6 +128,24 @@ fn with_model(path: &Path, text: &str) -> String {
         // So small that it grows within a model's few stacks.
         let text = one("PIECE_BITS: u32 = 12;", "PIECE_BITS: u32 = 5;");
         return replaced(path, &text, "FIRST_BITS: u32 = 2;", "FIRST_BITS: u32 = 0;");
+    } else if path.ends_with("history/table.rs") {
+        // A look at all of them is one step for each of their words.
+        let text = one("const NUMBERS: usize = 4096;", "const NUMBERS: usize = 64;");
+        let text = replaced(
+            path,
+            &text,
+            "const RECORDS: usize = 512;",
+            "const RECORDS: usize = 8;",
+        );
+        return replaced(
+            path,
+            &text,
+            "const STACKS: usize = 1 << 28;",
+            "const STACKS: usize = 1 << 12;",
+        );
+    } else if path.ends_with("scope/numbers.rs") {
+        // A model has few scopes.
+        return one("const FEW: usize = 64;", "const FEW: usize = 1;");
     } else if path.ends_with("blocks/shadow.rs") {
         // Atomics of a model are larger than those of the processor.
         return one("WORD_BITS: u32 = 15;", "WORD_BITS: u32 = 12;");

@@ -143,4 +143,43 @@ pub const FAULTS: &[Fault] = &[
         new: "",
         found_by: "memory thread_counter",
     },
+    Fault {
+        name: "a-refused-block-counted",
+        file: "allocator/special.rs",
+        old: "    if let Some(counting) = counting
+        && !block.is_null()
+    {",
+        new: "    if let Some(counting) = counting {",
+        found_by: "interleavings scopes",
+    },
+    Fault {
+        name: "a-free-while-tracing-is-off-not-counted",
+        file: "allocator/special.rs",
+        old: "if !session.is_the_programs() && !scopes::is_open() {",
+        new: "if !session.is_the_programs() {",
+        found_by: "interleavings scopes",
+    },
+    Fault {
+        name: "a-number-used-again-whatever-bears-it",
+        file: "scope/numbers.rs",
+        old: "        self.ended.insert(number);",
+        new: "        self.free.push((number, T::default()));",
+        found_by: "interleavings owners",
+    },
+    Fault {
+        name: "a-moved-block-stays-its-old-scopes",
+        file: "tracker/history.rs",
+        old: "[stale, old.map(Moving::record)]",
+        new: "[stale, None]",
+        found_by: "interleavings owners",
+    },
+    Fault {
+        name: "a-labels-number-given-back-in-use",
+        file: "stacks/labels.rs",
+        old: "            if added.is_none() {
+                self.give_back(number);
+            }",
+        new: "            self.give_back(number);",
+        found_by: "interleavings labels",
+    },
 ];

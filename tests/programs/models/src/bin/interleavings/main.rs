@@ -19,6 +19,7 @@ mod once_ref;
 mod owner;
 #[path = "../../pages.rs"]
 mod pages;
+mod scopes;
 
 use std::env;
 

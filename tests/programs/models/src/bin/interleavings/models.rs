@@ -11,6 +11,7 @@ use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::{Settings, TraceAlloc, Tracker};
 use crate::heap::Heap;
 use crate::owner::spawn;
+use crate::scopes;
 
 pub(crate) const ALL: &[(&str, fn())] = &[
     ("blocks", blocks),
@@ -18,27 +19,30 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("slots", slots),
     ("external", external),
     ("stacks", stacks),
+    ("scopes", scopes::counts),
+    ("owners", scopes::owners),
+    ("labels", scopes::labels),
 ];
 
 /// Of three classes, so that records often meet at one place.
-const SIZES: [usize; 4] = [100, 120, 300, 5000];
+pub(crate) const SIZES: [usize; 4] = [100, 120, 300, 5000];
 
 /// A tracker, the heap that it looks on, and blocks that no thread has at the moment.
-struct World {
-    tracker: &'static Tracker,
+pub(crate) struct World {
+    pub(crate) tracker: &'static Tracker,
     heap: &'static Heap,
     allocator: TraceAlloc<&'static Heap>,
-    passed_on: Mutex<Vec<Block>>,
+    pub(crate) passed_on: Mutex<Vec<Block>>,
 }
 
 #[derive(Clone, Copy)]
-struct Block {
-    address: usize,
-    size: usize,
+pub(crate) struct Block {
+    pub(crate) address: usize,
+    pub(crate) size: usize,
 }
 
 impl World {
-    fn new(may_fail: bool) -> Arc<Self> {
+    pub(crate) fn new(may_fail: bool) -> Arc<Self> {
         // Both are small, and the tracker's tables are given back.
         let tracker: &'static Tracker = Box::leak(Box::new(Tracker::new()));
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(may_fail)));
@@ -57,7 +61,7 @@ impl World {
         })
     }
 
-    fn start(&self) {
+    pub(crate) fn start(&self) {
         let settings = Settings {
             limit: 1,
             ..Settings::default()
@@ -69,14 +73,14 @@ impl World {
         Layout::from_size_align(size, 8).expect("a small layout")
     }
 
-    fn alloc(&self, size: usize) -> Option<Block> {
+    pub(crate) fn alloc(&self, size: usize) -> Option<Block> {
         // SAFETY: the layout has a size.
         let block = unsafe { self.allocator.alloc(Self::layout(size)) };
         let address = block.addr();
         (!block.is_null()).then_some(Block { address, size })
     }
 
-    fn realloc(&self, block: Block, size: usize) -> Block {
+    pub(crate) fn realloc(&self, block: Block, size: usize) -> Block {
         let start = std::ptr::without_provenance_mut(block.address);
         // SAFETY: the block is this thread's.
         let moved = unsafe {
@@ -91,14 +95,14 @@ impl World {
         }
     }
 
-    fn free(&self, block: Block) {
+    pub(crate) fn free(&self, block: Block) {
         let start = std::ptr::without_provenance_mut(block.address);
         // SAFETY: the block is this thread's.
         unsafe { self.allocator.dealloc(start, Self::layout(block.size)) }
     }
 
     /// Some calls at random. `traced`: every block has its record while a thread has it.
-    fn act(&self, calls: usize, traced: bool) {
+    pub(crate) fn act(&self, calls: usize, traced: bool) {
         let mut mine: Vec<Block> = Vec::new();
         for _ in 0..calls {
             let size = SIZES[thread_rng().gen_range(0..SIZES.len())];
@@ -148,7 +152,7 @@ impl World {
 }
 
 /// Runs the tasks as threads to their end.
-fn together(tasks: Vec<Box<dyn FnOnce() + Send>>) {
+pub(crate) fn together(tasks: Vec<Box<dyn FnOnce() + Send>>) {
     let threads: Vec<_> = tasks.into_iter().map(|task| spawn(task)).collect();
     for thread in threads {
         thread.join().expect("no panic");
