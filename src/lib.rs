@@ -137,5 +137,5 @@ pub use error::{Error, ErrorKind};
 pub mod fuzzing {
     pub use crate::engine::fuzzing::{headers, rules, walk};
     pub use crate::environment::fuzzing::environment;
-    pub use crate::symbols::fuzzing::names;
+    pub use crate::symbols::fuzzing::{code, names};
 }
