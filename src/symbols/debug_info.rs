@@ -7,17 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::gimli::{
-    self, AttributeValue, DebugInfoOffset, Dwarf, DwarfPackage, DwoId, EndianSlice, RunTimeEndian,
+    self, AttributeValue, DebugInfoOffset, Dwarf, DwarfPackage, EndianSlice, RunTimeEndian,
     UnitOffset,
 };
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
-use object::Object;
+use object::{Object, SymbolMap, SymbolMapName};
 
 use super::demangle::demangled;
+use super::extents::{Extents, Source, key_of};
 use super::file::Mapped;
 use super::functions::{has_path, without_generics};
-use super::inlined::Inlined;
 use super::packages::{CompileUnit, Packages};
+use super::paths::is_standard_file;
 use super::reader::{Definition, Symbol, limited};
 use super::root;
 use super::sections;
@@ -25,14 +26,15 @@ use super::separate;
 use super::stash::Stash;
 
 pub(super) type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
-/// Units of split debug information begin at 0 in each file.
-type UnitKey = (Option<DwoId>, Option<DebugInfoOffset>);
 type UnitAt<'s> = (
     DebugInfoOffset,
     gimli::UnitHeader<Slice<'s>>,
     OnceCell<Option<gimli::Unit<Slice<'s>>>>,
 );
 type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
+
+/// The whole table of symbols, read when a name needs it.
+pub(super) type Functions<'a, 's> = &'a dyn Fn() -> &'a SymbolMap<SymbolMapName<'s>>;
 
 /// What one module's debug information and symbols say.
 pub(super) struct DebugInfo<'s> {
@@ -41,7 +43,8 @@ pub(super) struct DebugInfo<'s> {
     lines: Context<Slice<'s>>,
     split: Option<DwarfPackage<Slice<'s>>>,
     packages: OnceCell<Packages>,
-    inlined: RefCell<HashMap<UnitKey, Inlined>>,
+    /// The functions of each crate, by its compile units' names without their numbers.
+    extents: RefCell<HashMap<String, Extents>>,
     /// The units by their places, each read when an entry of another one refers to it.
     headers: OnceCell<Vec<UnitAt<'s>>>,
     /// A program, not a library: one of its packages has its `main`.
@@ -65,16 +68,21 @@ impl<'s> DebugInfo<'s> {
             dwarf,
             split: package(stash, path),
             packages: OnceCell::new(),
-            inlined: RefCell::default(),
+            extents: RefCell::default(),
             headers: OnceCell::new(),
             is_program,
         })
     }
 
     /// What is known of the code at `offset`, the innermost inlined function first. `physical`: the
-    /// function by the table of symbols.
-    pub(super) fn symbols(&self, offset: u64, physical: Option<String>) -> Vec<Symbol> {
-        let mut symbols = self.frames(offset).unwrap_or_default();
+    /// function by the table of symbols. `functions`: all of that table.
+    pub(super) fn symbols(
+        &self,
+        offset: u64,
+        physical: Option<String>,
+        functions: Functions<'_, 's>,
+    ) -> Vec<Symbol> {
+        let mut symbols = self.frames(offset, functions).unwrap_or_default();
         match symbols.last_mut() {
             // Line tables name a function without its path.
             Some(outermost) => {
@@ -88,12 +96,12 @@ impl<'s> DebugInfo<'s> {
         symbols
     }
 
-    fn frames(&self, offset: u64) -> Option<Vec<Symbol>> {
+    fn frames(&self, offset: u64, functions: Functions<'_, 's>) -> Option<Vec<Symbol>> {
         let mut symbols = Vec::new();
         let mut frames = self.loaded(self.lines.find_frames(offset)).ok()?;
         let unit = self.loaded(self.lines.find_dwarf_and_unit(offset));
         let name = unit.and_then(|unit| text(unit.name?));
-        let compiled = name.and_then(|name| CompileUnit::of(&name, ""));
+        let compiled = name.as_deref().and_then(|name| CompileUnit::of(name, ""));
         while let Ok(Some(frame)) = frames.next() {
             let raw = frame
                 .function
@@ -101,20 +109,23 @@ impl<'s> DebugInfo<'s> {
                 .and_then(|name| name.raw_name().ok());
             let location = frame.location.as_ref();
             let path = location.and_then(|location| location.file);
-            let pathless = raw
-                .as_deref()
-                .filter(|raw| compiled.is_some() && !has_path(raw));
-            let definition = frame.dw_die_offset.zip(unit).zip(pathless);
+            let is_pathless = raw.as_deref().is_some_and(|raw| !has_path(raw));
             let path = path
                 .map(|path| limited(format_args!("{path}")))
                 .filter(|path| !path.is_empty());
+            // The standard library's functions are known by their files.
+            let is_foreign = path.as_deref().is_none_or(is_standard_file);
+            let definition = frame.dw_die_offset.zip(unit);
+            let definition = definition.filter(|_| is_pathless && !is_foreign);
             symbols.push(Symbol {
                 entry_name: unit
                     .zip(frame.dw_die_offset)
                     .and_then(|(unit, entry)| self.entry_name(unit, entry, 0)),
-                definition: definition.map_or(Definition::Clear, |((entry, unit), name)| {
-                    self.definition(unit, entry, name)
-                }),
+                definition: definition
+                    .zip(name.as_deref())
+                    .map_or(Definition::Clear, |((entry, unit), name)| {
+                        self.definition(unit, entry, name, functions)
+                    }),
                 function: raw
                     .map(|raw| demangled(&raw))
                     .filter(|name| !name.is_empty()),
@@ -170,36 +181,67 @@ impl<'s> DebugInfo<'s> {
         unit.as_ref()
     }
 
-    /// Which function the pathless `name` is, inlined at `entry`.
-    fn definition(&self, unit: Unit<'_, 's>, entry: UnitOffset, name: &str) -> Definition {
-        let offset = unit.header.debug_info_offset();
-        let key = (unit.dwo_id, offset);
-        let mut known = self.inlined.borrow_mut();
-        let inlined = known.entry(key).or_insert_with(|| Inlined::read(unit));
-        let Some(function) = inlined.at(entry) else {
+    /// Which function is inlined at `entry` of the unit called `name`.
+    fn definition(
+        &self,
+        unit: Unit<'_, 's>,
+        entry: UnitOffset,
+        name: &str,
+        functions: Functions<'_, 's>,
+    ) -> Definition {
+        let Some(group) = unit_group(name) else {
             return Definition::Clear;
         };
-        let is_closure = name.starts_with('{');
-        if !is_closure && !function.is_ambiguous() {
-            return Definition::Clear;
-        }
-        let line = function.first_line(|address, entry| self.line_of(address, entry));
-        match line {
-            Some(line) if name.starts_with("{closure") => Definition::Closure(line),
-            Some(line) => Definition::Line(line),
-            None => Definition::Clear,
-        }
+        let mut known = self.extents.borrow_mut();
+        let extents = known
+            .entry(group.to_owned())
+            .or_insert_with(|| self.extents(group, functions()));
+        extents.find(key_of(unit, entry), &|address| {
+            let symbol = functions().containing(address)?;
+            Some(demangled(symbol.name())).filter(|name| !name.is_empty())
+        })
     }
 
-    /// The line of the function inlined at `entry`, at an address in it.
-    fn line_of(&self, address: u64, entry: UnitOffset) -> Option<u32> {
-        let mut frames = self.loaded(self.lines.find_frames(address)).ok()?;
-        while let Ok(Some(frame)) = frames.next() {
-            if frame.dw_die_offset == Some(entry) {
-                return frame.location?.line;
+    /// The functions of the units of a group.
+    fn extents(&self, group: &str, functions: &SymbolMap<SymbolMapName<'s>>) -> Extents {
+        let source = Source {
+            lines: &self.lines,
+            symbols: functions,
+            name_at: &|(_, entry)| {
+                let entry = DebugInfoOffset(entry);
+                let unit = self.unit_at(entry)?;
+                let entry = entry.to_unit_offset(&unit.header)?;
+                self.entry_name(unit.unit_ref(&self.dwarf), entry, 0)
+            },
+        };
+        let mut extents = Extents::default();
+        let dwarf = &*self.dwarf;
+        let mut headers = dwarf.units();
+        while let Ok(Some(header)) = headers.next() {
+            let Ok(skeleton) = dwarf.unit(header) else {
+                continue;
+            };
+            let skeleton = skeleton.unit_ref(dwarf);
+            let is_member = |unit: Unit<'_, 's>| {
+                let name = unit.name.and_then(text);
+                name.is_some_and(|name| unit_group(&name) == Some(group))
+            };
+            if skeleton.dwo_id.is_none() {
+                if is_member(skeleton) {
+                    extents.add(skeleton, skeleton, &source);
+                }
+                continue;
+            }
+            let split = self.split_unit(skeleton);
+            if let Some((dwarf, unit)) = &split {
+                let unit = unit.unit_ref(dwarf);
+                if is_member(unit) {
+                    extents.add(unit, skeleton, &source);
+                }
             }
         }
-        None
+        extents.sort();
+        extents
     }
 
     /// The packages that the module was built from. `mains`: functions called `main`.
@@ -234,28 +276,37 @@ impl<'s> DebugInfo<'s> {
         let directory = unit.comp_dir.and_then(text).unwrap_or_default();
         match (unit.name, unit.dwo_id) {
             (Some(name), _) => CompileUnit::of(&text(name)?, &directory),
-            (None, Some(dwo_id)) => {
-                let path = unit.dwo_name().ok()??;
-                let split = self.split(SplitDwarfLoad {
-                    dwo_id,
-                    comp_dir: unit.comp_dir,
-                    path: unit.attr_string(path).ok(),
-                    parent: Arc::clone(&self.dwarf),
-                })?;
-                let header = split.units().next().ok()??;
-                let name = split.unit(header).ok()?.name?;
-                CompileUnit::of(&text(name)?, &directory)
+            (None, Some(_)) => {
+                let (_, split) = self.split_unit(unit)?;
+                CompileUnit::of(&text(split.name?)?, &directory)
             }
             (None, None) => None,
         }
+    }
+
+    /// The unit that `skeleton` stands for in split debug information.
+    fn split_unit(
+        &self,
+        skeleton: Unit<'_, 's>,
+    ) -> Option<(Arc<Dwarf<Slice<'s>>>, gimli::Unit<Slice<'s>>)> {
+        let path = skeleton.dwo_name().ok()??;
+        let split = self.split(SplitDwarfLoad {
+            dwo_id: skeleton.dwo_id?,
+            comp_dir: skeleton.comp_dir,
+            path: skeleton.attr_string(path).ok(),
+            parent: Arc::clone(&self.dwarf),
+        })?;
+        let header = split.units().next().ok()??;
+        let mut unit = split.unit(header).ok()?;
+        unit.copy_relocated_attributes(&skeleton);
+        Some((split, unit))
     }
 
     /// The unit of a function called `main` at the root of its crate.
     fn main_unit(&self, mains: &[(u64, &str)]) -> Option<CompileUnit> {
         let units = mains.iter().filter_map(|(address, name)| {
             let unit = self.loaded(self.lines.find_dwarf_and_unit(*address))?;
-            let directory = unit.comp_dir.and_then(text).unwrap_or_default();
-            let mut unit = CompileUnit::of(&text(unit.name?)?, &directory)?;
+            let mut unit = CompileUnit::of(&text(unit.name?)?, &self.directory(unit))?;
             if unit.crate_name.is_none() {
                 let name = demangled(name);
                 unit.crate_name = name.split("::").next().map(str::to_owned);
@@ -266,6 +317,23 @@ impl<'s> DebugInfo<'s> {
         // A library may have such a function too.
         units.sort_by_key(CompileUnit::is_library);
         units.into_iter().next()
+    }
+
+    /// The directory that a unit was compiled in. A split unit has it in its skeleton.
+    fn directory(&self, unit: Unit<'_, 's>) -> String {
+        let skeleton = || {
+            let dwo_id = unit.dwo_id?;
+            let mut headers = self.dwarf.units();
+            while let Some(header) = headers.next().ok()? {
+                match self.dwarf.unit(header) {
+                    Ok(unit) if unit.dwo_id == Some(dwo_id) => return unit.comp_dir,
+                    _ => {}
+                }
+            }
+            None
+        };
+        let directory = unit.comp_dir.or_else(skeleton);
+        directory.and_then(text).unwrap_or_default()
     }
 
     /// Loads split debug information for as long as it takes.
@@ -302,6 +370,13 @@ impl<'s> DebugInfo<'s> {
 
 pub(super) fn text(bytes: Slice<'_>) -> Option<String> {
     Some(bytes.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
+}
+
+/// The name of a compile unit without the number that tells it from the others of its crate; `None` if
+/// it is not of Rust code.
+fn unit_group(name: &str) -> Option<&str> {
+    let (root, _) = name.split_once("/@/")?;
+    Some(name.rsplit_once("-cgu.").map_or(root, |(group, _)| group))
 }
 
 /// True if `name` has a path to the function that line tables call `known`.

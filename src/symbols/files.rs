@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use object::Object;
+use object::{Object, SymbolMap, SymbolMapName};
 
 use super::debug_info::DebugInfo;
 use super::demangle::demangled;
@@ -65,9 +65,20 @@ pub(super) struct FileReader<'s> {
 struct Files<'s> {
     stash: &'s Stash,
     debug: object::File<'s>,
+    /// The file with the table of symbols, if that is another one.
+    symbols: Option<object::File<'s>>,
+    /// The table, read when the name of an inlined function needs all of it.
+    functions: OnceCell<SymbolMap<SymbolMapName<'s>>>,
     /// The module's own file.
     path: PathBuf,
     is_program: bool,
+}
+
+impl<'s> Files<'s> {
+    fn functions(&self) -> &SymbolMap<SymbolMapName<'s>> {
+        let symbols = self.symbols.as_ref().unwrap_or(&self.debug);
+        self.functions.get_or_init(|| symbols.symbol_map())
+    }
 }
 
 /// A file of the module's build.
@@ -123,10 +134,8 @@ impl<'s> FileReader<'s> {
         }
         let count = |object: &object::File<'_>| object.symbols().count();
         let own = object.as_ref().map(|found| &found.object);
-        let symbols = match own {
-            Some(own) if count(own) >= count(&debug.object) => own,
-            _ => &debug.object,
-        };
+        let is_own = own.is_some_and(|own| count(own) >= count(&debug.object));
+        let symbols = own.filter(|_| is_own).unwrap_or(&debug.object);
         Ok(Self {
             table: SymbolTable::read(symbols, places, wanted.is_program),
             has_names: separate::has_debug_info(&debug.object) || count(symbols) > 0,
@@ -135,7 +144,11 @@ impl<'s> FileReader<'s> {
             file: debug.path.clone(),
             files: Some(Files {
                 stash,
-                path: object.map_or(debug.path, |found| found.path),
+                path: object
+                    .as_ref()
+                    .map_or(debug.path, |found| found.path.clone()),
+                symbols: object.filter(|_| is_own).map(|found| found.object),
+                functions: OnceCell::new(),
                 debug: debug.object,
                 is_program: wanted.is_program,
             }),
@@ -155,8 +168,8 @@ impl<'s> FileReader<'s> {
             Some(name) if !is_program && is_startup_function(name) => None,
             _ => self.info(),
         };
-        match info {
-            Some(info) => info.symbols(offset, physical),
+        match self.files.as_ref().zip(info) {
+            Some((files, info)) => info.symbols(offset, physical, &|| files.functions()),
             None => physical.map(Symbol::named).into_iter().collect(),
         }
     }

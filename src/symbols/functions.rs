@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::demangle::CLOSURE;
+use super::demangle::{CLOSURE, plain_closures};
 
 /// The name that a frame bears: `function` as it is if it has a path, else behind its crate and the
 /// modules of its file, if that is known for sure, and without its generic arguments, which names with a path do not have either.
@@ -33,20 +33,36 @@ pub(super) fn qualified<'a>(
     name.into()
 }
 
-/// The name of a closure: the function that contains it, then its own.
-///
-/// `outer`: the functions that the closure was inlined into, the nearest first, each with its name,
-/// file and line. A closure is written in a call of the function that contains it, or in a variable
-/// before. So of the functions in its `file` the one that contains it is at the nearest line before
-/// its own, and no helper in that file is between. `None` if none of them contains it for sure.
-pub(super) fn closure_in<'a>(
-    outer: impl Iterator<Item = (&'a str, &'a str, u32)>,
-    file: &str,
-    line: u32,
-) -> Option<String> {
-    let before = outer.filter(|(_, other, at)| *other == file && *at <= line && *at > 0);
-    let (name, ..) = before.max_by_key(|(.., at)| *at)?;
-    Some(format!("{name}::{CLOSURE}"))
+/// The name of a closure: the function that contains it, then its own. Closures in closures have the
+/// name of the outermost one, and methods the modules that they are in.
+pub(super) fn closure_of(owner: &str) -> String {
+    // Debug information counts the blocks of methods, in place of naming their type.
+    let parts = owner.split("::");
+    let parts: Vec<&str> = parts.filter(|part| !part.starts_with("{impl#")).collect();
+    let owner = parts.join("::");
+    plain_closures(&format!("{owner}::{CLOSURE}")).into_owned()
+}
+
+/// The last segment of a path or name, without generic arguments: `new` of `app::Pool<T>::new::<u8>`.
+pub(super) fn bare_name(function: &str) -> &str {
+    let bytes = function.as_bytes();
+    let (mut depth, mut end) = (0_usize, bytes.len());
+    for (at, byte) in bytes.iter().enumerate().rev() {
+        match byte {
+            // The arrow of a function's type opens nothing.
+            b'>' if at == 0 || bytes[at - 1] != b'-' => depth += 1,
+            b'<' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    end = at;
+                }
+            }
+            b':' if depth == 0 && at + 1 == end => end = at,
+            b':' if depth == 0 => return &function[at + 1..end],
+            _ => {}
+        }
+    }
+    &function[..end]
 }
 
 /// A name and the line that tells it from others: `fill:12`, `{closure:4}`.
@@ -142,21 +158,32 @@ mod tests {
 
     #[test]
     fn a_closure_is_named_by_the_function_that_contains_it() {
-        let (file, other) = ("src/a.rs", "src/b.rs");
-        let outer = [
-            ("core::iter::map", "<std>/core/src/iter.rs", 9),
-            ("app::a::each", file, 3),
-            ("app::b::go", other, 11),
-            ("app::a::run", file, 10),
-            ("app::a::main", file, 90),
-        ];
-        let name = |line| closure_in(outer.into_iter(), file, line);
-        assert_eq!(name(12).as_deref(), Some("app::a::run::{closure}"));
-        assert_eq!(name(10).as_deref(), Some("app::a::run::{closure}"));
-        assert_eq!(name(91).as_deref(), Some("app::a::main::{closure}"));
-        assert_eq!(name(2), None);
+        assert_eq!(closure_of("app::a::run"), "app::a::run::{closure}");
+        assert_eq!(
+            closure_of("app::load::{async_fn#0}"),
+            "app::load::{closure}"
+        );
+        assert_eq!(closure_of("app::{impl#1}::put"), "app::put::{closure}");
         assert_eq!(with_line("{closure}", 4), "{closure:4}");
         assert_eq!(with_line("fill", 4), "fill:4");
+    }
+
+    #[test]
+    fn the_last_segment_is_the_name() {
+        for (path, name) in [
+            ("app::run", "run"),
+            ("run", "run"),
+            ("run<u8>", "run"),
+            ("app::run::<app::A, fn() -> app::B>", "run"),
+            ("app::pool::Pool<T>::new", "new"),
+            ("<app::Pool<u8> as core::fmt::Debug>::fmt", "fmt"),
+            ("<app::Pool<u8>>::new::<u8>", "new"),
+            ("app::run::{closure}", "{closure}"),
+            ("<", ""),
+            ("", ""),
+        ] {
+            assert_eq!(bare_name(path), name, "{path}");
+        }
     }
 
     #[test]

@@ -6,15 +6,16 @@
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod build_id;
 mod cache;
+mod closures;
 mod crate_names;
 mod debug_info;
 mod demangle;
+mod extents;
 mod file;
 mod files;
 mod functions;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod inlined;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 mod listed;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

@@ -77,6 +77,11 @@ pub(super) fn is_foreign(directory: &[String]) -> bool {
     foreign(&parts).is_some()
 }
 
+/// True for a source file of the standard library.
+pub(super) fn is_standard_file(path: &str) -> bool {
+    standard(&components(&path.replace('\\', "/"))).is_some()
+}
+
 /// The components of a path, without `.` and with `..` taken back.
 pub(super) fn components(path: &str) -> Vec<&str> {
     let mut parts = Vec::new();

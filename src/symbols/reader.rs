@@ -41,16 +41,20 @@ impl Symbol {
     }
 }
 
-/// What tells an inlined function from others of its name, where line tables name it without a path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which function it is, where line tables name it without a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Definition {
-    /// Its name.
+    /// The one that its name says.
     #[default]
     Clear,
-    /// The line where its code begins.
-    Line(u32),
-    /// It is a closure, whose code begins at this line.
-    Closure(u32),
+    /// The one with this path.
+    Path(String),
+    /// The one of its name whose code begins at this line.
+    AtLine(u32),
+    /// A closure of the function with this name.
+    ClosureOf(String),
+    /// A closure whose code begins at this line.
+    ClosureAtLine(u32),
 }
 
 /// The text, cut with an ellipsis where it gets too long. What lies behind the cut is not even

@@ -1,13 +1,14 @@
 //! From a return address to frames: asks the symbol reader and puts what it knows into the words of
 //! a [`Frame`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::snapshot::{Frame, FrameOrigin, Module, UNKNOWN};
 
 use super::cache::{Cache, Named};
 use super::crate_names::{crate_of, is_standard};
-use super::functions::{closure_in, qualified, with_line};
+use super::functions::{closure_of, qualified, with_line};
 use super::modules::{self, Modules};
 use super::packages::Packages;
 use super::paths::{self, Origin, SourceFile};
@@ -113,7 +114,7 @@ impl Resolver<'_> {
         let mut frames: Vec<Frame> = Vec::with_capacity(symbols.len());
         let mut held = Vec::with_capacity(symbols.len());
         for symbol in symbols.iter().rev() {
-            if let Some(frame) = self.frame(symbol, packages, &frames) {
+            if let Some(frame) = self.frame(symbol, packages) {
                 held.push(self.held(symbol, &frame));
                 frames.push(frame);
             }
@@ -141,8 +142,8 @@ impl Resolver<'_> {
         Some(held.shared(self.cache.text(&name)))
     }
 
-    /// A frame for one symbol, which was inlined into `outer`; `None` if the symbol says nothing.
-    fn frame(&self, symbol: &Symbol, packages: &Packages, outer: &[Frame]) -> Option<Frame> {
+    /// A frame for one symbol; `None` if the symbol says nothing.
+    fn frame(&self, symbol: &Symbol, packages: &Packages) -> Option<Frame> {
         let function = symbol.function.as_deref();
         let (mut frame, function, crate_name) = match (&symbol.path, function) {
             (Some(path), _) => {
@@ -165,20 +166,18 @@ impl Resolver<'_> {
                     // Where the compiler made one call of several there is no line, and the
                     // file may be another call's.
                     let known = (symbol.line != 0).then_some(file.name.as_str());
-                    let name = match symbol.definition {
-                        _ if matches!(file.origin, Origin::Standard(_)) => function.into(),
+                    let crate_name = crate_name.as_deref();
+                    let name: Cow<'_, str> = match &symbol.definition {
                         Definition::Clear => function.into(),
-                        Definition::Line(line) => with_line(function, line),
-                        Definition::Closure(line) => {
-                            let outer = outer.iter().rev();
-                            let outer = outer.filter_map(|frame| {
-                                Some((frame.function()?, frame.filename(), frame.lineno()))
-                            });
-                            closure_in(outer, &file.name, line)
-                                .unwrap_or_else(|| with_line(function, line))
+                        Definition::Path(path) => path.into(),
+                        Definition::AtLine(line) | Definition::ClosureAtLine(line) => {
+                            with_line(function, *line).into()
+                        }
+                        Definition::ClosureOf(owner) => {
+                            closure_of(&qualified(owner, known, crate_name)).into()
                         }
                     };
-                    qualified(&name, known, crate_name.as_deref()).into_owned()
+                    qualified(&name, known, crate_name).into_owned()
                 });
                 (frame, function, crate_name)
             }

@@ -13,6 +13,8 @@ use std::ops::Range;
 use crate::snapshot::Frame;
 use crate::snapshot::UNKNOWN;
 
+use super::functions::bare_name;
+
 /// This crate, as the compiler calls it.
 pub(super) const OWN_CRATE: &str = env!("CARGO_CRATE_NAME");
 
@@ -312,16 +314,9 @@ fn is_nameless(frame: &Frame) -> bool {
     frame.function().is_none() && (frame.is_named() || frame.filename() == UNKNOWN)
 }
 
-/// The function's own name: the last segment of its path, without generic arguments. Line tables
-/// have no more.
+/// The function's own name. Line tables have no more.
 fn bare_function(frame: &Frame) -> &str {
-    let function = frame.function().unwrap_or_default();
-    // A path in angle brackets is a method of somebody's.
-    let plain = match function.find('<') {
-        Some(0) | None => function,
-        Some(at) => function[..at].trim_end_matches(':'),
-    };
-    plain.rsplit("::").next().unwrap_or(plain)
+    bare_name(frame.function().unwrap_or_default())
 }
 
 #[cfg(test)]

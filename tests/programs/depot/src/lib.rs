@@ -1,0 +1,136 @@
+//! Allocates in functions of every kind. `// SIZE: NAME` marks a line that allocates SIZE bytes in
+//! the function NAME.
+
+mod shelf;
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tracemalloc::{Filter, GroupBy, Snapshot, TraceAlloc};
+
+#[global_allocator]
+static ALLOC: TraceAlloc = TraceAlloc::system();
+
+pub type Kept = Vec<Box<dyn std::any::Any>>;
+
+#[inline(never)]
+fn outlined() -> Vec<u8> {
+    black_box(vec![1; 1_001]) // 1001: depot::outlined
+}
+
+#[inline(never)]
+fn closure() -> Vec<Vec<u8>> {
+    let numbers = black_box(0_u8..1);
+    numbers
+        .map(|n| {
+            vec![n; 1_002] // 1002: depot::closure::{closure}
+        })
+        .collect()
+}
+
+#[inline(never)]
+fn nested() -> Vec<Vec<Vec<u8>>> {
+    let numbers = black_box(0_u8..1);
+    let inner = |n| black_box(n..n + 1);
+    numbers
+        .map(|n| {
+            let inner = inner(n);
+            inner
+                .map(|n| {
+                    vec![n; 1_003] // 1003: depot::nested::{closure}
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// A closure in a variable, which another function calls.
+#[inline(never)]
+fn handed_over() -> Vec<u8> {
+    let make = |n: usize| {
+        vec![1_u8; n + 1_000] // 1004: depot::handed_over::{closure}
+    };
+    call(make)
+}
+
+#[inline(always)]
+fn call(make: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
+    make(black_box(4))
+}
+
+async fn load_users() -> Vec<u8> {
+    std::future::ready(()).await;
+    let names = black_box(0_u8..1).map(|n| vec![n; 8]);
+    black_box(names.count());
+    vec![1; 1_005] // 1005: depot::load_users::{closure}
+}
+
+#[inline(never)]
+fn run<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+}
+
+macro_rules! of_macro {
+    ($name:ident) => {
+        #[inline(never)]
+        fn $name() -> Vec<u8> {
+            black_box(vec![1; 1_006]) // 1006: depot::made
+        }
+    };
+}
+
+of_macro!(made);
+
+#[inline(never)]
+fn generic<T: Clone>(value: T) -> Vec<T> {
+    black_box(vec![value; 1_007]) // 1007: depot::generic
+}
+
+/// Allocates in each of the functions.
+#[inline(never)]
+pub fn fill() -> Kept {
+    let mut kept: Kept = Vec::with_capacity(100);
+    kept.push(Box::new(outlined()));
+    kept.push(Box::new(closure()));
+    kept.push(Box::new(nested()));
+    kept.push(Box::new(handed_over()));
+    kept.push(Box::new(run(load_users())));
+    kept.push(Box::new(made()));
+    kept.push(Box::new(generic(1_u8)));
+    shelf::fill(&mut kept);
+    kept
+}
+
+/// Prints what is known of each of the blocks: size, line, function, crate, and how many of its size are left
+/// by filters for its file as `file!()` spells it. `file`: the target's own.
+pub fn print(snapshot: &Snapshot, file: &str) {
+    let files = [file, file!(), shelf::FILE].map(Filter::include);
+    let of_file = snapshot.filter_traces(files);
+    let count = |size| {
+        let traces = of_file.traces().expect("single blocks");
+        traces
+            .into_iter()
+            .filter(|trace| trace.size == size)
+            .count()
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for size in 1_001..1_020 {
+        let blocks = snapshot.traces().expect("single blocks");
+        for block in blocks.into_iter().filter(|block| block.size == size) {
+            let name = |group| {
+                let one = Snapshot::from_traces([block.clone()], 25);
+                one.statistics(group)[0].traceback.most_recent().to_string()
+            };
+            let names = [GroupBy::Line, GroupBy::Function, GroupBy::Crate].map(name);
+            lines.push(format!("{size}\t{}\t{}", names.join("\t"), count(size)));
+        }
+    }
+    println!("{}", lines.join("\n"));
+}
