@@ -170,7 +170,11 @@ impl Collector<'_> {
             taken_at: since_epoch.ok().map(|time| time.as_secs()),
             process_id: Some(std::process::id()),
             program: program_file(),
-            resident_memory: resident_memory(),
+            resident_memory: if self.tracker.counts_mapped() {
+                None
+            } else {
+                resident_memory()
+            },
             allocator_memory: allocator_memory(),
             current,
             peak,

@@ -28,6 +28,7 @@ pub struct Config {
     history: bool,
     thread_names: bool,
     names: Names,
+    resident_memory: bool,
 }
 
 /// When the names of a snapshot's frames are read.
@@ -55,6 +56,7 @@ impl Config {
             history: false,
             thread_names: false,
             names: Names::Now,
+            resident_memory: true,
         }
     }
 
@@ -178,6 +180,36 @@ impl Config {
     pub const fn names(mut self, names: Names) -> Self {
         self.names = names;
         self
+    }
+
+    /// Says whether the system is asked which memory is resident. It is by default.
+    ///
+    /// A sandbox may end the process for system calls that it does not expect. With `false` and
+    /// [`Names::Later`], [`take_snapshot`](crate::take_snapshot) and
+    /// [`get_tracemalloc_memory`](crate::get_tracemalloc_memory) make no system call that tracing does not
+    /// make, except those of the allocator and of the standard library's hash maps (`getrandom`). The tracer's memory is
+    /// then that which counts for the [memory limit](Config::memory_limit), mostly more than is resident, and
+    /// [`resident_memory`](crate::Recording::resident_memory) is unknown.
+    ///
+    /// ```standalone_crate
+    /// use tracemalloc::Names;
+    /// # #[global_allocator]
+    /// # static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+    ///
+    /// # fn main() -> Result<(), tracemalloc::Error> {
+    /// tracemalloc::Config::new().names(Names::Later).resident_memory(false).start()?;
+    /// let snapshot = tracemalloc::take_snapshot()?;
+    /// assert_eq!(snapshot.recording().resident_memory, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn resident_memory(mut self, ask: bool) -> Self {
+        self.resident_memory = ask;
+        self
+    }
+
+    pub(crate) fn asks_resident_memory(&self) -> bool {
+        self.resident_memory
     }
 
     pub(crate) fn names_later(&self) -> bool {

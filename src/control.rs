@@ -16,7 +16,7 @@ use crate::external::{External, Region};
 use crate::object::HeapBlock;
 use crate::sections::{self, Busy};
 use crate::snapshot::{Domain, Snapshot, Trace, Traceback};
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, program_file};
 
 pub use growth::Growth;
 pub use memory::{TracedMemory, TracedMemoryDiff};
@@ -63,9 +63,14 @@ impl Config {
             history: self.has_history(),
             thread_names: self.records_thread_names(),
             names_later: self.names_later(),
+            counts_mapped: !self.asks_resident_memory(),
             only_scopes: false,
         };
         sections::prepare();
+        if settings.counts_mapped {
+            // Asked of the system once, now.
+            program_file();
+        }
         TRACKER
             .start_if_installed(settings, self.memory_limit_bytes(), is_installed)
             .map_err(|reason| match reason {
@@ -178,8 +183,8 @@ pub fn reset_peak() {
 /// share.
 ///
 /// The tables stay after [`stop`] and are used again by the next session. Memory is counted in
-/// whole pages; where the system does not tell what is resident, mapped bytes are. The names are
-/// estimated.
+/// whole pages; where the system does not tell what is resident, or [is not
+/// asked](Config::resident_memory), mapped bytes are. The names are estimated.
 pub fn get_tracemalloc_memory() -> u64 {
     (TRACKER.own_memory() + SYMBOLS.memory()) as u64
 }

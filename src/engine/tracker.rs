@@ -53,6 +53,8 @@ mod labels;
 mod moves;
 mod questions;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
 use crate::engine::capture::{CallContext, Capture};
 use crate::engine::history::History;
@@ -79,6 +81,8 @@ pub(crate) struct Tracker {
     shared: Shared,
     lost: LostBlocks,
     pub(crate) alarm: Alarm,
+    /// The system is not to be asked which memory is resident. Relaxed: it guards nothing.
+    counts_mapped: AtomicBool,
 }
 
 impl Tracker {
@@ -94,6 +98,7 @@ impl Tracker {
             shared: Shared::new(),
             lost: LostBlocks::new(),
             alarm: Alarm::new(),
+            counts_mapped: AtomicBool::new(false),
         }
     }
 
@@ -156,6 +161,10 @@ impl Tracker {
             return Err(NotStarted::NoMemory);
         }
         self.arena.set_limit(memory_limit);
+        if !settings.only_scopes {
+            self.counts_mapped
+                .store(settings.counts_mapped, Ordering::Relaxed);
+        }
         self.capture
             .prepare(&self.arena)
             .and_then(|()| self.live.prepare(&self.arena))

@@ -48,10 +48,14 @@ impl From<Arc<[Frame]>> for Named {
     }
 }
 
+/// Parts of the cache with a lock each. Without a number `DashMap` asks the system for that of processors,
+/// which opens files.
+const SHARDS: usize = 16;
+
 impl Cache {
     pub(super) const fn new() -> Self {
         Self {
-            frames: LazyLock::new(DashMap::new),
+            frames: LazyLock::new(|| DashMap::with_shard_amount(SHARDS)),
             texts: LazyLock::new(DashSet::new),
             bytes: AtomicUsize::new(0),
             unread: Mutex::new(Vec::new()),

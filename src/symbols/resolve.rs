@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use once_cell::race::OnceBox;
+
 use crate::snapshot::{Frame, FrameOrigin, Module, UNKNOWN};
 
 use super::cache::{Cache, Named};
@@ -45,12 +47,16 @@ impl Program {
     }
 }
 
-/// Path of the running program; empty if the system does not tell.
+/// Path of the running program; empty if the system does not tell. The system is asked once.
 pub(super) fn executable() -> String {
-    let path = std::env::current_exe().unwrap_or_default();
-    let path = path.to_string_lossy();
-    // What Linux appends when the file was replaced, as by a new build.
-    path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned()
+    static PATH: OnceBox<String> = OnceBox::new();
+    let ask = || {
+        let path = std::env::current_exe().unwrap_or_default();
+        let path = path.to_string_lossy();
+        // What Linux appends when the file was replaced, as by a new build.
+        Box::new(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
+    };
+    PATH.get_or_init(ask).clone()
 }
 
 /// The name of the executable file without its folder, if the system tells it.

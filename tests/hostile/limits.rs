@@ -13,6 +13,7 @@ cases![
     without_memory_for_data_the_program_gets_all_that_it_asks_for fails with NeedsMemory,
     without_another_mapping_the_program_gets_all_that_it_asks_for fails with NeedsMemory,
     in_a_sandbox_few_system_calls_do fails with AsksTheSystem,
+    in_a_sandbox_a_snapshot_without_names_asks_for_no_more fails with AsksTheSystem,
     without_any_file_only_names_are_missing,
     threads_that_cannot_be_told_apart_are_traced_all_the_same fails with LosesRecords,
     freed_blocks_are_not_touched fails with ReadsFreedBlocks,
@@ -198,6 +199,45 @@ fn threads_in_a_sandbox(allowed: &[libc::c_long], action: u32) {
 fn in_a_sandbox_few_system_calls_do() {
     let allowed: Vec<_> = NEEDED.into_iter().chain(OF_THREADS).collect();
     threads_in_a_sandbox(&allowed, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
+/// What the program's allocator and the standard library's hash maps ask for.
+const OF_ALLOCATOR: [libc::c_long; 4] = [
+    libc::SYS_brk,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_getrandom,
+];
+
+/// Seen to fail while pages were counted by the system, and with the names of frames.
+fn in_a_sandbox_a_snapshot_without_names_asks_for_no_more() {
+    let config = tracemalloc::Config::new().names(tracemalloc::Names::Later);
+    config.resident_memory(false).start().unwrap();
+    let taken = thread::spawn(|| {
+        let allowed: Vec<_> = NEEDED
+            .into_iter()
+            .chain(OF_THREADS)
+            .chain(OF_ALLOCATOR)
+            .collect();
+        sandbox(&allowed, libc::SECCOMP_RET_KILL_PROCESS);
+        let mut held = Vec::with_capacity(300);
+        churn(1, 6_000, &mut held);
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        (held, snapshot, tracemalloc::get_tracemalloc_memory())
+    });
+    let (held, snapshot, memory) = taken.join().unwrap();
+    let recording = snapshot.recording();
+    assert_eq!(recording.resident_memory, None);
+    assert!(recording.program.is_some());
+    assert!((1 << 18..1 << 28).contains(&memory), "{memory}");
+    assert!((1 << 18..1 << 28).contains(&recording.tracer_memory));
+    tracemalloc::stop();
+    drop(held);
+    // The next session asks again.
+    tracemalloc::start(5).unwrap();
+    let recording = tracemalloc::take_snapshot().unwrap().recording().clone();
+    assert!(recording.resident_memory.is_some());
+    assert!(tracemalloc::get_tracemalloc_memory() < memory);
 }
 
 /// Neither the program's own file is there nor what the system tells of the process. Only root can

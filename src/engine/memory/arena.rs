@@ -179,6 +179,11 @@ impl Arena {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes mapped that count for the limit.
+    pub(crate) fn counted(&self) -> usize {
+        self.mapped.load(Ordering::Relaxed)
+    }
+
     /// The table in `cell`, made now if this is its first use. `None` when there is no memory for
     /// it.
     ///

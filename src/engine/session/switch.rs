@@ -144,6 +144,7 @@ mod tests {
             history: false,
             thread_names: false,
             names_later: false,
+            counts_mapped: false,
             only_scopes: false,
         }
     }

@@ -72,13 +72,15 @@ pub(crate) struct Settings {
     pub(crate) thread_names: bool,
     /// Snapshots are taken without names.
     pub(crate) names_later: bool,
+    /// The tracer's memory is counted without asking the system. Has no room in the switch.
+    pub(crate) counts_mapped: bool,
     /// Only threads in scopes that record are recorded. The program has not started tracing: for all
     /// that it can ask, tracing is off.
     pub(crate) only_scopes: bool,
 }
 
 impl Settings {
-    /// All but the number of bytes, which has no room in the switch.
+    /// All but the number of bytes and how memory is counted, which have no room in the switch.
     pub(super) fn bits(self) -> u64 {
         let frames = if self.runtime_frames {
             RUNTIME_FRAMES

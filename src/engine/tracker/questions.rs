@@ -1,6 +1,8 @@
 //! What the tracker can be asked.
 
 use super::Tracker;
+use std::sync::atomic::Ordering;
+
 use crate::engine::session::{Lost, Session};
 use crate::engine::stacks::StackId;
 
@@ -66,9 +68,19 @@ impl Tracker {
         self.lost.with_stacks(number, self.capture.lost(number))
     }
 
-    /// Bytes of physical memory that the tracer's tables take.
+    /// Bytes of physical memory that the tracer's tables take, or of memory that counts for the limit if the
+    /// system is not to be asked.
     pub(crate) fn own_memory(&self) -> usize {
-        self.arena.resident()
+        if self.counts_mapped() {
+            self.arena.counted()
+        } else {
+            self.arena.resident()
+        }
+    }
+
+    /// True if nothing is to be asked of the system only to count memory.
+    pub(crate) fn counts_mapped(&self) -> bool {
+        self.counts_mapped.load(Ordering::Relaxed)
     }
 
     /// Chooses which mappings the arena is refused.
