@@ -293,7 +293,8 @@ fn is_shim(frame: &Frame) -> bool {
 
 /// True for the name of a function of the C library that starts the program or a thread, or ends it.
 pub(super) fn is_startup_function(name: &str) -> bool {
-    C_STARTUP.contains(&name)
+    // What calls exit functions is in every stack of the snapshot at exit.
+    C_STARTUP.contains(&name) || name == "exit"
 }
 
 /// Rust functions may have these names too: they have a crate in their name, or a Rust file.
