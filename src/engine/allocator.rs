@@ -184,7 +184,7 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     if session.is_simple() {
         // SAFETY: passed on from the caller.
         unsafe { record_plain::<A, ZEROED>(wrapper, session, layout, caller) }
-    } else if !session.is_the_programs() && !scopes::is_open() {
+    } else if !session.is_on() && !scopes::is_open() {
         // SAFETY: passed on from the caller.
         unsafe { wrapper.allocate::<ZEROED>(layout) }
     } else {

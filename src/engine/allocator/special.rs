@@ -82,13 +82,9 @@ impl<A: GlobalAlloc> TraceAlloc<A> {
     /// Those of [`GlobalAlloc::dealloc`].
     #[inline(never)]
     pub(super) unsafe fn special_dealloc(&self, session: Session, block: *mut u8, layout: Layout) {
-        if !session.is_the_programs() && !scopes::is_open() {
-            // In a session for scopes, a block that no scope owns has no record.
-            let (tracker, address) = (self.tracker, block.addr());
-            if !session.is_on() || !tracker.is_recorded(session, address, layout.size()) {
-                // SAFETY: passed on from the caller.
-                return unsafe { self.inner.dealloc(block, layout) };
-            }
+        if !session.is_on() && !scopes::is_open() {
+            // SAFETY: passed on from the caller.
+            return unsafe { self.inner.dealloc(block, layout) };
         }
         let counting = Counting::of(session);
         if let Some(counting) = counting {

@@ -301,14 +301,6 @@ impl LiveTable {
         }
     }
 
-    /// True if the block at `address`, which this thread owns and has allocated with `size` bytes, has a
-    /// record of session `number`.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn has_record(&self, address: usize, size: usize, number: SessionNumber) -> bool {
-        let found = self.shadow.find(self.class(size as u64), address as u64);
-        found.is_some_and(|(_, word)| word.short_number() == ShortNumber::of(number))
-    }
-
     /// The entry of the block at `address`, which this thread owns and has allocated with `size`
     /// bytes, if it is an entry of one word and its record is of session `number`.
     #[cfg_attr(not(debug_assertions), inline(always))]

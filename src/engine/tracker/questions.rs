@@ -14,13 +14,6 @@ impl Tracker {
         Some((record.size, record.stack))
     }
 
-    /// True if the block at `address`, which this thread owns and has allocated with `size` bytes, has a
-    /// record.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn is_recorded(&self, session: Session, address: usize, size: usize) -> bool {
-        self.live.has_record(address, size, session.number())
-    }
-
     /// Gives back the memory of threads that have ended. The thread must be inside the tracer.
     pub(crate) fn reclaim(&self) {
         self.threads.reclaim(&self.arena);

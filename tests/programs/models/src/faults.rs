@@ -155,8 +155,8 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "a-free-while-tracing-is-off-not-counted",
         file: "allocator/special.rs",
-        old: "if !session.is_the_programs() && !scopes::is_open() {",
-        new: "if !session.is_the_programs() {",
+        old: "if !session.is_on() && !scopes::is_open() {",
+        new: "if !session.is_on() {",
         found_by: "interleavings scopes",
     },
     Fault {
