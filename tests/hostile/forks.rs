@@ -207,14 +207,15 @@ fn a_fork_while_another_thread_changes_the_regions() {
     });
 }
 
-/// While addresses are named the inner allocator is slow, so that forks fall into that time.
+/// While addresses are named the inner allocator is slow, so that forks fall into that time. It is slow
+/// for a second in all: a fork waits ten at most, also on a machine that is busy otherwise.
 fn a_fork_while_another_thread_names_addresses() {
     static SLOW: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static IS_SLOW: Cell<bool> = const { Cell::new(false) };
     }
     fn dawdle(_: Call, _: Moment) {
-        if IS_SLOW.get() && SLOW.fetch_add(1, Ordering::SeqCst).is_multiple_of(20) {
+        if IS_SLOW.get() && SLOW.fetch_add(1, Ordering::SeqCst).is_multiple_of(100) {
             thread::sleep(Duration::from_micros(200));
         }
     }
