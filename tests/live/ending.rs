@@ -30,9 +30,14 @@ cases![
 const CHILD: &str = "TRACEMALLOC_TEST_ENDING";
 const WATCHDOG: Duration = Duration::from_secs(120);
 
-/// The role of this process, if it is the child of a case.
+/// The role of this process, if it is the child of a case. Signals that whoever started the tests ignores,
+/// as `nohup` and shells do in the background, would stay ignored in it.
 fn role() -> Option<String> {
-    env::var(CHILD).ok()
+    let role = env::var(CHILD).ok()?;
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        set(signal, libc::SIG_DFL);
+    }
+    Some(role)
 }
 
 fn file(folder: &Folder) -> std::path::PathBuf {
