@@ -207,15 +207,18 @@ fn a_fork_while_another_thread_changes_the_regions() {
     });
 }
 
-/// While addresses are named the inner allocator is slow, so that forks fall into that time. It is slow
-/// for a second in all: a fork waits ten at most, also on a machine that is busy otherwise.
+/// While addresses are named the inner allocator is slow, so that forks fall into that time. Of one
+/// snapshot it is slow for half a second: a fork waits ten seconds at most, also on a busy machine.
 fn a_fork_while_another_thread_names_addresses() {
+    const MOST_PAUSES: usize = 2000;
     static SLOW: AtomicUsize = AtomicUsize::new(0);
+    static PAUSES: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static IS_SLOW: Cell<bool> = const { Cell::new(false) };
     }
     fn dawdle(_: Call, _: Moment) {
-        if IS_SLOW.get() && SLOW.fetch_add(1, Ordering::SeqCst).is_multiple_of(100) {
+        let is_due = IS_SLOW.get() && SLOW.fetch_add(1, Ordering::SeqCst).is_multiple_of(20);
+        if is_due && PAUSES.fetch_add(1, Ordering::SeqCst) < MOST_PAUSES {
             thread::sleep(Duration::from_micros(200));
         }
     }
@@ -226,6 +229,7 @@ fn a_fork_while_another_thread_names_addresses() {
             for allocate in ONE_OF_MANY {
                 // Addresses that have no name yet.
                 let held = allocate();
+                PAUSES.store(0, Ordering::SeqCst);
                 assert!(tracemalloc::take_snapshot().is_ok());
                 held.free();
             }
