@@ -1,11 +1,11 @@
 //! Numbers that are used again.
 //!
 //! ```text
-//! take ──▶ in use ──end──▶ ended ──nothing bears it──▶ free ──take──▶ in use
+//! take ──▶ in use ──end──▶ ended ──no live block has it──▶ free ──take──▶ in use
 //! ```
 //!
-//! Blocks bear the number of their scope, and may live on when it has ended. So a number is free only when a
-//! look at all blocks finds none that bears it. There is such a look whenever the ended numbers have become
+//! Blocks have the number of their scope, and may outlive it. So a number is free only when a look at all
+//! blocks finds none that has it. There is such a look whenever the ended numbers have become
 //! twice as many as the last one left, so numbers are about as many as scopes that are open or hold blocks.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub(crate) struct Numbers<T> {
     count: u32,
     free: Vec<(u32, T)>,
     ended: BTreeSet<u32>,
-    /// So many ended ones are looked at.
+    /// How many ended numbers start the next look.
     look_at: usize,
 }
 
@@ -35,15 +35,15 @@ impl<T> Numbers<T> {
 }
 
 impl<T: Clone + Default> Numbers<T> {
-    /// A number that nothing bears. `look` takes those out of a set that something bears, and says what there
-    /// is to know of the others; `new` is what there is to know of a number that was never used.
+    /// A number that no live block has. `look` removes from a set the numbers that live blocks have, and
+    /// returns what there is to know of the others; `new` is what there is to know of a number that was never used.
     pub(crate) fn take(&mut self, look: impl FnOnce(&mut BTreeSet<u32>) -> T, new: &T) -> (u32, T) {
         if self.free.is_empty() && self.ended.len() >= self.look_at {
-            let mut unborne = self.ended.clone();
-            let known = look(&mut unborne);
-            self.ended.retain(|number| !unborne.contains(number));
+            let mut unused = self.ended.clone();
+            let known = look(&mut unused);
+            self.ended.retain(|number| !unused.contains(number));
             self.free
-                .extend(unborne.into_iter().map(|number| (number, known.clone())));
+                .extend(unused.into_iter().map(|number| (number, known.clone())));
             self.look_at = FEW.max(2 * self.ended.len());
         }
         self.free.pop().unwrap_or_else(|| {
@@ -52,12 +52,12 @@ impl<T: Clone + Default> Numbers<T> {
         })
     }
 
-    /// Nothing more will bear `number` than does now.
+    /// No further block will get `number`.
     pub(crate) fn end(&mut self, number: u32) {
         self.ended.insert(number);
     }
 
-    /// Nothing bears any number but those in use.
+    /// Only numbers in use may have blocks: all ended ones are free.
     pub(crate) fn forget(&mut self) {
         let ended = std::mem::take(&mut self.ended).into_iter();
         let ended = ended.map(|number| (number, T::default()));
@@ -73,15 +73,15 @@ impl<T: Clone + Default> Numbers<T> {
 mod tests {
     use super::*;
 
-    /// Takes a number while those in `borne` are borne.
-    fn take(numbers: &mut Numbers<usize>, borne: &BTreeSet<u32>, looks: &mut usize) -> u32 {
+    /// Takes a number while live blocks have those in `live`.
+    fn take(numbers: &mut Numbers<usize>, live: &BTreeSet<u32>, looks: &mut usize) -> u32 {
         let look = |ended: &mut BTreeSet<u32>| {
             *looks += 1;
-            ended.retain(|number| !borne.contains(number));
+            ended.retain(|number| !live.contains(number));
             *looks
         };
         let (number, _) = numbers.take(look, &0);
-        assert!(!borne.contains(&number), "{number} is borne");
+        assert!(!live.contains(&number), "{number} has live blocks");
         number
     }
 
@@ -97,15 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_borne_or_in_use_is_not_taken() {
+    fn a_number_with_live_blocks_or_in_use_is_not_taken() {
         let (mut numbers, mut looks) = (Numbers::new(), 0);
-        let (mut borne, mut open) = (BTreeSet::new(), BTreeSet::new());
+        let (mut live, mut open) = (BTreeSet::new(), BTreeSet::new());
         for round in 0..10_000_u32 {
-            let number = take(&mut numbers, &borne, &mut looks);
+            let number = take(&mut numbers, &live, &mut looks);
             assert!(open.insert(number), "{number} is in use");
             // Every third scope holds a block for as long as there are scopes, up to a thousand.
-            if round % 3 == 0 && borne.len() < 1000 {
-                borne.insert(number);
+            if round % 3 == 0 && live.len() < 1000 {
+                live.insert(number);
             }
             if open.len() > 5 {
                 let ended = open.iter().min().copied().expect("there are some");

@@ -38,7 +38,7 @@ pub(super) struct Owner {
 
 /// The numbers of scopes that are inside of the same one, or of none.
 struct Pool {
-    /// In which a block may bear an ended number.
+    /// The session in which blocks may have an ended number.
     session: Option<Session>,
     numbers: Numbers<Arc<Before>>,
 }
@@ -141,7 +141,7 @@ impl Pool {
     }
 }
 
-/// Takes those numbers below `path` out of the set that a live block bears. Returns the history of the
+/// Removes from the set the numbers below `path` that live blocks have. Returns the history of the
 /// stacks of the others.
 fn look(session: Session, guard: &Guard, path: &[u8], numbers: &mut BTreeSet<u32>) -> Arc<Before> {
     let ended = numbers.clone();

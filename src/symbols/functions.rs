@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::demangle::{CLOSURE, plain_closures};
 
-/// The name that a frame bears: `function` as it is if it has a path, else behind its crate and the
+/// The name that a frame has: `function` as it is if it has a path, else behind its crate and the
 /// modules of its file, if that is known for sure, and without its generic arguments, which names with a path do not have either.
 pub(super) fn qualified<'a>(
     function: &'a str,

@@ -241,7 +241,7 @@ fn names_are_read_ahead() {
     drop(kept);
 }
 
-/// A child has so many bytes of address space left when it takes its snapshot.
+/// The variable says how many bytes of address space a child has left for its snapshot.
 fn a_snapshot_without_memory_for_names_has_none() {
     const CHILD: &str = "TRACEMALLOC_TEST_ROOM";
     if let Ok(room) = std::env::var(CHILD) {

@@ -27,15 +27,17 @@ fn save(folder: &Path, name: &str, json: &str) {
     assert!(gzip.success());
 }
 
+/// Writes `a.gz`, a snapshot without names whose program is not there.
+fn save_of_missing_program(folder: &Path) {
+    let json = unnamed("/no/such/tracemalloc", "00ff", "0x11d7");
+    save(folder, "a", &json);
+}
+
 #[test]
 fn a_snapshot_without_names_says_how_to_read_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    save(
-        folder,
-        "a",
-        &unnamed("/no/such/tracemalloc", "00ff", "0x11d7"),
-    );
+    save_of_missing_program(folder);
     for line in [
         "top a.gz",
         "top a.gz --by function",
@@ -93,11 +95,7 @@ fn a_snapshot_without_names_says_how_to_read_them() {
 fn a_file_that_is_no_machine_code_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    save(
-        folder,
-        "a",
-        &unnamed("/no/such/tracemalloc", "00ff", "0x11d7"),
-    );
+    save_of_missing_program(folder);
     fs::write(folder.join("text"), "text").unwrap();
     let ran = run(folder, "symbolize a.gz --debug-file text");
     assert_eq!(

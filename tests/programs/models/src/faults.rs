@@ -160,7 +160,7 @@ pub const FAULTS: &[Fault] = &[
         found_by: "interleavings scopes",
     },
     Fault {
-        name: "a-number-used-again-whatever-bears-it",
+        name: "a-number-used-again-beside-its-live-blocks",
         file: "scope/numbers.rs",
         old: "        self.ended.insert(number);",
         new: "        self.free.push((number, T::default()));",

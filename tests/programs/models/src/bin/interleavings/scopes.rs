@@ -116,15 +116,15 @@ pub(crate) fn owners() {
         let (world, numbers) = (Arc::clone(&world), Arc::clone(&numbers));
         Box::new(move || {
             for _ in 0..3 {
-                let look = |unborne: &mut BTreeSet<u32>| {
+                let look = |unused: &mut BTreeSet<u32>| {
                     let live = live(&world, session);
-                    unborne.retain(|number| !live.contains_key(number));
+                    unused.retain(|number| !live.contains_key(number));
                 };
                 let (number, ()) = numbers.lock().unwrap().take(look, &());
                 let label = world.tracker.owner(&number.to_le_bytes());
                 set_owner(label.expect("memory"));
-                let borne = live(&world, session).contains_key(&number);
-                assert!(!borne, "a new scope owns nothing");
+                let has_blocks = live(&world, session).contains_key(&number);
+                assert!(!has_blocks, "a new scope owns nothing");
                 world.act(3, false);
                 set_owner(TagId::NONE);
                 numbers.lock().unwrap().end(number);
