@@ -29,6 +29,9 @@ pub fn count(text: &str) -> usize {
 }
 
 /// The text in capitals: one allocation.
+///
+/// The result is used before it is returned: optimized builds turn a call in last place into a jump, which leaves
+/// no frame of this function in the stack.
 pub fn upper(text: &str) -> String {
-    text.to_uppercase()
+    std::hint::black_box(text.to_uppercase())
 }
