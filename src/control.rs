@@ -16,7 +16,7 @@ use crate::external::{External, Region};
 use crate::object::HeapBlock;
 use crate::sections::{self, Busy};
 use crate::snapshot::{Domain, Snapshot, Trace, Traceback};
-use crate::symbols::{Symbols, program_file};
+use crate::symbols::{Symbols, program_file, was_started_by_loader};
 
 pub use growth::Growth;
 pub use memory::{TracedMemory, TracedMemoryDiff};
@@ -67,8 +67,8 @@ impl Config {
             only_scopes: false,
         };
         sections::prepare();
-        if settings.counts_mapped {
-            // Asked of the system once, now.
+        // Asked of the system once: before a sandbox forbids it, and before a relative path leads elsewhere.
+        if settings.counts_mapped || was_started_by_loader() {
             program_file();
         }
         TRACKER

@@ -11,7 +11,10 @@ mod runner;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::TempDir;
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/depot")
@@ -43,8 +46,29 @@ fn wrapper(flags: &[&str]) -> PathBuf {
     path
 }
 
-/// Builds a target of the package in `directory`, and tells where the executable is.
-fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<PathBuf, String> {
+/// Held while a program is built: cargo puts what it builds at one place, whatever the flags. And while one is
+/// started: it would inherit a file that is written meanwhile, and the system runs no such file.
+static BUILDS: Mutex<()> = Mutex::new(());
+
+/// An executable under a name of its own, in a folder of its own.
+struct Built {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl Built {
+    /// The same file under another name.
+    fn called(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::hard_link(&self.path, &path).expect("a link");
+        path
+    }
+}
+
+/// Builds a target of the package in `directory`.
+fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, String> {
+    let _held = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let wrapper = wrapper(flags);
     let mut command = Command::new(env!("CARGO"));
     command
         .current_dir(directory)
@@ -52,7 +76,7 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<PathBuf, Str
         .arg("--target-dir")
         .arg(target())
         .args(kind)
-        .env("RUSTC_WORKSPACE_WRAPPER", wrapper(flags))
+        .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS");
     if let Some(triple) = runner::target() {
@@ -66,12 +90,20 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<PathBuf, Str
     let paths = messages.match_indices("\"executable\":\"");
     let paths = paths.map(|(at, key)| &messages[at + key.len()..]);
     let last = paths.filter_map(|rest| rest.split('"').next()).last();
-    Ok(last.ok_or("no executable")?.into())
+    let built = Path::new(last.ok_or("no executable")?);
+    let folder = tempfile::tempdir_in(target()).map_err(|error| error.to_string())?;
+    let path = folder.path().join("built");
+    fs::hard_link(built, &path).map_err(|error| error.to_string())?;
+    Ok(Built { folder, path })
 }
 
 /// What a program prints, without the lines of a test harness.
 fn output(mut command: Command) -> Vec<String> {
-    let output = command.output().expect("the program runs");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let held = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn().expect("the program starts");
+    drop(held);
+    let output = child.wait_with_output().expect("the program runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
@@ -106,7 +138,7 @@ fn expected(own: &str) -> Vec<String> {
 #[track_caller]
 fn check(flags: &[&str]) {
     let program = build(&source(), &PROGRAM, flags).expect("it is built");
-    assert_eq!(run(&program), expected("src/main.rs"), "{flags:?}");
+    assert_eq!(run(&program.path), expected("src/main.rs"), "{flags:?}");
 }
 
 #[test]
@@ -119,6 +151,75 @@ fn names_are_alike_whatever_debug_information_holds() {
         "-C",
         "symbol-mangling-version=v0",
     ]);
+}
+
+/// The loader that programs of this platform ask for; none where tests are linked statically, or run in an
+/// emulator.
+fn loader() -> Option<&'static str> {
+    let loader = match std::env::consts::ARCH {
+        "x86_64" => "/lib64/ld-linux-x86-64.so.2",
+        "aarch64" => "/lib/ld-linux-aarch64.so.1",
+        _ => return None,
+    };
+    let is_glibc = cfg!(all(target_os = "linux", target_env = "gnu"));
+    (is_glibc && runner::target().is_none()).then_some(loader)
+}
+
+#[test]
+fn names_are_alike_however_a_program_is_started() {
+    let program = build(&source(), &PROGRAM, &["-C", "debuginfo=limited"]).expect("it is built");
+    let expected = expected("src/main.rs");
+    let renamed = program.called("other-0.1.0");
+    assert_eq!(run(&renamed), expected, "under another name");
+    let link = program.folder.path().join("link");
+    std::os::unix::fs::symlink(&program.path, &link).expect("a link");
+    assert_eq!(run(&link), expected, "by a symbolic link");
+
+    let mut goes = runner::command(&program.called("goes"));
+    goes.env("DEPOT_GOES", "1");
+    assert_eq!(output(goes), expected, "from a file that is deleted");
+
+    let Some(loader) = loader() else {
+        return;
+    };
+    let by_loader = |arguments: &[&str]| {
+        let mut command = Command::new(loader);
+        command.current_dir(program.folder.path()).args(arguments);
+        output(command)
+    };
+    let file = renamed.to_str().expect("a path of this test");
+    assert_eq!(by_loader(&[file]), expected, "by the loader");
+    assert_eq!(by_loader(&["./other-0.1.0"]), expected, "by the loader");
+    let named = ["--argv0", "nothing", file];
+    assert_eq!(
+        by_loader(&named),
+        expected,
+        "under a name that is no file's"
+    );
+}
+
+/// A program that is in no folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_in_memory_has_names() {
+    use std::io::Write;
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+    let program = build(&source(), &PROGRAM, &["-C", "debuginfo=limited"]).expect("it is built");
+    #[expect(unsafe_code, reason = "a file in memory")]
+    let file = {
+        // SAFETY: the name is a C string.
+        let file = unsafe { libc::memfd_create(c"depot".as_ptr(), libc::MFD_CLOEXEC) };
+        assert!(file >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the descriptor is new, and nobody else's.
+        unsafe { OwnedFd::from_raw_fd(file) }
+    };
+    let mut file = fs::File::from(file);
+    let code = fs::read(program.path).expect("it is read");
+    file.write_all(&code).expect("it is written");
+    // The system follows the link in the child, before it closes the descriptor there.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    assert_eq!(output(Command::new(path)), expected("src/main.rs"));
 }
 
 #[test]

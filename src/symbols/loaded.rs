@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::executable::{mapped_at, was_started_by_loader};
 use super::files::{Candidate, FileReader, Wanted};
 use super::modules::Place;
 use super::packages::Packages;
@@ -10,7 +11,7 @@ use super::reader::Symbol;
 use super::stash::Stash;
 use crate::snapshot::Unread;
 
-/// Leads to the program's file, whatever became of its name.
+/// Leads to the file that was started, whatever became of its name.
 const PROGRAM: &str = "/proc/self/exe";
 
 /// Reads the names of one module of the process.
@@ -49,14 +50,29 @@ pub(super) fn close() {}
 fn wanted(place: &Place) -> Wanted<'_> {
     let module = &*place.module;
     let path = PathBuf::from(&module.path);
-    let program = place.is_program.then(|| Candidate {
-        open: PathBuf::from(PROGRAM),
-        path: path.clone(),
-    });
+    let candidates = match place.is_program {
+        true => of_program(place, path),
+        false => vec![path.into()],
+    };
     Wanted {
         module,
         is_program: place.is_program,
-        candidates: program.into_iter().chain([path.into()]).collect(),
+        candidates,
         folders: &[],
     }
+}
+
+/// Where the program's file may be. What the system has started is the loader's where that was the command.
+fn of_program(place: &Place, path: PathBuf) -> Vec<Candidate> {
+    if was_started_by_loader() {
+        // The path may be another one: the loader searches, and can be told another name.
+        let mapped = mapped_at(place.end - 1);
+        let paths = mapped.into_iter().chain([path]);
+        return paths.map(Candidate::from).collect();
+    }
+    let started = Candidate {
+        open: PathBuf::from(PROGRAM),
+        path: path.clone(),
+    };
+    vec![started, path.into()]
 }

@@ -10,6 +10,7 @@ mod closures;
 mod crate_names;
 mod debug_info;
 mod demangle;
+mod executable;
 mod extents;
 mod file;
 mod files;
@@ -47,7 +48,7 @@ use modules::Modules;
 use reader::Reader;
 use resolve::Resolver;
 
-pub(crate) use resolve::program_file;
+pub(crate) use executable::{program_file, was_started_by_loader};
 pub(crate) use stacks::{NamedCalls, NamedStack, Oldest, Shape, mix, not_recorded};
 pub use symbolizer::{Symbolized, SymbolizedModule, Symbolizer};
 

@@ -4,12 +4,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use once_cell::race::OnceBox;
-
 use crate::snapshot::{Frame, FrameOrigin, Module, UNKNOWN};
 
 use super::cache::{Cache, Named};
 use super::crate_names::{crate_of, is_standard};
+use super::executable::{base_name, executable};
 use super::functions::{closure_of, qualified, with_line};
 use super::modules::{self, Modules};
 use super::packages::Packages;
@@ -47,25 +46,6 @@ impl Program {
     }
 }
 
-/// Path of the running program; empty if the system does not tell. The system is asked once.
-pub(super) fn executable() -> String {
-    static PATH: OnceBox<String> = OnceBox::new();
-    let ask = || {
-        let path = std::env::current_exe().unwrap_or_default();
-        let path = path.to_string_lossy();
-        // What Linux appends when the file was replaced, as by a new build.
-        Box::new(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
-    };
-    PATH.get_or_init(ask).clone()
-}
-
-/// The name of the executable file without its folder, if the system tells it.
-pub(crate) fn program_file() -> Option<String> {
-    let path = executable();
-    let name = base_name(&path);
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
 /// The directory of this crate's sources, read from the debug information of this very function.
 ///
 /// Line tables give names without a path, so there a function of this crate shows only by its file.
@@ -87,10 +67,6 @@ fn own_sources(modules: &Modules) -> Option<String> {
 
 fn program_name(file: &str) -> &str {
     paths::without_hash(file.strip_suffix(".exe").unwrap_or(file))
-}
-
-pub(super) fn base_name(path: &str) -> &str {
-    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 /// The frame of an address of which nothing is known.
@@ -255,8 +231,5 @@ mod tests {
         assert_eq!(program_name("my-app.exe"), "my-app");
         assert_eq!(program_name("api-0123456789abcdef"), "api");
         assert_eq!(program_name("api-0123456789abcde"), "api-0123456789abcde");
-        assert_eq!(base_name("/usr/bin/myapp"), "myapp");
-        assert_eq!(base_name(r"C:\bin\myapp.exe"), "myapp.exe");
-        assert_eq!(base_name("myapp"), "myapp");
     }
 }

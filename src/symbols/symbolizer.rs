@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::Cache;
+use super::executable::base_name;
 use super::file::{Mapped, build_id};
 use super::files::{Candidate, FileReader, Wanted};
-use super::resolve::{Program, Resolver, base_name};
+use super::resolve::{Program, Resolver};
 use super::stacks::{NamedCalls, NamedStack, Oldest, Shape, is_not_recorded, mix};
 use super::stash::Stash;
 use crate::error::{Error, ErrorKind};

@@ -115,7 +115,7 @@ fn path(info: &libc::dl_phdr_info, first: bool) -> Option<String> {
     };
     match name.to_bytes() {
         b"" if !first => None,
-        b"" | b"/proc/self/exe" => Some(crate::symbols::resolve::executable()),
+        b"" | b"/proc/self/exe" => Some(crate::symbols::executable::executable()),
         _ => Some(name.to_string_lossy().into_owned()),
     }
 }
