@@ -74,13 +74,12 @@ impl Config {
     /// was recorded before it: large blocks nearly always, small ones now and then. The record has
     /// the block's true size. What snapshots and reports show are estimates of the whole, and they
     /// say so; see [`Snapshot::sample_every`](crate::Snapshot::sample_every) for how good those
-    /// are. Of blocks that were left out nothing is known:
-    /// [`get_object_traceback`](crate::get_object_traceback) is `None` for them. Regions that are
+    /// are. Nothing is known of a block without a record:
+    /// [`get_object_traceback`](crate::get_object_traceback) is `None` for it. Regions that are
     /// [tracked](crate::track) are not sampled.
     ///
-    /// The heap profilers of Go and jemalloc sample every 512 KiB unless they are told otherwise. A
-    /// period of 1 byte is not the same as none: a block of 1 byte is then left out in 37 % of all
-    /// cases.
+    /// The heap profilers of Go and jemalloc sample every 512 KiB by default. A period of 1 byte is not an
+    /// exact recording: it omits 37 % of the blocks of 1 byte.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), tracemalloc::Error> {
@@ -119,10 +118,9 @@ impl Config {
     /// threads allocate or free its blocks. What does not fit under a
     /// [limit](Config::memory_limit) is counted.
     ///
-    /// - The peak is that of [`get_traced_memory`](crate::get_traced_memory), when it was reached first.
-    ///   It is exact as long as one thread allocates. With several, what was live is noted when a thread
-    ///   sees a total that is higher by 64 KiB or by one part in 256, whichever is less. Events that are
-    ///   under way at that moment may
+    /// - The peak is that of [`get_traced_memory`](crate::get_traced_memory), when it was first reached.
+    ///   It is exact while one thread allocates. With several, a thread records a new peak when it sees a
+    ///   total that is higher by 64 KiB or by 1/256, whichever is less. Events in progress at that moment may
     ///   or may not count.
     /// - [`clear_traces`](crate::clear_traces) sets everything to 0;
     ///   [`reset_peak`](crate::reset_peak) makes the present moment the peak and leaves the rest.
@@ -130,8 +128,8 @@ impl Config {
     ///   block where it was allocated before.
     /// - A block is temporary if the thread that has allocated it frees it before it has allocated four
     ///   more. `realloc` counts as an allocation, and not as a free.
-    /// - In a session that samples all sums are estimates, and no block counts as temporary: of the
-    ///   thread's next allocations most are not seen.
+    /// - In a session that samples, all sums are estimates, and no block counts as temporary, because most of
+    ///   the thread's next allocations are not recorded.
     /// - Memory that is [tracked](crate::track) counts for its domain as blocks do.
     pub const fn history(mut self, record: bool) -> Self {
         self.history = record;
@@ -166,7 +164,8 @@ impl Config {
     /// [`Symbolizer`](crate::Symbolizer).
     /// Reports of a snapshot without names show places such as `app+0x11d7`, and say so.
     ///
-    /// Names are read at once where modules and build ids are not known: on Windows and Apple's systems.
+    /// Where modules and build ids are not known (Windows, Apple's systems), the process reads the names when
+    /// the snapshot is taken.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), tracemalloc::Error> {

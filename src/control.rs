@@ -115,7 +115,7 @@ pub fn start(nframe: usize) -> Result<(), Error> {
     Config::new().frames(nframe).start()
 }
 
-/// Stops tracing and removes all records. Without effect when tracing is off.
+/// Stops tracing and removes all records. Has no effect while tracing is off.
 ///
 /// A block that is freed later is simply freed.
 pub fn stop() {
@@ -131,8 +131,8 @@ pub fn is_tracing() -> bool {
     TRACKER.session().is_some()
 }
 
-/// Removes the records of all domains, and sets current and peak to 0; tracing goes on
-/// with the same limit. Without effect when tracing is off.
+/// Removes the records of all domains, and sets current and peak to 0. Tracing continues
+/// with the same limit. Has no effect while tracing is off.
 pub fn clear_traces() {
     TRACKER.clear();
 }
@@ -171,7 +171,7 @@ pub fn get_traced_memory() -> TracedMemory {
     TracedMemory { current, peak }
 }
 
-/// Sets the peak of [`get_traced_memory`] to the bytes live now. Without effect when tracing is
+/// Sets the peak of [`get_traced_memory`] to the bytes live now. Has no effect while tracing is
 /// off.
 pub fn reset_peak() {
     if let Some(session) = TRACKER.session() {
@@ -189,7 +189,7 @@ pub fn get_tracemalloc_memory() -> u64 {
     (TRACKER.own_memory() + SYMBOLS.memory()) as u64
 }
 
-/// Most frames kept per block in the current session; `None` when tracing is off.
+/// Maximum number of frames kept per block in the current session; `None` while tracing is off.
 pub fn get_traceback_limit() -> Option<u16> {
     TRACKER.session().map(Session::limit)
 }
@@ -198,7 +198,7 @@ pub fn get_traceback_limit() -> Option<u16> {
 ///
 /// `None` when tracing is off or the block is not traced. See [`HeapBlock`] for what can be asked
 /// about. A raw pointer is looked up and never read; it must point at the block's first byte.
-/// [`block_of`] tells the size too.
+/// [`block_of`] also returns the size.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -319,7 +319,7 @@ pub fn take_snapshot() -> Result<Snapshot, Error> {
 /// has time for that, as after its start. Calls that allocate later are read by the next snapshot.
 ///
 /// Names that could not be read are no error here: a snapshot asks for them again, and says what has none.
-/// Without effect in a session whose names are read [later](Config::names).
+/// Has no effect in a session whose names are read [later](Config::names).
 ///
 /// # Errors
 /// [`ErrorKind::NotTracing`] when tracing is off; [`ErrorKind::Busy`] as for [`take_snapshot`].
@@ -386,7 +386,7 @@ pub fn track(domain: Domain, address: usize, size: usize) -> Result<(), Error> {
     Ok(EXTERNAL.track(&TRACKER, session, (domain.0, address), region)?)
 }
 
-/// Removes the record that [`track`] made at `address`. Without effect if nothing is tracked there.
+/// Removes the record that [`track`] made at `address`. Has no effect if nothing is tracked there.
 ///
 /// # Errors
 /// Those of [`track`].

@@ -28,7 +28,7 @@ const NAMES: &str = "TRACEMALLOC_NAMES";
 /// | `TRACEMALLOC` | frames per block; unset, empty or 0: do not trace |
 /// | `TRACEMALLOC_OUT` | file of a snapshot at exit, `%p`: process number; unset or empty: none |
 /// | `TRACEMALLOC_SAMPLE` | bytes of [`Config::sample_every`], such as `512K`; unset, empty or 0: record them all |
-/// | `TRACEMALLOC_HISTORY` | 1: [`Config::history`], so that the file tells what the peak was made of; unset, empty or 0: none |
+/// | `TRACEMALLOC_HISTORY` | 1: [`Config::history`], so that the file shows what the peak was made of; unset, empty or 0: none |
 /// | `TRACEMALLOC_NAMES` | `later`: [`Config::names`], so that the file is named by `tracemalloc symbolize`; unset, empty or `now`: named by the process |
 /// | `TRACEMALLOC_SIGNALS` | signals that end the process after its snapshot is saved, such as `INT,TERM`; unset or empty: none |
 ///
@@ -41,10 +41,11 @@ const NAMES: &str = "TRACEMALLOC_NAMES";
 /// called; where a panic aborts, at the panic. An error then goes to standard error. It is not written
 /// when the process is killed, except by a signal of `TRACEMALLOC_SIGNALS` (on Unix: `INT`, `TERM` and
 /// `HUP`). Such a signal wakes a thread that saves the snapshot and then lets the signal end the
-/// process, so its exit status stays what it was; a second one ends it at once. A signal that is
-/// ignored stays so. The program may set a handler of its own later: it then alone says what happens. The child of a fork writes one too if `%p`
-/// gives it a file of its own, and leaves its parent's alone. The other variables are read only if the
-/// first one asks for tracing. A process with more privileges than its user ignores them all.
+/// process, so the exit status does not change. A second signal ends the process immediately. An ignored
+/// signal stays ignored. A handler that the program sets later replaces this one. The child of a fork
+/// writes a snapshot too if `%p` gives it a file of its own, and leaves its parent's alone. The other
+/// variables are read only if the first one turns tracing on. A process with more privileges than its
+/// user ignores them all.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidVariable`] for a value that means nothing, for a file in a build without

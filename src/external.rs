@@ -60,8 +60,8 @@ impl RegionHistory {
             Change::Track => {
                 sums.live = sums.live.saturating_add(one);
                 sums.allocated = sums.allocated.saturating_add(one);
-                if sums.live.bytes > sums.most.bytes {
-                    sums.most = sums.live;
+                if sums.live.bytes > sums.highest.bytes {
+                    sums.highest = sums.live;
                 }
                 self.time = self.time.wrapping_sub(now);
             }
@@ -97,7 +97,7 @@ impl External {
         }))
     }
 
-    /// Adds a region, or replaces the one at the same place.
+    /// Adds a region, or replaces the one with the same key.
     pub(crate) fn track(
         &self,
         tracker: &Tracker,
@@ -111,9 +111,9 @@ impl External {
         if let Some(table) = table.of(session) {
             let old = table.regions.insert(key, region);
             if let Some(old) = old {
-                table.note(tracker, session, key.0, old, Change::Untrack);
+                table.record(tracker, session, key.0, old, Change::Untrack);
             }
-            table.note(tracker, session, key.0, region, Change::Track);
+            table.record(tracker, session, key.0, region, Change::Track);
             tracker.change_shared(session, old.map_or(0, |old| old.size), region.size);
         }
         Ok(())
@@ -132,7 +132,7 @@ impl External {
         if let Some(table) = table.of(session)
             && let Some(old) = table.regions.remove(&key)
         {
-            table.note(tracker, session, key.0, old, Change::Untrack);
+            table.record(tracker, session, key.0, old, Change::Untrack);
             tracker.change_shared(session, old.size, 0);
         }
         Ok(())
@@ -196,7 +196,7 @@ impl Table {
     }
 
     /// Before the bytes are counted: until then the peak is that of the moment before.
-    fn note(
+    fn record(
         &mut self,
         tracker: &Tracker,
         session: Session,

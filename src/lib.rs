@@ -30,7 +30,7 @@
 //! | know how much is live now and at most | [`get_traced_memory`] |
 //! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
-//! | watch what grows and goes on growing | [`Growth`] |
+//! | watch what grows beyond every snapshot before | [`Growth`] |
 //! | read names before the first snapshot needs them | [`load_names`] |
 //! | know what the program could do better | [`Snapshot::advice`] |
 //! | find what looks like a leak in a series of snapshots | [`Trend`] |

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// array stand for their own first byte, and so does a raw pointer for the byte that it points at,
 /// which is looked up and never read.
 ///
-/// `HashMap`, `HashSet`, `VecDeque`, `BTreeMap`, `BTreeSet` and `LinkedList` do not tell where their
+/// `HashMap`, `HashSet`, `VecDeque`, `BTreeMap`, `BTreeSet` and `LinkedList` do not reveal where their
 /// blocks begin. Their blocks are in every snapshot, with the line that made them.
 ///
 /// ```
@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// assert_eq!(image.block_address(), image.pixels.as_ptr().addr());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not tell where its memory block begins",
+    message = "`{Self}` does not say where its memory block begins",
     label = "this is not a `HeapBlock`",
     note = "pass a `Box`, `Vec`, `String`, `Rc`, `Arc`, `PathBuf`, `OsString`, `CString`, \
             `BinaryHeap` or an `Option` of one, or the field that owns the memory",

@@ -1,6 +1,6 @@
-//! What the system tells of this process.
+//! Memory and name of this process, from the system.
 
-/// Bytes of the process's memory that are in physical memory; `None` where the system does not tell.
+/// Bytes of the process in physical memory; `None` if the system does not report them.
 ///
 /// Linux alone is asked: this opens and reads `/proc/self/status`.
 pub(crate) fn resident_memory() -> Option<u64> {

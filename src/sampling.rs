@@ -173,10 +173,10 @@ mod tests {
         assert_eq!(half.rounded(), 1);
         assert_eq!(Fixed(half.0 - 1).rounded(), 0);
         assert_eq!(Fixed::ONE.plus(half).rounded(), 2);
-        let most = Fixed(u128::MAX);
-        assert_eq!(most.plus(Fixed::ONE), most);
-        assert_eq!(most.times(2), most);
-        assert_eq!(most.rounded(), u64::MAX);
+        let max = Fixed(u128::MAX);
+        assert_eq!(max.plus(Fixed::ONE), max);
+        assert_eq!(max.times(2), max);
+        assert_eq!(max.rounded(), u64::MAX);
         assert_eq!(Fixed::ONE.times(u64::MAX).plus(half).rounded(), u64::MAX);
     }
 }

@@ -1,11 +1,10 @@
 //! The pieces of work that a fork must not find half done: changing the table of regions, naming addresses,
 //! opening or ending a scope that records, and entering or leaving any scope.
 //!
-//! The engine is without locks and needs none of this. A fork waits until no other thread is inside
-//! a section, so that the child can enter it. It does not wait where it could wait for itself: a
-//! thread that forks inside the tracer, as in a signal handler, goes on at once, and a child that
-//! has inherited somebody else's section cannot enter it any more, which is told instead of waiting
-//! for ever.
+//! The engine has no locks and needs none of this. A fork waits until no other thread is inside a section, so
+//! that the child can enter it. It does not wait where it could wait for itself: if a thread forks inside the
+//! tracer, for instance in a signal handler, the fork happens immediately. A child that inherits a section
+//! entered by another thread cannot enter it any more. It gets an error instead of waiting forever.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,11 +16,11 @@ pub(crate) struct Section {
     lock: Mutex<()>,
     /// The [thread](this_thread) inside; 0 for none.
     inside: AtomicUsize,
-    /// This process was forked while a thread was inside that is not there.
+    /// This process was forked while a thread was inside that the child lacks.
     lost: AtomicBool,
 }
 
-/// This thread is inside the tracer already, or one that vanished in a fork is for ever.
+/// This thread is already inside the tracer, or a thread that vanished in a fork is inside forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
@@ -49,13 +48,13 @@ impl Section {
         }
     }
 
-    /// Waits until no other thread is inside. The guard shows that this one is not: whoever is
-    /// inside is so within the tracer.
+    /// Waits until no other thread is inside. The guard proves that this one is not: a thread inside a section
+    /// is inside the tracer, where no second guard can be entered.
     pub(crate) fn enter(&self, _guard: &Guard) -> Result<Entered<'_>, Busy> {
         self.enter_inside()
     }
 
-    /// [`enter`](Self::enter) for a thread that is inside the tracer by somebody else's guard.
+    /// [`enter`](Self::enter) for a thread whose caller holds the guard.
     pub(crate) fn enter_inside(&self) -> Result<Entered<'_>, Busy> {
         at_fork::prepare();
         if self.lost.load(Ordering::Relaxed) {

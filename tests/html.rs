@@ -373,7 +373,7 @@ fn full_paths_stay_out() {
 }
 
 /// Hashes of the script and the style, in the order in which the policy names them. After a change
-/// of either, `TRACEMALLOC_BLESS=1 cargo test --features html --test html` writes them anew.
+/// of either, `TRACEMALLOC_BLESS=1 cargo test --features html --test html` rewrites them.
 #[test]
 fn the_policy_allows_the_pages_own_script_and_style_alone() {
     let text = page(&Html::new(), &Snapshot::from_traces([], 1));
@@ -402,7 +402,7 @@ fn the_policy_allows_the_pages_own_script_and_style_alone() {
     assert_eq!(found, expected);
 }
 
-/// Takes so many bytes and no more.
+/// A writer that is full after a number of bytes.
 struct Full(usize);
 
 impl Write for Full {

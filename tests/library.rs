@@ -2,7 +2,7 @@
 //! Its thread-local memory is made by the loader when a thread first comes there: in an allocation,
 //! in a signal handler, on threads older than the library.
 //!
-//! `tests/programs/library` holds both, and checks the books itself.
+//! `tests/programs/library` holds both, and runs the audit itself.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 

@@ -27,7 +27,7 @@ fn target() -> PathBuf {
 /// What is built of the package.
 const PROGRAM: [&str; 2] = ["--bin", "depot"];
 
-/// A compiler that compiles the package, but not its dependencies, with `flags`. Cargo takes note of its
+/// A compiler that compiles the package, but not its dependencies, with `flags`. Cargo identifies it by its
 /// name alone.
 fn wrapper(flags: &[&str]) -> PathBuf {
     let name = flags

@@ -1,4 +1,4 @@
-//! A program that did not install the wrapper is told so, instead of being shown zeros.
+//! A program that did not install the wrapper gets an error, not zeros.
 
 use tracemalloc::ErrorKind;
 

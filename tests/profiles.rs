@@ -1,6 +1,6 @@
 //! What tracebacks show in builds of every kind: the lines that people recognise, in debug and in
 //! release, inlined or not; names where there are no lines; places in machine code where there are
-//! no names. And what a panic leaves behind where it ends the program at once.
+//! no names. And the snapshot of a panic that aborts.
 //!
 //! `tests/programs/frames` allocates in known places. Comments in its source mark the lines that
 //! its tracebacks must show, so that no line number is written down here.

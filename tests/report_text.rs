@@ -1,5 +1,5 @@
-//! The text report. The whole outputs are in `tests/data/report/`; after a change that is meant,
-//! `TRACEMALLOC_BLESS=1 cargo test --test report_text` writes them anew.
+//! The text report. The whole outputs are in `tests/data/report/`; after an intended change,
+//! `TRACEMALLOC_BLESS=1 cargo test --test report_text` rewrites them.
 #![cfg(feature = "file")]
 
 use std::io::Write;
@@ -84,7 +84,7 @@ fn shop(orders: usize) -> Snapshot {
     )
 }
 
-/// The same snapshot, recorded with losses. Only the engine and the file can say so.
+/// `snapshot` with losses, which only the engine and the file can set.
 fn with_losses(snapshot: &Snapshot) -> Snapshot {
     let mut bytes = Vec::new();
     snapshot.write_to(&mut bytes).unwrap();

@@ -45,11 +45,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OLD")]
     base: Option<PathBuf>,
 
-    /// Most live bytes, or bytes of what --at-peak, --allocated or --temporary shows.
+    /// Maximum of live bytes, or of the bytes that --at-peak, --allocated or --temporary shows.
     #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
     max_live: Option<u64>,
 
-    /// Most growth of all live bytes together.
+    /// Maximum growth of all live bytes together.
     #[arg(
         long,
         value_name = "GROWTH",
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     )]
     max_growth: Option<Growth>,
 
-    /// Most growth of any one line, or whatever --by says.
+    /// Maximum growth of any one line, or of any other group that --by selects.
     #[arg(
         long,
         value_name = "GROWTH",
@@ -128,22 +128,22 @@ fn outcome(options: &Options, new: &Snapshot, base: Option<&Snapshot>) -> Result
     };
     let sites = changes.len();
     let mut measures = Vec::new();
-    if let Some(most) = options.max_live {
+    if let Some(max) = options.max_live {
         let size = new.total_size();
         let view = new.viewed();
-        measures.push(Measure::Held { view, size, most });
+        measures.push(Measure::Held { view, size, max });
     }
-    if let (Some(most), Some(base)) = (options.max_growth, base) {
+    if let (Some(max), Some(base)) = (options.max_growth, base) {
         let (old, new) = (base.total_size(), new.total_size());
-        measures.push(Measure::Growth { old, new, most });
+        measures.push(Measure::Growth { old, new, max });
     }
-    if let Some(most) = options.per_site {
-        changes.retain(|site| most.is_exceeded(old_size(site), site.size));
+    if let Some(max) = options.per_site {
+        changes.retain(|site| max.is_exceeded(old_size(site), site.size));
         measures.push(Measure::PerSite {
             over: changes.len(),
             grown: sites,
             by: options.by,
-            most,
+            max,
         });
     }
     let sites: Vec<Site> = match base {

@@ -17,7 +17,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Failure {
     /// Whoever read the output wants no more of it. No reason to say anything.
     ClosedPipe,
-    /// What to tell the user: exit code 2.
+    /// A message for the user: exit code 2.
     Message(String),
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct Options {
 /// is something to see in a box that is made wider.
 const MIN_SHARE: f64 = 0.0001;
 
-/// The most boxes on top of each other, 16 pixels each. More cannot be looked at, and the text that the
+/// Maximum number of boxes on top of each other, 16 pixels each. More cannot be looked at, and the text that the
 /// picture is made of would be as long as all stacks together.
 const MAX_FRAMES: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
@@ -149,7 +149,7 @@ fn graph(options: &Options, new: &Snapshot, old: Option<&Snapshot>) -> Graph<'st
     graph.subtitle = Some(format!("{size} in {blocks} blocks{estimated}"));
     graph.colors = Palette::Basic(BasicPalette::Mem);
     graph.min_width = MIN_SHARE * 100.0;
-    // The same snapshot makes the same picture.
+    // Equal snapshots give equal pictures.
     graph.deterministic = true;
     graph.count_name = match options.weight {
         Weight::Bytes => "bytes",

@@ -19,8 +19,8 @@ impl Growth {
     pub(crate) fn is_exceeded(self, old: u64, new: u64) -> bool {
         let grown = new.saturating_sub(old);
         match self {
-            Self::Bytes(most) => grown > most,
-            Self::Percent(most) => grown as f64 > old as f64 * most / 100.0,
+            Self::Bytes(max) => grown > max,
+            Self::Percent(max) => grown as f64 > old as f64 * max / 100.0,
         }
     }
 }

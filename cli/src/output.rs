@@ -195,10 +195,10 @@ impl Out {
         Ok(writeln!(self)?)
     }
 
-    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+    fn keep_error<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
-            // Tried again by whoever called: no error of the output.
+            // The caller tries again: not an error of the output.
             if kind == io::ErrorKind::Interrupted {
                 return error;
             }
@@ -211,11 +211,11 @@ impl Out {
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.inner.write(bytes);
-        self.noted(result)
+        self.keep_error(result)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let result = self.inner.flush();
-        self.noted(result)
+        self.keep_error(result)
     }
 }

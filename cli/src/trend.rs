@@ -16,10 +16,10 @@ use crate::output::{Content, Destination};
 /// Show what grows over a series of snapshots, and what looks like a leak.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A suspect is a group whose floor goes on rising: the least that it holds from a
-snapshot on. Caches that fill and maps that swing are none, once they have
-filled and swung. Suspects need eight snapshots; twenty, from a program under
-its usual load, tell more.
+A suspect is a group whose floor keeps rising. The floor at a snapshot is the
+minimum that the group holds from there to the end of the series, so caches that
+have filled and maps that swing are no suspects. Eight snapshots are needed;
+twenty, from a program under its usual load, are better evidence.
 
 Examples:
   tracemalloc trend snapshots/*.tmsnap.json.gz

@@ -110,7 +110,7 @@ fn totals(sums: Sums) -> StackHistory {
     const MICROSECONDS: u64 = 1000;
     StackHistory {
         at_peak: sum(sums.at_peak),
-        highest: sum(sums.most),
+        highest: sum(sums.highest),
         allocated: sum(sums.allocated),
         temporary: sum(sums.temporary),
         reallocations: sums.resized.times,

@@ -48,13 +48,19 @@ fn estimates_are_right_on_average() {
     for group in snapshot.statistics(GroupBy::Line) {
         let (size, times) = TURN[group.traceback.most_recent().lineno() as usize];
         let times = times * THREADS * TURNS;
-        let most = tolerance(size, times);
+        let tolerated_error = tolerance(size, times);
         let off = group.count as f64 - times as f64;
-        assert!(off.abs() <= most, "{size} B: {off} of {times} > {most}");
+        assert!(
+            off.abs() <= tolerated_error,
+            "{size} B: {off} of {times} > {tolerated_error}"
+        );
         // The limit says something: only the smallest blocks are rare among the records.
-        assert!(most < 0.2 * times as f64 || size == 1, "{size} B: {most}");
+        assert!(
+            tolerated_error < 0.2 * times as f64 || size == 1,
+            "{size} B: {tolerated_error}"
+        );
         assert!(group.size.abs_diff(group.count * size) <= size / 2 + 1);
-        tolerated += most * size as f64;
+        tolerated += tolerated_error * size as f64;
         allocated += times * size;
     }
     assert_eq!(snapshot.statistics(GroupBy::Line).len(), TURN.len());

@@ -9,7 +9,7 @@ use crate::snapshot::{GroupBy, Snapshot, SortBy, Statistic, StatisticDiff, Trace
 /// Says of each snapshot which groups hold more than in any snapshot before it: the counterpart of
 /// objgraph's `show_growth`.
 ///
-/// A group is measured against the most that it has held, so a cache that is emptied and filled
+/// A group is compared with the highest that it has held, so a cache that is emptied and filled
 /// again, or a map that swings, is quiet once it has been at its highest. What leaks is not.
 ///
 /// ```
@@ -31,7 +31,7 @@ pub struct Growth {
     highest: HashMap<Traceback, Highest>,
 }
 
-/// The most that a group has held: bytes, and blocks, each by itself.
+/// The highest that a group has held: bytes, and blocks, each by itself.
 #[derive(Clone, Copy, Debug)]
 struct Highest {
     size: u64,

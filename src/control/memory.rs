@@ -17,7 +17,7 @@ use crate::snapshot::{Size, SizeDiff, difference};
 pub struct TracedMemory {
     /// Bytes live now, as they were requested.
     pub current: u64,
-    /// Most bytes live at one time since tracing started, since
+    /// Highest number of bytes live at one time since tracing started, since
     /// [`clear_traces`](crate::clear_traces), or since [`reset_peak`](crate::reset_peak).
     pub peak: u64,
 }

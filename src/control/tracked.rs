@@ -36,8 +36,8 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// Tracks `size` bytes at `address`, with the stack of the caller. Without effect while tracing
-    /// is off: memory that is there when tracing starts is not recorded later.
+    /// Tracks `size` bytes at `address`, with the stack of the caller. Has no effect while tracing
+    /// is off: memory that exists when tracing starts is not recorded later.
     ///
     /// # Errors
     ///

@@ -6,15 +6,20 @@ use crate::snapshot::{GroupBy, Series, SiteTrend, Snapshot, Suspect};
 
 /// Follows groups over a series of snapshots, and says which look like leaks.
 ///
-/// Snapshots are given in the order in which they were taken, and are not kept: a trend holds a few
-/// numbers for each group and snapshot. Suspects need eight snapshots; twenty, from a program under its
-/// usual load, tell more. [History](crate::Config::history) adds what share of all that a group
-/// allocates stays, and how old its blocks are.
+/// Push snapshots in the order in which they were taken. They are not kept: a trend stores a few numbers
+/// for each group and snapshot. It needs eight snapshots to name suspects. Twenty, from a program under its
+/// usual load, are better evidence. With [history](crate::Config::history) the evidence includes the share
+/// of a group's allocations that stays, and the age of its blocks.
 ///
-/// A suspect is a group whose floor goes on rising, the least that it holds from a snapshot on: from
-/// each quarter of the series to the next, in the last one not much less than in the first and still at
-/// its end, by 1 KiB at least, and so steadily that chance does it once in a thousand times. A cache that is filling when the
-/// series ends looks the same: give it time to fill.
+/// The floor of a group at a snapshot is the minimum that the group holds from there to the end of the
+/// series. A suspect is a group whose floor keeps rising:
+///
+/// - from each quarter of the series to the next
+/// - in the last quarter by at least a quarter of its rise in the first, and still at the end
+/// - by at least 1 KiB in all
+/// - so steadily that a series without a trend does it once in a thousand times
+///
+/// A cache that is still filling when the series ends looks like a leak: give it time to fill.
 ///
 /// ```
 /// use tracemalloc::{Domain, Frame, GroupBy, Snapshot, Trace, Traceback, Trend};
@@ -29,7 +34,7 @@ use crate::snapshot::{GroupBy, Series, SiteTrend, Snapshot, Suspect};
 /// assert_eq!(suspects[0].site.traceback, line);
 /// assert_eq!(
 ///     suspects[0].to_string(),
-///     "kept 11.9 KiB in 19 blocks; what it never gave back rose in 19 of 19 intervals",
+///     "kept 11.9 KiB in 19 blocks; the floor rose in 19 of 19 intervals",
 /// );
 /// # Ok::<(), tracemalloc::Error>(())
 /// ```
@@ -37,7 +42,7 @@ use crate::snapshot::{GroupBy, Series, SiteTrend, Snapshot, Suspect};
 pub struct Trend(Series);
 
 impl Trend {
-    /// Fewest snapshots from which suspects are told.
+    /// Minimum number of snapshots for suspects.
     pub const MIN_SNAPSHOTS: usize = Series::MIN_SNAPSHOTS;
 
     /// No snapshots yet.

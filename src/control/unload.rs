@@ -6,7 +6,7 @@ use super::TRACKER;
 /// tracer is unloaded.
 ///
 /// Without it each load and unload of such a library leaves some hundreds of KiB of tables behind:
-/// they stay for the life of the process, because nothing tells when the last thread has left them.
+/// they stay for the life of the process, because nothing shows when the last thread has left them.
 /// A program has no use for it.
 ///
 /// Allocations go on as before, untraced. A later [`start`](crate::start) fails with

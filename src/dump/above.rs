@@ -12,13 +12,13 @@ use crate::error::{Error, ErrorKind};
 
 /// Where [`dump_above`] saves snapshots: at a number of bytes, and again at each step beyond it.
 ///
-/// A number alone stands for itself, steps of the same size, and 8 snapshots at most.
+/// A number converts into a threshold with steps of its own size and at most 8 snapshots.
 ///
 /// ```
 /// use tracemalloc::Above;
 ///
 /// // At 512 MiB, 640 MiB, 768 MiB and 896 MiB.
-/// let above = Above::new(512 << 20).step(128 << 20).at_most(4);
+/// let above = Above::new(512 << 20).step(128 << 20).max_snapshots(4);
 /// assert_ne!(above, (512 << 20).into());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +26,16 @@ use crate::error::{Error, ErrorKind};
 pub struct Above {
     bytes: u64,
     step: u64,
-    at_most: u32,
+    max_snapshots: u32,
 }
 
 impl Above {
-    /// At `bytes` live bytes, and at twice, three times as many and so on, 8 times at most.
+    /// At `bytes` live bytes, and at each multiple of it, at most 8 times.
     pub const fn new(bytes: u64) -> Self {
         Self {
             bytes,
             step: bytes,
-            at_most: 8,
+            max_snapshots: 8,
         }
     }
 
@@ -45,9 +45,9 @@ impl Above {
         self
     }
 
-    /// No more than this many snapshots. 0 is taken as 1.
-    pub const fn at_most(mut self, snapshots: u32) -> Self {
-        self.at_most = if snapshots == 0 { 1 } else { snapshots };
+    /// At most this many snapshots; 8 by default. 0 counts as 1.
+    pub const fn max_snapshots(mut self, snapshots: u32) -> Self {
+        self.max_snapshots = if snapshots == 0 { 1 } else { snapshots };
         self
     }
 
@@ -78,11 +78,11 @@ static WAKE: Wake = wake;
 /// each further step, in a thread of its own, until the [`DumpThread`] is dropped or the last
 /// snapshot is saved.
 ///
-/// The allocation that crosses the threshold wakes the thread and goes on. The snapshot is taken a
-/// moment later; its [attributes](crate::Snapshot::attributes) `threshold` and `current_at_threshold`
-/// tell the threshold and the bytes that were live when it was crossed. Each threshold is crossed
-/// once: memory that falls and rises again saves nothing, and of thresholds that are crossed while a
-/// snapshot is being saved only the last one counts.
+/// The allocation that crosses the threshold wakes the thread and continues. The snapshot is taken a
+/// moment later. Its [attributes](crate::Snapshot::attributes) `threshold` and `current_at_threshold`
+/// hold the threshold, and the bytes that were live when it was crossed. Each threshold counts once:
+/// memory that falls and rises again saves nothing. If several thresholds are crossed while a snapshot
+/// is being saved, only the last one counts.
 ///
 /// A thread adds its part to the sum that is compared after every 64 KiB that it has moved, so a
 /// crossing is noticed late by up to 64 KiB for each thread. While tracing is off nothing is saved. The
@@ -164,7 +164,7 @@ fn wake() {
 
 fn wait(above: Above, series: &Series, stop: &Stop) {
     let mut threshold = above.bytes;
-    let mut left = above.at_most;
+    let mut left = above.max_snapshots;
     while left > 0 {
         TRACKER.alarm.set(threshold, &WAKE);
         let reached = loop {

@@ -8,7 +8,7 @@
 //! a second time: default action, signal again
 //! ```
 //!
-//! The signal ends the process by the default action in the end, so whoever waits for the process sees
+//! In the end the signal ends the process by its default action, so the parent process sees
 //! what it would have seen.
 #![expect(unsafe_code, reason = "signals are C functions")]
 

@@ -1,8 +1,8 @@
 //! The snapshot of a panic.
 //!
-//! A panic hook must not panic: the standard library then ends the process at once. It may run on any
-//! stack, however small, and while the thread holds anything. So the hook only waits, for some time,
-//! and a thread of its own does the work: what goes wrong there is an error to report.
+//! A panic hook must not panic, or the standard library aborts the process. It may run on a small stack,
+//! and while the thread holds any lock. So a thread of its own does the work, and the hook waits for it,
+//! for a limited time. What fails in that thread is an error to report.
 
 use std::cell::Cell;
 use std::io;
@@ -28,23 +28,22 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Saves a snapshot of the first panic as the file `path`, in which `%p` stands for the number of the
 /// process and `%%` for a percent sign.
 ///
-/// Adds to the panic hook, whichever thread panics: the hook that was there before runs first, so the
-/// panic's message is never lost. Then the snapshot is taken and saved as [`Snapshot::dump`] does it,
-/// before the panic frees anything, and with `panic = "abort"` before the process ends. Later panics,
-/// which are mostly consequences of the first, and caught ones after it, write nothing more. A thread
-/// that panics while the snapshot is being saved waits until it is, so that it does not end the
-/// process meanwhile.
+/// Adds to the panic hook, for panics of any thread. The earlier hook runs first, so the panic's message
+/// is never lost. Then the snapshot is saved as [`Snapshot::dump`] does it, before the panic frees
+/// anything, and with `panic = "abort"` before the process ends. Later panics, caught or not, save
+/// nothing: they are mostly consequences of the first. A thread that panics while the snapshot is being
+/// saved waits for it, so that it does not end the process too early.
 ///
 /// While tracing is off a panic writes nothing and does not count. The child of a fork writes a
 /// snapshot of its own first panic if `%p` gives it a file of its own, and leaves its parent's alone.
 ///
-/// A panic that cannot be written is told in one line on standard error, and goes on as it would
-/// have: when the file cannot be written; when the thread is inside the tracer, as in an inner
-/// allocator that panics; when a thread cannot be started; and when the snapshot is not there after
-/// two minutes, because the panicking thread holds what is needed for it, for instance.
+/// If no snapshot can be saved, one line on standard error says so, and the panic continues as usual. That
+/// happens if the file cannot be written, if the thread is inside the tracer (an inner allocator that
+/// panics), if no thread can be started, and if the snapshot is not complete after two minutes, for
+/// instance because the panicking thread holds a lock that is needed for it.
 ///
-/// Each call adds another file. To be called when no other thread is setting a panic hook: the
-/// standard library has no way to add to one in a single step.
+/// Each call adds another file. Call it while no other thread sets a panic hook: the standard library
+/// cannot add to one in a single step.
 ///
 /// [`Snapshot::dump`]: crate::Snapshot::dump
 ///

@@ -10,9 +10,9 @@ use crate::error::{Error, ErrorKind};
 /// Saves a snapshot in `series` every `period`, in a thread of its own, until the [`DumpThread`] is
 /// dropped.
 ///
-/// The first one is taken after one period, and each next one a period after the one before it was
-/// saved. While tracing is off nothing is saved. What cannot be saved is told in one line on standard
-/// error, and the thread goes on.
+/// The first snapshot is taken after one period, and each later one a period after the one before was
+/// saved. While tracing is off, nothing is saved. If a snapshot cannot be saved, one line on standard
+/// error says so, and the thread continues.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidPeriod`] for a period of 0; [`ErrorKind::Io`] if the thread cannot be started.

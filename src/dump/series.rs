@@ -1,4 +1,4 @@
-//! Files one after the other, of which the newest are kept.
+//! A series of files. The newest are kept.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,15 +19,15 @@ const LAST: u32 = 99_999_999;
 ///
 /// The files are called `NAME-NUMBER-TIME-PROCESS.tmsnap.json.gz`, such as
 /// `heap-00000017-20260309T170405Z-4711.tmsnap.json.gz`: sorted by name they are in the order in which they
-/// were made, also when the clock was set back. The number is the one after the highest that is there,
-/// whichever process made it, so a program that is started again goes on where it was. The time is
+/// were made, also when the clock was set back. The number is one more than the highest in the folder,
+/// from any process, so a program that is started again continues the sequence. The time is
 /// that of saving, in UTC.
 ///
-/// A series removes none but its own files: regular ones, not links, with its own name, exactly as
-/// above, and with the number of its own process. So processes that run at the same time leave each
-/// other's files alone, and so does the child of a fork. Those of earlier processes stay, unless
-/// [`Series::across_processes`] says otherwise. Process numbers tell processes of one machine or
-/// container apart: where several of those write to one folder, give each a name.
+/// A series removes only its own files: regular files, not links, with exactly such a name and the number
+/// of its own process. So processes that run at the same time keep each other's files, and so does the
+/// child of a fork. Files of earlier processes stay, unless [`Series::across_processes`] says otherwise.
+/// Process numbers are unique on one machine or in one container: if several of those write to one
+/// folder, give each a name of its own.
 ///
 /// ```
 /// use tracemalloc::{Series, Snapshot};

@@ -14,13 +14,13 @@ const END: i32 = 128;
 /// [`DumpThread`] is dropped. `libc::SIGUSR2` is the one to use: its number differs between systems, and
 /// few programs have a use of their own for it.
 ///
-/// The handler of the signal wakes the thread and does nothing else. A handler that was there before
-/// runs too. Signals that come while a snapshot is being saved ask for one more, however many they
-/// are. After the [`DumpThread`] is dropped the signal does nothing, unless it had a handler before.
+/// The handler of the signal only wakes the thread. An earlier handler runs too. Signals that arrive while
+/// a snapshot is being saved cause one more snapshot, however many they are. After the [`DumpThread`] is
+/// dropped, the signal does nothing, unless it had a handler before.
 ///
-/// A signal while tracing is off, and a snapshot that cannot be saved, is told in one line on standard
-/// error. The child of a fork has the handler and not the thread: a signal to it does nothing. A child
-/// that becomes another program has neither, and most signals end it.
+/// If tracing is off, or the snapshot cannot be saved, one line on standard error says so. The child of a
+/// fork has the handler without the thread: a signal to it does nothing. A child that becomes another
+/// program has neither, and most signals end it.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidSignal`] for a number that is no signal, or one that the system does not let a

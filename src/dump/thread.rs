@@ -1,4 +1,4 @@
-//! A thread that saves snapshots until it is told to end.
+//! A thread that saves snapshots until its handle is dropped.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +54,7 @@ impl DumpThread {
 
     /// Lets the thread go on as long as the process lives.
     pub fn detach(mut self) {
-        // What tells the thread to end must not be dropped either.
+        // Dropping the channel would end the thread too.
         mem::forget(self.0.take());
     }
 }

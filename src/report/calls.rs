@@ -1,4 +1,4 @@
-//! How a stack divides into calls, and what viewers are told of a frame.
+//! How a stack divides into calls, and what viewers get of a frame.
 
 use std::borrow::Cow;
 

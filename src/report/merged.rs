@@ -30,7 +30,7 @@ pub(super) struct Merged<const N: usize> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) order: CallOrder,
-    /// The most frames of a stack, roots among them.
+    /// The maximum number of frames of a stack, roots included.
     pub(super) max_frames: usize,
 }
 

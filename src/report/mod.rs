@@ -2,7 +2,7 @@
 //!
 //! [`Text`], [`Tree`], [`Source`] and [`Summary`] are for a terminal. [`Folded`] and, with their features, `Pprof` and `Dhat` are for
 //! viewers, which group for themselves: they hold every stack. [`Csv`] and `Json` hold statistics,
-//! for programs. `docs/EXPORT.md` tells which viewer opens what.
+//! for programs. `docs/EXPORT.md` lists the viewers of each format.
 //!
 //! Names come from symbol tables and files of other machines. `Json` keeps every character; the
 //! others write control characters, marks without width and those that turn the direction of

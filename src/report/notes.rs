@@ -237,7 +237,7 @@ enum Lacking {
 }
 
 /// The settings that keep what is lacking. They are the same whether it was never made or was
-/// stripped, which a program's file does not tell.
+/// stripped, which the program's file does not show.
 const SETTINGS: [&str; 2] = ["debug = \"limited\"", "strip = \"none\""];
 
 /// Tells how to get lines, if there are allocations that could have some and have none.
@@ -256,7 +256,7 @@ pub(super) fn write_hint<const N: usize>(
     )
 }
 
-/// What [`write_hint`] tells, in one sentence after the other.
+/// The text of [`write_hint`], sentence by sentence.
 #[cfg(feature = "html")]
 pub(super) fn hint(snapshots: &[&Snapshot]) -> Option<String> {
     let lacking = snapshots

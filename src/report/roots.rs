@@ -1,4 +1,4 @@
-//! Frames below all others of a stack, for viewers that know nothing but frames: whose memory it is, and
+//! Artificial frames below all others of a stack, for viewers that know only frames: whose memory it is, and
 //! what its blocks are called.
 
 use super::calls::shown;

@@ -64,7 +64,7 @@ fn steers(character: char) -> bool {
         )
 }
 
-/// The end of `text`: what tells one path from another. Cut after a `/` if that costs little.
+/// The end of `text`, which distinguishes paths. Cut after a `/` if that costs little.
 pub(super) fn keep_end(text: &str, width: usize) -> Cow<'_, str> {
     let len = text.chars().count();
     if len <= width {

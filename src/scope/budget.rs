@@ -75,9 +75,9 @@ impl Budget {
         self
     }
 
-    /// No block that the section allocated is live when it has ended, whoever was to free it. What the section
-    /// returns is live then: let it return nothing that holds memory. Frees of blocks from before make up
-    /// for nothing. In a session that samples this is unknown, and so the budget fails.
+    /// No block that the section allocated may be live when it has ended, whichever thread had to free it. The
+    /// result of the section is live then, so it must not hold memory. Frees of older blocks do not make up
+    /// for a leak. In a session that samples, leaks are unknown, so the budget fails.
     pub fn no_leak(mut self) -> Self {
         self.leaked = Some(0);
         self
@@ -86,10 +86,10 @@ impl Budget {
     /// Runs `task` and returns its result.
     ///
     /// # Panics
-    /// If a limit is exceeded, with all limits that are, the figures, and the lines that allocated most. If
-    /// the thread cannot count or blocks cannot be recorded ([`Scope::recording`]), or tracing was started,
-    /// stopped or cleared meanwhile and a limit needs the blocks: a budget never passes with zeros that
-    /// nobody counted.
+    /// If a limit is exceeded: the message has all limits that are exceeded, the figures, and the lines that
+    /// allocated most. Also if the thread cannot count, if blocks cannot be recorded ([`Scope::recording`]),
+    /// or if a limit needs the blocks and tracing was started, stopped or cleared during the task. So a budget
+    /// never passes because nothing was counted.
     #[track_caller]
     pub fn check<T>(&self, task: impl FnOnce() -> T) -> T {
         match self.measure(task) {

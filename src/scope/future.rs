@@ -32,7 +32,7 @@ use super::guard::ScopeHandle;
 /// # }
 /// ```
 pub trait InScope: Future + Sized {
-    /// The future, in `scope` while it is polled and while it is dropped, on whichever thread that is.
+    /// The future, in `scope` while it is polled and while it is dropped, on any thread.
     fn in_scope(self, scope: &ScopeHandle) -> Scoped<Self> {
         Scoped {
             future: Some(self),

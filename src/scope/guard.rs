@@ -21,20 +21,19 @@ use crate::snapshot::Snapshot;
 /// so: [`Scope::enter_in`], [`ScopeHandle::enter_in`] and [`InScope`](super::InScope). Scopes nest; an outer
 /// one counts what happens in an inner one.
 ///
-/// A scope works whether tracing is on or off, starts or stops meanwhile, and counts every event of its
-/// threads also in a session that samples. Until a program opens its first scope an allocation costs
-/// nothing more; afterwards it asks a thread-local variable whether its thread is in one.
+/// A scope works whether tracing is on or off, and tracing may start or stop while it is open. It counts every
+/// event of its threads, also in a session that samples. Until a program opens its first scope, scopes cost
+/// nothing. Afterwards an allocation tests a thread-local variable to see whether its thread is in one.
 ///
 /// # Misuse
 /// - Scopes may be dropped in any order. A panic drops them as it unwinds.
-/// - One that is leaked goes on counting until its thread ends, and disturbs no other. A thread that ends leaves
-///   its scopes.
-/// - When a scope is closed, a thread that is still inside does not count for the result. What it goes on
-///   allocating belongs to no later scope.
+/// - A leaked scope counts until its thread ends, and disturbs no other. A thread that ends leaves its scopes.
+/// - When a scope is closed, a thread that is still inside does not count for the result. What it allocates
+///   afterwards belongs to no later scope.
 /// - After a `fork` the child's thread is in the scopes that its parent's was in, and counts for itself. A fork
 ///   waits until no other thread is in the middle of opening, entering or ending one.
-/// - In a signal handler a scope may be open, but none may be opened, entered or closed. An event of the handler
-///   that interrupts the counting of another one may not count.
+/// - A signal handler may run in an open scope, but may not open, enter or close one. An event of the handler
+///   that interrupts the counting of another event may not count.
 /// - While thread-local values are destroyed no scope can be opened, and one that is entered counts nothing.
 /// - What this crate allocates for an answer is not counted. To free the answer, such as a snapshot, is an
 ///   event like any other: drop it outside of the scope.
@@ -120,11 +119,11 @@ impl Scope {
     /// Begins to count the running thread's events, and to record the blocks that it allocates, so that
     /// [`snapshot`](Self::snapshot) can show them.
     ///
-    /// They are recorded whether tracing is on or off: if it is off, threads outside of such scopes are not
+    /// They are recorded whether tracing is on or off. If it is off, threads outside of such scopes are not
     /// recorded, and [`is_tracing`](crate::is_tracing) stays false. A block belongs to the innermost recording
-    /// scope that its thread was in, and to those around that one, whoever frees it; `realloc` gives it to
-    /// the scope of the thread that calls. Do not start, stop or clear tracing meanwhile: what the scope owns
-    /// is then an error.
+    /// scope that its thread was in, and to the recording scopes around it, whichever thread frees it. `realloc`
+    /// moves it to the scope of the calling thread. Do not start, stop or clear tracing while the scope is open:
+    /// asking for its blocks is then an error.
     ///
     /// # Errors
     /// As [`open`](Self::open); [`ErrorKind::OutOfMemory`] if the tables cannot be made.
@@ -184,7 +183,7 @@ impl Scope {
     ///
     /// # Errors
     /// [`ErrorKind::NotTracing`] if the scope does not record; [`ErrorKind::SessionChanged`] if tracing was
-    /// started, stopped or cleared meanwhile; [`ErrorKind::OutOfMemory`] if a block could not be recorded;
+    /// started, stopped or cleared since the scope began; [`ErrorKind::OutOfMemory`] if a block could not be recorded;
     /// [`ErrorKind::Busy`] as [`take_snapshot`](crate::take_snapshot).
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         self.handle.owned(Recording::snapshot)

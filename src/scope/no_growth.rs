@@ -13,11 +13,11 @@ use crate::snapshot::{Size, Statistic};
 
 /// A test for leaks: a task that runs again and again must not hold more and more.
 ///
-/// After rounds that warm up, each round is followed by a look at the live blocks that the task has allocated,
-/// whoever frees them. A call stack **grows** if its live bytes or blocks were higher than ever before
-/// after at least two rounds, one of them in the second half. So what fills once (a cache, a pool, a lazily
-/// made table) may grow until half of the rounds are over; more rounds of warming up give it more time. A
-/// leak of one block in `n` rounds is found with `3 n` rounds.
+/// After the warm-up, each round is followed by a look at the live blocks that the task has allocated,
+/// whichever thread frees them. A call stack **grows** if its live bytes or blocks were higher than ever
+/// before after at least two rounds, one of them in the second half. So what fills once (a cache, a pool, a
+/// lazily made table) may grow in the first half of the rounds; a longer warm-up gives it more time. A leak
+/// of one block in `n` rounds is found with `3 n` rounds.
 ///
 /// ```standalone_crate
 /// use tracemalloc::NoGrowth;
@@ -59,7 +59,7 @@ impl NoGrowth {
         }
     }
 
-    /// How many rounds do not count: what is made on first use is made in them.
+    /// How many rounds do not count. Whatever is made on first use is made in them.
     pub fn warm_up(mut self, rounds: u32) -> Self {
         self.warm_up = rounds;
         self
@@ -74,8 +74,9 @@ impl NoGrowth {
     /// Runs `task` in all rounds.
     ///
     /// # Panics
-    /// If something grows, with the lines that it comes from. If blocks cannot be recorded
-    /// ([`Scope::recording`]), tracing samples, or it was started, stopped or cleared meanwhile.
+    /// If something grows: the message has the lines that it comes from. Also if blocks cannot be recorded
+    /// ([`Scope::recording`]), if the session samples, or if tracing was started, stopped or cleared during the
+    /// rounds.
     #[track_caller]
     pub fn check<T>(&self, task: impl FnMut() -> T) {
         match self.find(task) {

@@ -1,16 +1,16 @@
-//! Numbers that are used again.
+//! Numbers of scopes, and their reuse.
 //!
 //! ```text
 //! take ──▶ in use ──end──▶ ended ──no live block has it──▶ free ──take──▶ in use
 //! ```
 //!
-//! Blocks have the number of their scope, and may outlive it. So a number is free only when a look at all
-//! blocks finds none that has it. There is such a look whenever the ended numbers have become
-//! twice as many as the last one left, so numbers are about as many as scopes that are open or hold blocks.
+//! Blocks have the number of their scope, and may outlive it. So a number is free only after a scan of all
+//! blocks has found none that has it. A scan is made when the ended numbers are twice as many as the last scan
+//! left. So there are about as many numbers as scopes that are open or hold blocks.
 
 use std::collections::BTreeSet;
 
-/// Ended numbers that are not worth a look.
+/// Ended numbers that are not worth a scan.
 const FEW: usize = 64;
 
 /// Numbers from 1 on, and what is known of each free one.
@@ -19,7 +19,7 @@ pub(crate) struct Numbers<T> {
     count: u32,
     free: Vec<(u32, T)>,
     ended: BTreeSet<u32>,
-    /// How many ended numbers start the next look.
+    /// How many ended numbers start the next scan.
     look_at: usize,
 }
 
@@ -57,8 +57,8 @@ impl<T: Clone + Default> Numbers<T> {
         self.ended.insert(number);
     }
 
-    /// Only numbers in use may have blocks: all ended ones are free.
-    pub(crate) fn forget(&mut self) {
+    /// Frees all ended numbers, because no block has one of them any more.
+    pub(crate) fn free_ended(&mut self) {
         let ended = std::mem::take(&mut self.ended).into_iter();
         let ended = ended.map(|number| (number, T::default()));
         self.free
@@ -123,7 +123,7 @@ mod tests {
         let first: Vec<u32> = (0..FEW).map(|_| numbers.take(|_| 1, &7).0).collect();
         first.iter().for_each(|number| numbers.end(*number));
         assert_eq!(numbers.take(|_| 1, &7).1, 1);
-        numbers.forget();
+        numbers.free_ended();
         assert_eq!(numbers.take(|_| 2, &7).1, 0);
     }
 }

@@ -5,9 +5,9 @@
 //!   scope 1 inside of it  [3, 1]
 //! ```
 //!
-//! [`Numbers`] are used again, so labels and the records of labelled stacks are about as many as scopes that
-//! are open or hold blocks, however many a program opens. The history of a stack goes on over all scopes that
-//! had its label one after the other: a scope leaves out what was there before it.
+//! [`Numbers`] are reused, so there are about as many labels and records of labelled stacks as there are scopes
+//! that are open or hold blocks, however many a program opens. Successive scopes with one label share the
+//! history of a labelled stack: each subtracts what the history held before it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,7 +130,7 @@ impl Pool {
         let is_same = |other: Session| other.number() == session.number();
         if !self.session.is_some_and(is_same) {
             self.session = Some(session);
-            self.numbers.forget();
+            self.numbers.free_ended();
         }
         // What a path had before the number at its end was ever used, it had by those at its beginning.
         let new = outer.filter(|outer| is_same(outer.session));

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The engine keeps the highest net of the innermost part. When a part begins, the part around it takes
-//! over what the engine has seen so far; when it ends, the part around it learns how high it was.
+//! over the highest net so far. When it ends, it passes its own highest net to the part around it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -92,13 +92,13 @@ pub(super) fn end(total: &Arc<Total>) {
     });
 }
 
-/// What the running thread has counted since it entered the scope of `total`, and the most bytes that it held
-/// beyond those of that moment. `None` if it is not in it.
+/// What the running thread has counted since it entered the scope of `total`, and the highest number of bytes
+/// that it held beyond those of that moment. `None` if it is not in the scope.
 pub(super) fn so_far(total: &Arc<Total>) -> Option<(Ticket, Counts, i64)> {
     with_parts(|parts| Some(parts.so_far(parts.position(total)?)))?
 }
 
-/// Calls `task` with the scopes of this thread, whose own memory is nobody's event. `None` if they are gone.
+/// Calls `task` with the scopes of this thread. Their own memory counts as no event. `None` if they are gone.
 fn with_parts<R>(task: impl FnOnce(&mut Parts) -> R) -> Option<R> {
     let _inside = Guard::enter();
     PARTS
@@ -138,7 +138,7 @@ impl Parts {
     }
 
     fn end(&mut self, position: usize) {
-        let (ticket, counts, most) = self.so_far(position);
+        let (ticket, counts, peak) = self.so_far(position);
         let (_, high) = scopes::read();
         if let Some(innermost) = self.0.last_mut() {
             innermost.high = innermost.high.max(high);
@@ -151,7 +151,7 @@ impl Parts {
             scopes::set_high(innermost.high);
         }
         self.publish();
-        ended.total.end_part(ticket, &counts, most);
+        ended.total.end_part(ticket, &counts, peak);
     }
 
     fn so_far(&self, position: usize) -> (Ticket, Counts, i64) {
@@ -159,8 +159,8 @@ impl Parts {
         let inside = self.0[position..].iter().map(|part| part.high);
         let high = inside.fold(high, i64::max);
         let Part { ticket, start, .. } = self.0[position];
-        let most = high.wrapping_sub(start.net()).max(0);
-        (ticket, now.since(&start), most)
+        let peak = high.wrapping_sub(start.net()).max(0);
+        (ticket, now.since(&start), peak)
     }
 
     /// The owner of the innermost scope that has one.

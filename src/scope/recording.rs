@@ -1,9 +1,9 @@
 //! Scopes that own what their threads allocate.
 //!
 //! A block belongs to the innermost recording scope that its thread was in when it allocated the block,
-//! and to those scopes around it. Its stack says so by a label ([`Owner`]), whoever frees it. Blocks are
-//! recorded in the program's session; if tracing is off, in a session for scopes alone, which begins with the
-//! first of them and ends with the last.
+//! and to the recording scopes around it, whichever thread frees it. Its stack carries a label ([`Owner`]) that
+//! says so. Blocks are recorded in the program's session. If tracing is off, a session for scopes alone begins
+//! with the first such scope and ends with the last.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::snapshot::Snapshot;
 /// Frames of each stack: enough for any call chain that a test reads.
 const FRAMES: u16 = 64;
 
-/// A scope that owns blocks. Whoever has one drops it inside the tracer.
+/// A scope that owns blocks. Must be dropped inside the tracer.
 pub(super) struct Recording {
     owner: Arc<Owner>,
     /// The session that the blocks are recorded in.

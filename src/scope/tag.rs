@@ -8,20 +8,21 @@ use crate::engine::{MAX_NAME, OpenTag, TRACKER, TagId, close_tag, current_tag, o
 
 /// A label for blocks: the name of a cache, a task, a kind of request.
 ///
-/// A thread that is in a tag ([`tag`], [`enter`](Self::enter), [`InTag::tagged`](super::InTag::tagged)) gives
-/// it to every block that it allocates meanwhile, and to the regions that it [tracks](crate::track). The
-/// block keeps it, whoever frees it and whatever becomes of the tag; `realloc` gives it the tag of the
-/// thread that calls, as it gives it that call's stack. Tags nest, and the innermost one counts.
-/// [`GroupBy::Tag`](crate::GroupBy::Tag) and [`Filter::include_tag`](crate::Filter::include_tag) ask for them.
+/// A thread enters a tag by [`tag`], [`enter`](Self::enter) or [`InTag::tagged`](super::InTag::tagged). While it
+/// is in the tag, every block that it allocates has the tag, and so has every region that it
+/// [tracks](crate::track). The block keeps the tag for its life. `realloc` gives it the tag of the calling
+/// thread, as it gives it the stack of that call. Tags nest; the innermost one counts.
+/// [`GroupBy::Tag`](crate::GroupBy::Tag) groups by tag, and [`Filter::include_tag`](crate::Filter::include_tag)
+/// selects one.
 ///
-/// A tag is a small number: it is copied, sent to other threads and kept in statics of the program's. Its name
+/// A tag is a small number: it can be copied, sent to other threads and stored in statics. Its name
 /// is kept for the life of the process, in the tracer's memory and under its
-/// [limit](crate::Config::memory_limit). There may be any number of names; one that finds no room leaves
-/// its blocks without a tag, which [`Losses::labels`](crate::Losses::labels) counts. So what differs with
-/// every request is no good name.
+/// [limit](crate::Config::memory_limit). So a name that differs with every request is not a good one. There may
+/// be any number of names. If one finds no room, its blocks have no tag, and
+/// [`Losses::labels`](crate::Losses::labels) counts them.
 ///
-/// Until a program has its first tag an allocation costs nothing more. Afterwards a traced one looks at a
-/// thread-local variable; while tracing is off it costs nothing.
+/// Until a program makes its first tag, tags cost nothing. Afterwards a traced allocation reads a thread-local
+/// variable. While tracing is off, tags cost nothing.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -46,7 +47,7 @@ use crate::engine::{MAX_NAME, OpenTag, TRACKER, TagId, close_tag, current_tag, o
 pub struct Tag(TagId);
 
 impl Tag {
-    /// No tag: a thread that enters it leaves the tags that it is in, for as long.
+    /// No tag. While a thread is in it, its blocks have no tag.
     pub const NONE: Self = Self(TagId::NONE);
 
     /// The tag called `name`, of which at most 255 bytes count. The empty name is [`Tag::NONE`].

@@ -30,12 +30,12 @@ use super::tag::Tag;
 /// # }
 /// ```
 pub trait InTag: Future + Sized {
-    /// The future, in `tag` while it is polled and while it is dropped, on whichever thread that is. `tag` is
-    /// a [`Tag`] or its name.
+    /// The future, in `tag` while it is polled and while it is dropped, on any thread. `tag` is a [`Tag`] or its
+    /// name.
     ///
-    /// The tag holds for no longer than each poll. So a future may move between threads, be one of several in
-    /// a `select!`, be cancelled half way or be forgotten, and no other task is labelled by it. Tasks that it
-    /// spawns are tasks of their own: they have the tag if they are given it, `.tagged(Tag::current())`.
+    /// The tag lasts no longer than each poll. So a future may move between threads, be one of several in a
+    /// `select!`, or be cancelled half way, and it labels no other task. Tasks that it spawns do not inherit the
+    /// tag: pass it on by `.tagged(Tag::current())`.
     fn tagged(self, tag: impl Into<Tag>) -> Tagged<Self> {
         Tagged {
             future: Some(self),

@@ -128,16 +128,16 @@ impl Total {
 
     /// The running thread leaves: it has counted `counts` since it entered, and held `most` bytes more at
     /// most.
-    pub(super) fn end_part(&self, ticket: Ticket, counts: &Counts, most: i64) {
+    pub(super) fn end_part(&self, ticket: Ticket, counts: &Counts, high: i64) {
         // A section that was lost in a fork has lost its scopes.
-        let _ = self.with(|state| state.sums.end(ticket, counts, most));
+        let _ = self.with(|state| state.sums.end(ticket, counts, high));
     }
 
     /// The sums, and with them the part that the running thread is in, if it is.
     pub(super) fn sums(&self, own_part: Option<(Ticket, Counts, i64)>) -> Result<Sums, Busy> {
         let mut sums = self.with(|state| state.sums.clone())?;
-        if let Some((ticket, counts, most)) = own_part {
-            sums.end(ticket, &counts, most);
+        if let Some((ticket, counts, high)) = own_part {
+            sums.end(ticket, &counts, high);
         }
         Ok(sums)
     }
@@ -153,13 +153,13 @@ impl Sums {
         ticket
     }
 
-    fn end(&mut self, ticket: Ticket, counts: &Counts, most: i64) {
+    fn end(&mut self, ticket: Ticket, counts: &Counts, high: i64) {
         self.counts = self.counts.plus(counts);
         let Some(at) = self.open.iter().position(|part| part.ticket == ticket) else {
             return;
         };
         for part in &mut self.open[at..] {
-            part.high = part.high.saturating_add(most.max(0));
+            part.high = part.high.saturating_add(high.max(0));
         }
         let ended = self.open.remove(at);
         let before = match at.checked_sub(1) {
@@ -176,7 +176,7 @@ impl Sums {
         *last = net.max(*last);
     }
 
-    /// The most that the scope held beyond what it began with, as far as that is known.
+    /// The highest that the scope held beyond what it began with, as far as that is known.
     pub(super) fn peak(&self) -> i64 {
         self.open
             .iter()
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn parts_one_after_the_other_have_an_exact_peak() {
         let mut sums = Sums::default();
-        for (net, most) in [(80, 100), (-40, 50), (5, 5)] {
+        for (net, high) in [(80, 100), (-40, 50), (5, 5)] {
             let part = sums.begin();
-            sums.end(part, &counts(net), most);
+            sums.end(part, &counts(net), high);
         }
         assert_eq!((sums.peak(), sums.overlapped), (130, false));
         assert_eq!(sums.counts.net(), 45);
@@ -256,35 +256,35 @@ mod tests {
             // Each part: its ticket, net, most, and the intervals in which it was open.
             let mut open: Vec<(Ticket, i64, i64)> = Vec::new();
             let mut intervals: Vec<(i64, Vec<Ticket>)> = vec![(0, Vec::new())];
-            let mut most_of = Vec::new();
+            let mut high_of = Vec::new();
             let mut ended = 0;
             for step in 0..40 {
                 if (random(2) == 0 && step < 30) || open.is_empty() {
                     let net = random(200) as i64 - 100;
-                    let most = net.max(0) + random(100) as i64;
-                    open.push((sums.begin(), net, most));
+                    let high = net.max(0) + random(100) as i64;
+                    open.push((sums.begin(), net, high));
                 } else {
-                    let (ticket, net, most) = open.remove(random(open.len() as u64) as usize);
-                    sums.end(ticket, &counts(net), most);
-                    most_of.push((ticket, most));
+                    let (ticket, net, high) = open.remove(random(open.len() as u64) as usize);
+                    sums.end(ticket, &counts(net), high);
+                    high_of.push((ticket, high));
                     ended += net;
                 }
                 let tickets = open.iter().map(|part| part.0).collect();
                 intervals.push((ended, tickets));
             }
-            for (ticket, net, most) in open {
-                sums.end(ticket, &counts(net), most);
-                most_of.push((ticket, most));
+            for (ticket, net, high) in open {
+                sums.end(ticket, &counts(net), high);
+                high_of.push((ticket, high));
                 ended += net;
             }
             intervals.push((ended, Vec::new()));
             let sum = |(ended, open): &(i64, Vec<Ticket>)| {
-                let most = |ticket| most_of.iter().find(|(known, _)| known == ticket);
+                let high = |ticket| high_of.iter().find(|(known, _)| known == ticket);
                 ended
                     + open
                         .iter()
-                        .filter_map(most)
-                        .map(|(_, most)| most)
+                        .filter_map(high)
+                        .map(|(_, high)| high)
                         .sum::<i64>()
             };
             assert_eq!(sums.peak(), intervals.iter().map(sum).max().expect("some"));

@@ -8,8 +8,8 @@ use crate::snapshot::{Size, SizeDiff, difference};
 /// What the threads of a [`Scope`](super::Scope) allocated, freed and held at most while they were in
 /// it. Bytes are those that the program asked for.
 ///
-/// Every event of such a thread counts, whoever allocated a freed block: a section that frees what was
-/// there before has more frees than allocations, and a negative net.
+/// Every event of such a thread counts, whichever thread allocated a freed block. So a section that frees
+/// older blocks has more frees than allocations, and a negative net.
 ///
 /// `Display` writes a line for people; with the feature `file` or `json`, serde writes the fields.
 ///
@@ -46,12 +46,12 @@ pub struct Usage {
     pub allocated: u64,
     /// Bytes freed, and taken away by reallocations.
     pub freed: u64,
-    /// The most bytes that the scope held at one time beyond what it began with.
+    /// The highest number of bytes that the scope held at one time, beyond what it began with.
     ///
-    /// Exact if one thread at a time was in the scope. If several were at one time, it is never less than the
-    /// true peak, and at most as much more as this: at each moment a stay of a thread in the scope that is
-    /// under way counts with the most that the thread holds during the stay, instead of what it holds at that
-    /// moment. So short stays, one for each task, give a closer bound than one for the life of a thread.
+    /// Exact if only one thread at a time was in the scope. Otherwise it is an upper bound of the true peak:
+    /// while a thread is in the scope, the highest that it holds during its stay counts, instead of what it
+    /// holds at the moment. So short stays, one for each task, give a closer bound than one stay for the life
+    /// of a thread.
     pub peak: u64,
     /// Whether several threads were in the scope at one time, so that `peak` is an upper bound.
     pub peak_is_bound: bool,

@@ -150,8 +150,8 @@ impl Variants {
         self.add(label, measure_each(objects, make))
     }
 
-    /// Adds a variant whose objects are made all at once, such as a struct of arrays: `make` returns what
-    /// holds `objects` of them. Only what is on the heap counts.
+    /// Adds a variant whose objects are made together, such as a struct of arrays. `make` returns a value that
+    /// holds `objects` of them. Only its memory on the heap counts.
     ///
     /// # Panics
     /// As [`measure`].
@@ -188,20 +188,20 @@ impl fmt::Display for Variants {
             "blocks/object",
             "ratio",
         ];
-        let least = self.iter().map(|(_, cost)| cost.bytes_each());
-        let least = least
+        let min = self.iter().map(|(_, cost)| cost.bytes_each());
+        let min = min
             .filter(|bytes| *bytes > 0.0)
             .fold(f64::INFINITY, f64::min);
         let mut rows = vec![headings.map(str::to_owned)];
         rows.extend(self.iter().map(|(label, cost)| {
-            let ratio = cost.bytes_each() / least;
+            let ratio = cost.bytes_each() / min;
             [
                 label.to_owned(),
                 cost.objects.to_string(),
                 Size(cost.bytes).to_string(),
                 format!("{:.1}", cost.bytes_each()),
                 format!("{:.1}", cost.blocks_each()),
-                if least.is_finite() {
+                if min.is_finite() {
                     format!("{ratio:.1}x")
                 } else {
                     "-".to_owned()

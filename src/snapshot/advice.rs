@@ -1,5 +1,5 @@
 //! What a program could do better, with the numbers that say so. Few and right: each kind has thresholds
-//! that ordinary code does not reach, and at most [`MOST`] lines.
+//! that ordinary code does not reach, and at most [`MAX_LINES`] lines.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::traceback::Traceback;
 use super::view::View;
 
 /// Lines of one kind.
-const MOST: usize = 3;
+const MAX_LINES: usize = 3;
 
 /// Growth: bytes copied, the part of all allocated bytes that they are at least, as a divisor, and
 /// reallocations for each block.
@@ -111,9 +111,9 @@ impl fmt::Display for Advice {
 
 impl Snapshot {
     /// What the program could do better, by line: growth by repeated reallocation, blocks that live
-    /// for a few allocations, many equal tiny blocks. For each kind the three lines with most of it.
+    /// for a few allocations, many equal tiny blocks. For each kind the three lines with the most of it.
     ///
-    /// [`Pattern`] tells the thresholds. Without [history](Self::has_history) only tiny blocks are
+    /// [`Pattern`] has the thresholds. Without [history](Self::has_history) only tiny blocks are
     /// known, and of a [view](Self::view) nothing. Of a [sampled](Self::sample_every) snapshot the
     /// numbers are estimates.
     ///
@@ -234,7 +234,7 @@ fn temporaries(history: &StackHistory, all: BlockSum) -> Option<Pattern> {
 /// Those with most of it, of equal ones the greater line first.
 fn largest(mut found: Vec<(u64, &Traceback, Pattern)>) -> Vec<Advice> {
     found.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
-    let largest = found.into_iter().take(MOST);
+    let largest = found.into_iter().take(MAX_LINES);
     largest
         .map(|(_, line, pattern)| Advice {
             traceback: line.clone(),

@@ -299,7 +299,7 @@ impl Snapshot {
     ///
     /// The order of the filters does not matter, and the blocks keep theirs. Two including filters
     /// keep what either hits; to keep what both hit, filter the result again. Everything but the
-    /// blocks stays as it is, so [`recording`](Self::recording) still tells of the whole recording.
+    /// blocks stays as it is, so [`recording`](Self::recording) still describes the whole recording.
     /// [History](Self::has_history) is filtered by the same conditions; to a custom one it shows a block
     /// of the average size of all that its stack allocated.
     ///

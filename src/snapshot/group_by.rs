@@ -12,7 +12,7 @@ pub(crate) const UNTAGGED: &str = "<untagged>";
 
 /// What blocks are grouped by.
 ///
-/// A group is a frame, a whole stack, or a label of the stack: its type, tag or thread. Groups are told apart by
+/// A group is a frame, a whole stack, or a label of the stack: its type, tag or thread. Groups are distinguished by
 /// what they show: domains and the depth of a cut stack never split one.
 ///
 /// `Display` writes the short names `file`, `line`, `function`, `crate`, `type`, `traceback`, `tag` and
@@ -79,7 +79,7 @@ impl GroupBy {
         }
     }
 
-    /// What tells the group of `frame` from others.
+    /// What distinguishes the group of `frame` from others.
     pub(super) fn key(self, frame: &Frame) -> (&str, u32) {
         match self {
             Self::Line | Self::Type | Self::Traceback | Self::Tag | Self::Thread => {

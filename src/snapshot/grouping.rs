@@ -1,8 +1,8 @@
 //! Puts the stacks of snapshots into groups and sums their blocks.
 //!
-//! A snapshot has many blocks, fewer stacks and few distinct frames. So blocks are summed per stack
-//! first, the text of a frame is looked at once however many stacks hold it, and everything between
-//! works on small numbers.
+//! A snapshot has many blocks, fewer stacks and few distinct frames. So blocks are summed per stack first,
+//! and the text of a frame is read only once, however many stacks contain it. Everything in between works
+//! on small numbers.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -40,7 +40,7 @@ impl BlockSum {
 pub struct StackHistory {
     /// What was live when the memory of the whole program was at its highest.
     pub at_peak: BlockSum,
-    /// The most bytes that were live from this stack at one time, and the blocks that held them.
+    /// The highest number of bytes from this stack that were live at one time, and the blocks that held them.
     pub highest: BlockSum,
     /// All that was allocated. A reallocation counts as an allocation of its new size.
     pub allocated: BlockSum,

@@ -51,7 +51,7 @@ pub(super) struct Path {
     listed: Box<dyn List>,
 }
 
-/// The frames of a path, oldest first, once somebody has asked for a slice of them.
+/// The frames of a path, oldest first, after the first request for a slice of them.
 trait List: Send + Sync {
     fn get_or_make(&self, make: &dyn Fn() -> Box<[Frame]>) -> &[Frame];
 }

@@ -244,7 +244,7 @@ impl Snapshot {
     /// an exact one, since each side estimates the whole. A difference is as far off as both sides
     /// together: of a group with few records it can be chance alone.
     ///
-    /// The snapshots may be those of different runs, machines or builds: groups are told apart by
+    /// The snapshots may be those of different runs, machines or builds: groups are distinguished by
     /// names alone. Where a source file has changed, compare by [`GroupBy::Function`]: code that has
     /// moved is gone at its old line and new at the other, and may meet there what stood in that line
     /// before. A traceback holds lines, so one that has moved makes it another one.

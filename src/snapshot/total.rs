@@ -88,11 +88,10 @@ impl Sum for Estimate {
 }
 
 impl Snapshot {
-    /// The sampling period: one record per so many bytes allocated, on average. `None` if every
-    /// allocation was recorded.
+    /// The sampling period: bytes allocated per record, on average. `None` if every allocation was recorded.
     ///
-    /// Of a sampled snapshot every size and number of blocks is an estimate of the whole: in
-    /// [`total_size`](Self::total_size), [`blocks`](Self::block_count), all statistics and differences,
+    /// In a sampled snapshot every size and number of blocks is an estimate of the whole: in
+    /// [`total_size`](Self::total_size), [`block_count`](Self::block_count), all statistics and differences,
     /// and reports. A block of `s` bytes was recorded with the probability
     /// `p = 1 - exp(-s / period)`, so it stands for `1 / p` blocks and `s / p` bytes. That makes the
     /// estimate of any group right on average; Go's heap profiles use the same formula. A sum is
@@ -102,8 +101,7 @@ impl Snapshot {
     ///
     /// The fewer records an estimate is made from, the further off it may be: by about a tenth with
     /// a hundred records of small blocks, by its own size with one. Blocks of five periods and more
-    /// are recorded in more than 99 % of all cases. A group of which nothing was recorded is not
-    /// there.
+    /// are recorded in more than 99 % of all cases. A group without a record does not appear.
     ///
     /// [`traces`](Self::traces) are the recorded blocks as they are, and `traces().len()` is their
     /// number. Regions that were [tracked](crate::track) are all recorded and count as they are,

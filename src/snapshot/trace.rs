@@ -1,7 +1,7 @@
 //! Live blocks and the snapshot that holds them.
 //!
-//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once and the
-//! blocks as runs: so many blocks of this size, from that stack. A run costs 24 bytes however many
+//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once, and the
+//! blocks as runs. A run is a number of blocks of one size and one stack. It costs 24 bytes however many
 //! blocks it stands for.
 
 use std::collections::{BTreeMap, HashMap};
@@ -84,8 +84,8 @@ pub struct Losses {
     /// Blocks recorded without their stack: the table of stacks was full, or there was no memory
     /// to read or keep it.
     pub stacks: u64,
-    /// Records whose block was given back without the tracer seeing it, and that were replaced
-    /// later.
+    /// Records that were replaced by a later block at the same address: the tracer did not see the earlier
+    /// block freed.
     pub replaced: u64,
     /// Blocks whose stack ends too early: in code without call-frame information, such as code that
     /// the program has generated. Their callers beyond it are not known. Counted on Linux with glibc.
@@ -138,24 +138,24 @@ pub struct Recording {
     pub process_id: Option<u32>,
     /// The name of the program's executable file, without its folder.
     pub program: Option<String>,
-    /// Bytes of the process that were in physical memory, the tracer's and the snapshot's among
-    /// them, where the system tells.
+    /// Bytes of the process in physical memory, including those of the tracer and of the snapshot; `None`
+    /// if the system does not report them.
     pub resident_memory: Option<u64>,
-    /// Bytes that the C library's allocator had got from the system, blocks in use and free ones, where
-    /// it tells: glibc does, from 2.33 on. Where this grows and `current` does not, memory is
-    /// fragmented or kept for later. Another allocator that the program wraps is not in it.
+    /// Bytes that the C library's allocator holds from the system, in use or free; only glibc 2.33 and newer
+    /// report them. If this grows and `current` does not, memory is fragmented or kept for reuse. Another
+    /// allocator that the program wraps is not included.
     pub allocator_memory: Option<u64>,
     /// Traced bytes live when the snapshot was taken; an estimate of a
     /// [sampled](Snapshot::sample_every) recording, as `peak` is.
     pub current: u64,
-    /// Most traced bytes live at one time since tracing started, or since the last reset.
+    /// Highest number of traced bytes live at one time since tracing started, or since the last reset.
     pub peak: u64,
     /// Bytes that the tracer itself held.
     pub tracer_memory: u64,
     /// True if frames of the standard library at either end of a stack were kept.
     pub runtime_frames: bool,
-    /// Why no names were read; `None` if they were. The frames are then places in machine code, the runtime's
-    /// among them, and more than the limit. [`Symbolizer`](crate::Symbolizer) names them later.
+    /// Why no names were read; `None` if they were. Frames without names are places in machine code. They
+    /// include the runtime's, and may exceed the limit. [`Symbolizer`](crate::Symbolizer) names them later.
     pub unnamed: Option<Unread>,
     /// What the recording does not hold.
     pub losses: Losses,
@@ -260,7 +260,7 @@ impl Snapshot {
         })
     }
 
-    /// Most frames that were kept per block.
+    /// Maximum number of frames that were kept per block.
     pub fn traceback_limit(&self) -> u16 {
         self.traceback_limit
     }
@@ -270,12 +270,12 @@ impl Snapshot {
         &self.recording
     }
 
-    /// Notes of the program's own, kept in the saved file: a label, a version, a request id.
+    /// Texts of the program's own, by name, which the saved file keeps: a label, a version, a request id.
     pub fn attributes(&self) -> &BTreeMap<String, String> {
         &self.attributes
     }
 
-    /// Sets the note `name`, replacing an earlier one.
+    /// Sets the attribute `name`, replacing an earlier value.
     pub fn set_attribute(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.attributes.insert(name.into(), value.into());
     }

@@ -47,7 +47,7 @@ pub struct Traceback {
 enum Frames {
     /// Oldest first.
     Listed(Arc<[Frame]>),
-    /// Frames that other stacks share. They are not listed unless somebody asks for a slice.
+    /// Frames that other stacks share. They are listed only when a slice is requested.
     #[cfg_attr(
         not(feature = "file"),
         expect(dead_code, reason = "comes from files alone")

@@ -1,7 +1,7 @@
 //! What a snapshot's sums are about: live blocks, the peak, all that was allocated, what lived short.
 //!
-//! A view is a snapshot whose runs stand for sums. A sum of `size` bytes in `count` blocks becomes
-//! blocks of the average size, some of which are a byte larger, so that they add up to the byte:
+//! A view is a snapshot with runs that stand for sums. A sum of `size` bytes in `count` blocks becomes
+//! blocks of the average size. Some of them are a byte larger, so that they add up to the byte:
 //!
 //! ```text
 //! 103 bytes in 10 blocks  ──>  7 blocks of 10 bytes and 3 of 11

@@ -8,7 +8,7 @@ use tracemalloc::{Counting, Error, ErrorKind, GroupBy, Snapshot};
 
 use crate::sample::{hostile, of, server};
 
-/// A disk that has room for so many bytes.
+/// A disk with `room` for a number of bytes.
 struct Disk {
     room: usize,
 }

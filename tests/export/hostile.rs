@@ -1,4 +1,4 @@
-//! Names that would break a form come back from a parser of somebody else's as what they are.
+//! Names that could break a format: a third-party parser reads them back unchanged.
 
 use std::collections::BTreeSet;
 

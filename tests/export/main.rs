@@ -1,8 +1,8 @@
-//! Exports for viewers and programs, read back by parsers of other people.
+//! Exports for viewers and programs, read back by third-party parsers.
 //!
-//! Whole outputs are in `tests/data/export/`; after a change that is meant,
-//! `TRACEMALLOC_BLESS=1 cargo test --all-features --test export` writes them anew. `.ci/consumers`
-//! puts exports of the same snapshots before the viewers themselves.
+//! Whole outputs are in `tests/data/export/`; after an intended change,
+//! `TRACEMALLOC_BLESS=1 cargo test --all-features --test export` rewrites them. `.ci/consumers`
+//! opens exports of the same snapshots in the viewers themselves.
 
 mod errors;
 mod golden;

@@ -112,15 +112,15 @@ fn the_sampling_period_is_checked() {
 
 #[test]
 fn sums_are_checked() {
-    let most = i64::MAX as u64;
+    let max = i64::MAX as u64;
     assert_eq!(
-        read_json(&document(json!({"runs": [[0, 0, 1, most]]})))
+        read_json(&document(json!({"runs": [[0, 0, 1, max]]})))
             .unwrap()
             .block_count(),
-        most
+        max
     );
     check(
-        json!({"runs": [[0, 0, 0, most], [1, 0, 0, 1]]}),
+        json!({"runs": [[0, 0, 0, max], [1, 0, 0, 1]]}),
         "the blocks up to run 1",
     );
     check(
@@ -216,9 +216,9 @@ fn what_is_beside_the_tables_is_checked() {
         view(json!({"sums": [[0, 0, 8, 1], [1, 0, 8, 0]]})),
         "sum 1 of the view \"at_peak\" has bytes but no blocks",
     );
-    let most = i64::MAX;
+    let max = i64::MAX;
     check_2(
-        view(json!({"sums": [[0, 0, 8, most], [1, 0, 8, 1]]})),
+        view(json!({"sums": [[0, 0, 8, max], [1, 0, 8, 1]]})),
         "sum 1 of the view \"at_peak\" are more than can be counted",
     );
     check_2(

@@ -1,4 +1,4 @@
-//! The order of operations and the books.
+//! The order of operations, and whether counters and records agree.
 
 use std::alloc::Layout;
 use std::hint::black_box;
@@ -163,10 +163,10 @@ fn a_large_realloc_stays_a_realloc() {
     for times in 2..6 {
         block.reserve_exact(times * SIZE - block.len());
     }
-    let most = resident("VmHWM:");
+    let peak = resident("VmHWM:");
     assert!(
-        most < before + SIZE / 4,
-        "the pages were copied: {before} {most}"
+        peak < before + SIZE / 4,
+        "the pages were copied: {before} {peak}"
     );
     assert!(current() >= 5 * SIZE as u64);
 }

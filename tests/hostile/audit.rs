@@ -143,15 +143,15 @@ fn in_quiet() -> (TracedMemory, Snapshot) {
     panic!("something still allocates");
 }
 
-/// Compares counters, records and the blocks that there are, and that nothing was lost. To be called
-/// when no other thread allocates any more.
+/// Compares counters, records and the blocks that exist, and checks that nothing was lost. Call it when no
+/// other thread allocates any more.
 #[track_caller]
 pub(crate) fn audit(blocks: &[Block]) {
     let snapshot = audit_but_for_losses(blocks);
     assert_eq!(snapshot.recording().losses, Default::default());
 }
 
-/// The same where something had to be lost. Returns the snapshot, which says what.
+/// [`audit`] for a case that must lose something. Returns the snapshot, which says what was lost.
 #[track_caller]
 pub(crate) fn audit_but_for_losses(blocks: &[Block]) -> Snapshot {
     let (before, snapshot) = in_quiet();
@@ -177,15 +177,15 @@ pub(crate) fn audit_but_for_losses(blocks: &[Block]) -> Snapshot {
     snapshot
 }
 
-/// Blocks that stay until the audit: so many, one after the other, that a bug which loses one in fifty
-/// loses some of them.
+/// Blocks that stay until the audit: 200 in a row, so that a bug which loses one in fifty loses some of
+/// them.
 pub(crate) fn hold(held: &mut Vec<Block>) {
     held.reserve(200);
     held.extend((0..200).map(|turn| Block::new(marked(turn))));
 }
 
-/// Allocates, resizes and frees for so many rounds, and leaves what is left in `held`, which is
-/// never grown.
+/// Allocates, resizes and frees for `rounds` rounds, and leaves the remaining blocks in `held`, which never
+/// grows.
 pub(crate) fn churn(seed: usize, rounds: usize, held: &mut Vec<Block>) {
     let room = held.capacity();
     for round in seed..seed + rounds {

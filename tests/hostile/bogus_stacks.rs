@@ -33,7 +33,7 @@ cases![
 const PAGE: usize = 4096;
 const ROOM: usize = 64 << 10;
 thread_local! {
-    /// Where the program goes on when a function on a bogus stack has done its work.
+    /// Where the program continues when a function on a bogus stack has returned.
     static BACK: Cell<usize> = const { Cell::new(0) };
 }
 

@@ -19,7 +19,7 @@ cases![
 
 const THREADS: usize = 3;
 const COROUTINES: usize = 20;
-/// After so many steps some are dropped, and after so many all others are done.
+/// Some coroutines are dropped after this many steps; all others end after [`STEPS`].
 const DROPPED_AFTER: usize = 5;
 const STEPS: usize = 12;
 

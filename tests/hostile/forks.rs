@@ -32,7 +32,7 @@ thread_local! {
     static IS_CHILD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Names are looked up anew in each child, so not in every one.
+/// A child looks up all names again, which takes long; so only some children do (`whole`).
 fn check_in_child(whole: bool) {
     if IS_CHILD.get() {
         exit(works(whole));
@@ -66,12 +66,12 @@ fn a_fork_inside_every_call_of_the_allocator() {
 
 /// Steps that were forked at; most are not worth it.
 static FORKED: AtomicUsize = AtomicUsize::new(0);
-/// One of so many steps is forked at, and every locked instruction.
+/// Every how many steps a fork is made. One is made at every locked instruction, too.
 static EVERY: AtomicUsize = AtomicUsize::new(1);
-const MOST_FORKS: usize = 400;
+const MAX_FORKS: usize = 400;
 
 fn is_due(step: Step) -> bool {
-    let often = FORKED.load(Ordering::Relaxed) < MOST_FORKS;
+    let often = FORKED.load(Ordering::Relaxed) < MAX_FORKS;
     often && (step.locked || step.count.is_multiple_of(EVERY.load(Ordering::Relaxed)))
 }
 
@@ -210,7 +210,7 @@ fn a_fork_while_another_thread_changes_the_regions() {
 /// While addresses are named the inner allocator is slow, so that forks fall into that time. Of one
 /// snapshot it is slow for half a second: a fork waits ten seconds at most, also on a busy machine.
 fn a_fork_while_another_thread_names_addresses() {
-    const MOST_PAUSES: usize = 2000;
+    const MAX_PAUSES: usize = 2000;
     static SLOW: AtomicUsize = AtomicUsize::new(0);
     static PAUSES: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -218,7 +218,7 @@ fn a_fork_while_another_thread_names_addresses() {
     }
     fn dawdle(_: Call, _: Moment) {
         let is_due = IS_SLOW.get() && SLOW.fetch_add(1, Ordering::SeqCst).is_multiple_of(20);
-        if is_due && PAUSES.fetch_add(1, Ordering::SeqCst) < MOST_PAUSES {
+        if is_due && PAUSES.fetch_add(1, Ordering::SeqCst) < MAX_PAUSES {
             thread::sleep(Duration::from_micros(200));
         }
     }
@@ -256,7 +256,7 @@ fn a_fork_while_another_thread_names_addresses() {
 }
 
 /// The other thread is in the middle of opening a scope that records, of asking for its usage, or of ending it:
-/// it goes on when the fork has begun, and would do so too late without the handlers of `src/sections.rs`.
+/// it continues when the fork has begun, which would be too late without the handlers of `src/sections.rs`.
 fn a_fork_while_another_thread_opens_a_scope() {
     static STOPPED: AtomicBool = AtomicBool::new(false);
     static FORKING: AtomicBool = AtomicBool::new(false);

@@ -26,8 +26,8 @@ const BITS: u32 = 24;
 /// More than there are in any: two functions to a call where nothing is inlined.
 const FRAMES: usize = 100;
 
-/// Runs `work` below a path of [`BITS`] calls that each go one of two ways: as many stacks as `path`
-/// has values.
+/// Runs `work` below a path of [`BITS`] calls, each of which branches one of two ways: one stack for each
+/// value of `path`.
 fn below(path: usize, work: &mut dyn FnMut()) {
     go(path, BITS, work);
 }

@@ -165,8 +165,8 @@ fn functions(block: &Block) -> Vec<String> {
     names
 }
 
-/// Whatever was in a place before: also what was loaded after the first snapshot has names, and what
-/// an unloaded library has left behind keeps those that it had, until another one takes its place.
+/// A library loaded after the first snapshot has names. Blocks left by an unloaded library keep its names
+/// until another library loads at that address.
 fn names_are_those_of_the_library_at_that_address() {
     let folder = folder();
     let [first, other, late] = ["first", "other", "late"].map(|name| library(&folder, name));
@@ -219,7 +219,7 @@ fn a_library_whose_file_was_replaced_has_no_wrong_names() {
         );
     };
     nameless(&block);
-    // The same where the loader has the file from later on.
+    // A library that was loaded after the first names were read.
     let added = library(&folder, "added");
     let late = Loaded::open(&added, "added");
     fs::remove_file(&added).unwrap();

@@ -22,7 +22,7 @@ cases![
     a_refused_mapping_is_survived_whichever_it_is fails with NeedsMemory,
 ];
 
-/// A limit of the process, so many bytes above what it has of it: `used`, in `/proc/self/status`.
+/// Limits the process to `more` bytes beyond what it uses now: the field `used` of `/proc/self/status`.
 fn limit(resource: libc::__rlimit_resource_t, used: &str, more: u64) {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let used = text
@@ -80,17 +80,17 @@ fn without_memory_for_data_the_program_gets_all_that_it_asks_for() {
 
 /// The program itself has as many mappings as the system allows: each differs from its neighbours.
 fn without_another_mapping_the_program_gets_all_that_it_asks_for() {
-    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
-    let most: usize = most.trim().parse().unwrap();
-    if most > 2_000_000 {
-        println!("not run: {most} mappings are allowed here, more than can be made in good time");
+    let max = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let max: usize = max.trim().parse().unwrap();
+    if max > 2_000_000 {
+        println!("not run: {max} mappings are allowed here, more than can be made in good time");
         // A bug that was injected is not to be seen here.
         assert!(std::env::var_os(crate::faults::VARIABLE).is_none());
         return;
     }
     gets_all_that_it_asks_for(|| {
-        let mapped = (0..most).take_while(|n| map_page(n % 2 == 0)).count();
-        assert!(mapped < most, "{mapped} mappings of {most}");
+        let mapped = (0..max).take_while(|n| map_page(n % 2 == 0)).count();
+        assert!(mapped < max, "{mapped} mappings of {max}");
     });
 }
 
@@ -240,7 +240,7 @@ fn in_a_sandbox_a_snapshot_without_names_asks_for_no_more() {
     assert!(tracemalloc::get_tracemalloc_memory() < memory);
 }
 
-/// Neither the program's own file is there nor what the system tells of the process. Only root can
+/// Neither the program's own file nor `/proc` is there. Only root can
 /// take them away.
 fn without_any_file_only_names_are_missing() {
     let folder = format!(

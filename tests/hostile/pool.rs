@@ -1,5 +1,5 @@
 //! An allocator without locks: usable in signal handlers and in every child of a fork, so that a
-//! case that hangs or fails in one tells of the tracer.
+//! case that hangs or fails in one shows a defect of the tracer.
 //!
 //! Free blocks of a size are a stack, so an address is handed out again as soon as possible.
 

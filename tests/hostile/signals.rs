@@ -211,7 +211,7 @@ fn stack_taken(stack: &'static [AtomicU8], raises: usize) -> usize {
 fn a_handler_on_a_small_stack_of_its_own() {
     const SIZE: usize = 64 << 10;
     const MOST: usize = 2 << 10;
-    // More in a tag, whose label is interned in an event.
+    // More in a tag, because an event interns its label.
     const MOST_IN_A_TAG: usize = 3 << 10;
     let memory = pool::map(SIZE);
     // SAFETY: zeroed memory of that size, which stays.

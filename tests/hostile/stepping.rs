@@ -19,7 +19,7 @@ pub(crate) struct Step {
     pub(crate) locked: bool,
 }
 
-/// What is done at a step. False: the code then goes on without being stopped any more.
+/// What is done at a step. False: the code then runs on without further stops.
 pub(crate) type AtStep = fn(Step) -> bool;
 
 static AT_STEP: AtomicUsize = AtomicUsize::new(0);

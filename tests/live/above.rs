@@ -50,7 +50,7 @@ fn each_threshold_saves_a_snapshot_up_to_the_last() {
     const PIECE: usize = 100_000;
     let folder = Folder::new("above");
     tracemalloc::start(5).unwrap();
-    let above = Above::new(2 * MIB).step(MIB).at_most(3);
+    let above = Above::new(2 * MIB).step(MIB).max_snapshots(3);
     let dumper = tracemalloc::dump_above(above, series(&folder)).unwrap();
     let mut held = Vec::with_capacity(100);
     for pieces in 1..=60_u64 {
@@ -66,8 +66,8 @@ fn each_threshold_saves_a_snapshot_up_to_the_last() {
     for (snapshot, threshold) in snapshots.iter().zip([2, 3, 4]) {
         assert_eq!(number(snapshot, "threshold"), threshold * MIB);
         let crossed = number(snapshot, "current_at_threshold");
-        let most = threshold * MIB + SLACK + PIECE as u64;
-        assert!((threshold * MIB..=most).contains(&crossed), "{crossed}");
+        let max = threshold * MIB + SLACK + PIECE as u64;
+        assert!((threshold * MIB..=max).contains(&crossed), "{crossed}");
     }
 }
 
@@ -115,7 +115,7 @@ fn one_thread_waits_at_a_time() {
 fn several_threads_cross_a_threshold_together() {
     let folder = Folder::new("above-threads");
     tracemalloc::start(5).unwrap();
-    let above = Above::new(8 * MIB).at_most(1);
+    let above = Above::new(8 * MIB).max_snapshots(1);
     let dumper = tracemalloc::dump_above(above, series(&folder)).unwrap();
     thread::scope(|scope| {
         for _ in 0..4 {

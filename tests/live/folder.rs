@@ -46,7 +46,7 @@ impl Drop for Folder {
     }
 }
 
-/// Whether a snapshot holds the block that a case has planted in `file`.
+/// Whether a snapshot holds a block of `size` bytes that `file` allocated.
 pub(crate) fn holds(snapshot: &Snapshot, size: u64, file: &str) -> bool {
     snapshot.traces().unwrap().any(|trace| {
         trace.size == size

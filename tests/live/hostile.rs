@@ -291,8 +291,8 @@ fn past_the_memory_limit_the_program_goes_on() {
         .memory_limit(2 << 20)
         .start()
         .unwrap();
-    // However close together, so many blocks need tables that take more than the limit: a quarter of
-    // the addresses that they cover, and a block of 20 bytes has at least 24 of its own.
+    // However closely they are packed, 500,000 blocks need tables beyond the limit: tables take a quarter
+    // of the addresses that they cover, and a block of 20 bytes has at least 24 of its own.
     let held: Vec<Vec<u8>> = (0..500_000_usize)
         .map(|n| {
             let mut block = Vec::with_capacity(20);

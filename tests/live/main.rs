@@ -53,7 +53,7 @@ use tracemalloc::TraceAlloc;
 #[global_allocator]
 static ALLOC: TraceAlloc<hostile::Hostile> = TraceAlloc::new(hostile::Hostile);
 
-/// Whether the tracer's memory is what it uses. Elsewhere the system does not tell which pages are in
+/// Whether the tracer's memory is what it uses. Elsewhere the system does not report which pages are in
 /// use, and it is what tables could use, many times as much.
 const PAGES_ARE_KNOWN: bool = cfg!(any(target_os = "linux", windows));
 
@@ -152,7 +152,7 @@ fn run_child(case: Case) -> Result<(), Failed> {
         .envs(case.variables.iter().copied());
     let ended = child::run(command, TIME_LIMIT)?;
     if cfg!(tracemalloc_check) {
-        // What a build that compares stacks has counted, for whoever adds it up.
+        // The counts of a build that compares stacks; `.ci/exactness` adds them up.
         for line in ended
             .text
             .lines()

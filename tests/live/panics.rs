@@ -167,7 +167,7 @@ thread_local! {
 }
 
 /// The inner allocator panics once more, in the thread that writes the snapshot of the first panic.
-/// Seen to tell of a thread inside the tracer before that thread knew what it is for.
+/// Once reported a thread inside the tracer, before that thread knew its purpose.
 fn a_panic_of_the_programs_own_during_the_work_is_left_alone() {
     fn panic_elsewhere() {
         // A new thread's first allocations are the standard library's.

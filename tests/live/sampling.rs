@@ -83,12 +83,12 @@ fn estimates_agree_with_an_exact_trace() {
         let (estimated_bytes, estimated_blocks) = line(&snapshot, at);
         tracemalloc::stop();
         drop(held);
-        let most = tolerance(size, times);
+        let tolerated_error = tolerance(size, times);
         assert!(
-            (estimated_blocks - blocks).abs() <= most,
-            "{times} blocks of {size}: {estimated_blocks}, {most}"
+            (estimated_blocks - blocks).abs() <= tolerated_error,
+            "{times} blocks of {size}: {estimated_blocks}, {tolerated_error}"
         );
-        assert!((estimated_bytes - bytes).abs() <= most * size as f64);
+        assert!((estimated_bytes - bytes).abs() <= tolerated_error * size as f64);
         assert_eq!(snapshot.sample_every(), NonZeroU64::new(PERIOD));
         // Only some are records: for the smallest one in a thousand.
         let probability = -f64::exp_m1(-(size as f64) / PERIOD as f64);
@@ -151,8 +151,11 @@ fn each_thread_samples_for_itself() {
         .map(|thread| thread.join().unwrap())
         .collect();
     let (_, blocks) = line(&tracemalloc::take_snapshot().unwrap(), held[0].1);
-    let most = tolerance(200, 8 * 20_000);
-    assert!((blocks - 160_000.0).abs() <= most, "{blocks} {most}");
+    let tolerated_error = tolerance(200, 8 * 20_000);
+    assert!(
+        (blocks - 160_000.0).abs() <= tolerated_error,
+        "{blocks} {tolerated_error}"
+    );
 }
 
 fn an_exact_session_after_a_sampled_one_is_exact() {

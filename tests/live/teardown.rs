@@ -270,8 +270,8 @@ fn a_fork_among_busy_threads_leaves_a_working_child() {
     among_busy_threads(3, |_| grow_a_block, forks);
 }
 
-/// The child of a fork exits first, and its parent is still there: who wrote a file is told by the
-/// process number in it. Seen to fail while each wrote where it was told to at the start.
+/// The child of a fork exits before its parent. The process number in a file says who wrote it. Failed when
+/// each process wrote to the path that was given at the start.
 #[cfg(all(feature = "file", unix))]
 fn a_forked_child_leaves_its_parents_file_alone() {
     const CHILD: &str = "TRACEMALLOC_TEST_FORKS";

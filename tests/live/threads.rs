@@ -67,7 +67,7 @@ fn blocks_may_be_freed_by_other_threads() {
 /// The largest block, in bytes, of the threads that [`in_order_after`] keeps busy.
 const LARGEST_BUSY: usize = 2500;
 
-/// Runs `disturb` while four threads allocate and free; afterwards the books must be in order.
+/// Runs `disturb` while four threads allocate and free. Afterwards counters and records must agree.
 fn in_order_after(disturb: impl FnOnce()) {
     let churn = |seed: usize| {
         let mut held = Vec::with_capacity(64);

@@ -38,7 +38,7 @@ pub(crate) fn build(name: &str, profile: &str) -> PathBuf {
     program.with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// What the program prints when it is told `files`. It has to end well, and in time.
+/// What the program prints for the arguments `files`. It must succeed, and in time.
 #[track_caller]
 pub(crate) fn run(program: &Path, files: &[&Path]) -> String {
     let mut child = runner::command(program)

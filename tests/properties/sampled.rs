@@ -126,11 +126,11 @@ proptest! {
         let snapshot = sampled(given, period);
         for key in EVERY_KEY {
             let groups = snapshot.statistics(key);
-            let most = groups.len() as u64 / 2 + 1;
+            let max_error = groups.len() as u64 / 2 + 1;
             let size: u64 = groups.iter().map(|group| group.size).sum();
             let count: u64 = groups.iter().map(|group| group.count).sum();
-            prop_assert!(size.abs_diff(snapshot.total_size()) <= most);
-            prop_assert!(count.abs_diff(snapshot.block_count()) <= most);
+            prop_assert!(size.abs_diff(snapshot.total_size()) <= max_error);
+            prop_assert!(count.abs_diff(snapshot.block_count()) <= max_error);
             let order = |s: &Statistic| (s.size, s.count, s.traceback.clone());
             prop_assert!(groups.iter().rev().map(order).is_sorted());
         }

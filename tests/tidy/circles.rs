@@ -68,7 +68,7 @@ fn paths(source: &Source, own: &str) -> Vec<String> {
     found
 }
 
-/// Adds the paths that `rest` goes on with from `base`: several, where braces are.
+/// Adds the paths that continue `base` by `rest`: several if it has braces.
 fn expand(base: &str, rest: &str, found: &mut Vec<String>) {
     let end = rest
         .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))

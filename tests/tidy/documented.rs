@@ -39,7 +39,7 @@ fn is_function_type(after: &str) -> bool {
     after.starts_with("fn(")
 }
 
-/// True for a function whose contract is that of the trait it implements.
+/// True for a function with the contract of the trait that it implements.
 fn is_trait_method(source: &Source, at: usize) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let own = indent(&source.code[at]);

@@ -154,7 +154,7 @@ fn imports_from(
     imports
 }
 
-/// The first segments that a path goes on with: several in braces.
+/// The first segments of the rest of a path: several if it has braces.
 fn first_names(path: &str) -> Vec<&str> {
     let Some(group) = path.strip_prefix('{') else {
         return vec![name(path)];

@@ -1,4 +1,4 @@
-//! No file is too long to be read at once.
+//! No file is too long to read in one sitting.
 
 use crate::source::Source;
 use crate::{assert_none, repository};

@@ -58,8 +58,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Words that are put together, as the names of tests are.
-fn joints(text: &str) -> usize {
+/// How many underscores: names of tests have several.
+fn underscores(text: &str) -> usize {
     text.matches('_').count()
 }
 
@@ -82,7 +82,7 @@ fn violations(
     let mut violations = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let mut missing = |name: &str| violations.push(format!("{path}:{number}: no {name}"));
-        let long = quoted(line).filter(|name| is_name(name) && joints(name) >= 3);
+        let long = quoted(line).filter(|name| is_name(name) && underscores(name) >= 3);
         long.filter(|name| !functions.hold(name))
             .for_each(&mut missing);
         let Some(cell) = shown_by(line) else {
@@ -93,8 +93,8 @@ fn violations(
         }
         for name in quoted(cell) {
             let test = name.trim_start_matches("h:").trim_start_matches("l:");
-            let is_there = if is_name(test) && joints(test) >= 1 {
-                joints(name) >= 3 && test == name || functions.hold(name)
+            let is_there = if is_name(test) && underscores(test) >= 1 {
+                underscores(name) >= 3 && test == name || functions.hold(name)
             } else {
                 !name.contains('/') || name.contains(' ') || is_file(name)
             };

@@ -35,7 +35,7 @@ impl Outcome {
         }
     }
 
-    /// The same outcome of a row with tags of its own.
+    /// This outcome, with the tags of its row.
     pub(crate) fn tagged(mut self, row: &Value) -> Result<Self, String> {
         self.tags = texts(member(row, "tags")?)?;
         Ok(self)

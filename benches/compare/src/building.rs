@@ -8,7 +8,7 @@ use std::process::{self, Command, Stdio};
 
 use crate::contestants::{Contestant, Program};
 
-/// The contestants that can run here; the others are told in `left_out`.
+/// The contestants that can run here. Adds the names of the others to `left_out`.
 pub fn build(
     contestants: Vec<Contestant>,
     left_out: &mut Vec<String>,
@@ -127,7 +127,7 @@ fn build_command(command: &mut Command, manifest: &str, target: &Path) {
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest))
         .arg("--target-dir")
         .arg(target)
-        // A crate draws the seed of its hash function when it is compiled, unless it is told one.
+        // Otherwise a crate draws a random seed for its hash function at compile time.
         .env("CONST_RANDOM_SEED", "1")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stdout(Stdio::null());

@@ -13,7 +13,7 @@ pub struct Contestant {
     /// The contestant that its times are divided by.
     pub baseline: &'static str,
     pub environment: &'static [(&'static str, &'static str)],
-    /// Whether it lets the program wait for another process, so that only the wall clock tells all.
+    /// Whether it lets the program wait for another process, so that only the wall clock includes all of the time.
     pub waits: bool,
     /// Whether it is another tool.
     pub is_peer: bool,

@@ -13,7 +13,7 @@ pub enum Clock {
 
 impl Clock {
     /// On one thread the processor's time, which a busy machine does not change. Where threads wait
-    /// for each other, or for another process, only the wall clock tells all.
+    /// for each other, or for another process, only the wall clock includes all of the time.
     pub fn of(workload: &Workload, contestant: &Contestant) -> Self {
         if workload.threads > 1 || contestant.waits {
             Self::Wall
@@ -101,7 +101,7 @@ impl Figures<'_> {
     pub fn added(&self, results: &Results, contestant: &Contestant) -> Option<f64> {
         let clock = Clock::of(&results.workload, contestant);
         let (time, baseline) = self.both(results, contestant, clock, Of::Fastest)?;
-        // Threads that run at once share the time.
+        // Threads that run in parallel share the time.
         let per_thread = results.allocations as f64 / results.workload.threads as f64;
         Some((time - baseline) / per_thread)
     }
@@ -118,7 +118,7 @@ impl Figures<'_> {
         runs.get(runs.len().checked_sub(1)? / 2).copied()
     }
 
-    /// The same by the processor's time, whatever the contestant waits for.
+    /// The geometric mean of the ratios of CPU time, whatever the contestant waits for.
     pub fn processor_mean(&self, contestant: &Contestant) -> Option<f64> {
         self.mean_of(|results| {
             let times = self.both(results, contestant, Clock::Processor, Of::Fastest);

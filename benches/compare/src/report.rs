@@ -126,8 +126,8 @@ impl Report<'_> {
         let mut table = self.table(UNTRACED);
         for results in self.results {
             let cells = self.columns().map(|(at, _)| {
-                let least = results.runs[at].iter().map(|run| run.resident).min();
-                least.map_or("-".to_owned(), |kib| format!("{:.0}", kib as f64 / 1024.0))
+                let min = results.runs[at].iter().map(|run| run.resident).min();
+                min.map_or("-".to_owned(), |kib| format!("{:.0}", kib as f64 / 1024.0))
             });
             table.row([results.workload.name.clone()], cells.collect());
         }

@@ -37,10 +37,10 @@ pub struct Run {
     pub user: u64,
     /// Nanoseconds on a processor, in the system on the program's behalf.
     pub system: u64,
-    /// The most memory that the process had, in KiB.
+    /// The process's peak of memory, in KiB.
     pub resident: u64,
     pub allocations: Option<u64>,
-    /// The most live bytes, by the contestant's own count.
+    /// The peak of live bytes, by the contestant's own count.
     pub peak: Option<u64>,
 }
 
@@ -190,7 +190,7 @@ fn check(
         let peaks = first.peak.zip(run.peak);
         let peaks = peaks.filter(|_| workload.is_work_of_one_thread());
         for (what, counts) in [
-            ("bytes live at once", peaks),
+            ("peak of live bytes", peaks),
             ("allocations", first.allocations.zip(run.allocations)),
         ] {
             if let Some((expected, counted)) = counts

@@ -1,4 +1,4 @@
-//! What there is to run, as the contestants tell.
+//! The workloads, as the contestants list them.
 
 use std::error::Error;
 use std::process::Command;
@@ -20,7 +20,7 @@ pub struct Workload {
 const IDLE: &str = "large-idle";
 
 impl Workload {
-    /// True for those whose ratios the mean is of.
+    /// True if its ratio counts for the mean.
     pub fn is_work_of_one_thread(&self) -> bool {
         self.threads == 1 && self.name != IDLE
     }

@@ -11,11 +11,11 @@ pub struct Figure {
     pub name: String,
     pub seconds: f64,
     pub bytes: u64,
-    /// Most bytes of memory that the process has had so far.
+    /// The process's peak of memory so far, in bytes.
     pub memory: u64,
 }
 
-/// Does the work and prints its figure. `bytes` tells the size of what came of it.
+/// Does the work and prints its figure. `bytes` returns the size of the result.
 pub fn measured<T>(
     name: &str,
     work: impl FnOnce() -> Result<T, Box<dyn Error>>,

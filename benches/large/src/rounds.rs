@@ -26,7 +26,7 @@ pub fn run(stacks: usize, rounds: usize, file: &Path) -> Result<(), Box<dyn Erro
     }
     println!("{}\n", machine()?);
     println!("{stacks} stacks, {rounds} rounds, seconds of the processor\n");
-    println!("| what | median | least | bytes | peak of memory |");
+    println!("| what | median | minimum | bytes | peak of memory |");
     println!("| --- | ---: | ---: | ---: | ---: |");
     for name in &names {
         println!("{}", row(name, &figures[name]));
@@ -58,12 +58,12 @@ fn row(name: &str, figures: &[Figure]) -> String {
     let mut seconds: Vec<f64> = figures.iter().map(|figure| figure.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
-    let most = |of: fn(&Figure) -> u64| figures.iter().map(of).max().unwrap_or_default();
-    let bytes = match most(|figure| figure.bytes) {
+    let max = |of: fn(&Figure) -> u64| figures.iter().map(of).max().unwrap_or_default();
+    let bytes = match max(|figure| figure.bytes) {
         0 => String::new(),
         bytes => format!("{:.1} MB", bytes as f64 / 1e6),
     };
-    let memory = most(|figure| figure.memory) >> 20;
+    let memory = max(|figure| figure.memory) >> 20;
     format!(
         "| {name} | {median:.2} | {:.2} | {bytes} | {memory} MiB |",
         seconds[0]

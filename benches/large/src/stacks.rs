@@ -39,8 +39,8 @@ pub fn snapshot(stacks: usize) -> Snapshot {
 /// 16 bytes to 64 KiB, small ones far more often.
 fn size(random: &mut Random) -> u64 {
     let magnitude = random.below(13).min(random.below(13)) as u32;
-    let most = 16_u64 << magnitude;
-    (most - random.below(most as usize / 2) as u64) & !7
+    let max = 16_u64 << magnitude;
+    (max - random.below(max as usize / 2) as u64) & !7
 }
 
 /// Frames by their number, `CALLS` for each function, and the function that each calls.

@@ -5,7 +5,7 @@ use tracemalloc::{Frame, GroupBy, Size, SizeDiff, Snapshot, Statistic, Statistic
 use crate::failure::Verdict;
 use crate::limits::Growth;
 
-/// Everything that a check has to tell.
+/// The outcome of a check.
 pub(super) struct Outcome {
     pub(super) measures: Vec<Measure>,
     pub(super) by: GroupBy,
@@ -41,27 +41,27 @@ pub(super) enum Measure {
     Held {
         view: View,
         size: u64,
-        most: u64,
+        max: u64,
     },
     Growth {
         old: u64,
         new: u64,
-        most: Growth,
+        max: Growth,
     },
     PerSite {
         /// Sites beyond the limit, of those that grew at all.
         over: usize,
         grown: usize,
         by: GroupBy,
-        most: Growth,
+        max: Growth,
     },
 }
 
 impl Measure {
     pub(super) fn passed(&self) -> bool {
         match *self {
-            Self::Held { size, most, .. } => size <= most,
-            Self::Growth { old, new, most } => !most.is_exceeded(old, new),
+            Self::Held { size, max, .. } => size <= max,
+            Self::Growth { old, new, max } => !max.is_exceeded(old, new),
             Self::PerSite { over, .. } => over == 0,
         }
     }
@@ -90,8 +90,8 @@ impl Measure {
 
     pub(super) fn limit(&self) -> String {
         match self {
-            Self::Held { most, .. } => Size(*most).to_string(),
-            Self::Growth { most, .. } | Self::PerSite { most, .. } => most.to_string(),
+            Self::Held { max, .. } => Size(*max).to_string(),
+            Self::Growth { max, .. } | Self::PerSite { max, .. } => max.to_string(),
         }
     }
 }

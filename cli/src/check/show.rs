@@ -161,32 +161,32 @@ pub(super) fn json(outcome: &Outcome) -> Value {
 fn measure_as_json(measure: &Measure) -> Value {
     let passed = measure.passed();
     match measure {
-        Measure::Held { view, size, most } => {
-            json!({"name": view.name(), "passed": passed, "size": size, "most_bytes": most})
+        Measure::Held { view, size, max } => {
+            json!({"name": view.name(), "passed": passed, "size": size, "max_bytes": max})
         }
-        Measure::Growth { old, new, most } => {
+        Measure::Growth { old, new, max } => {
             let mut value = json!({
                 "name": "growth", "passed": passed, "old_size": old, "size": new,
             });
-            set_most(&mut value, *most);
+            set_max(&mut value, *max);
             value
         }
         Measure::PerSite {
-            over, grown, most, ..
+            over, grown, max, ..
         } => {
             let mut value = json!({
                 "name": "per_site", "passed": passed, "beyond": over, "grown": grown,
             });
-            set_most(&mut value, *most);
+            set_max(&mut value, *max);
             value
         }
     }
 }
 
-fn set_most(value: &mut Value, most: Growth) {
-    match most {
-        Growth::Bytes(bytes) => value["most_bytes"] = json!(bytes),
-        Growth::Percent(percent) => value["most_percent"] = json!(percent),
+fn set_max(value: &mut Value, max: Growth) {
+    match max {
+        Growth::Bytes(bytes) => value["max_bytes"] = json!(bytes),
+        Growth::Percent(percent) => value["max_percent"] = json!(percent),
     }
 }
 

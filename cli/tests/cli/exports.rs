@@ -135,7 +135,7 @@ fn flame_graphs_have_the_stacks() {
         difference.iter().find(grown).unwrap().contains("; +"),
         "{difference:?}"
     );
-    // The same snapshot makes the same picture.
+    // Equal snapshots give equal pictures.
     assert_eq!(exported("flamegraph @new"), exported("flamegraph @new"));
 }
 

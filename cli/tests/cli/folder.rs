@@ -69,7 +69,7 @@ fn blocks(count: u64, size: u64, frames: &[Frame]) -> Vec<Trace> {
         .collect()
 }
 
-/// A shop with so many orders: a table of them, their lines, and a cache that does not grow.
+/// A shop with a number of orders: a table of orders, their lines, and a cache that does not grow.
 pub(crate) fn shop(orders: u64) -> Snapshot {
     let main = frame("src/main.rs", 12, "shop_server::main");
     let serve = frame("src/main.rs", 31, "shop_server::serve");

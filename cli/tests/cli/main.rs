@@ -1,5 +1,5 @@
-//! The command-line tool, run as a user runs it. Whole outputs are in `cli/tests/data/`; after a
-//! change that is meant, `TRACEMALLOC_BLESS=1 cargo test -p tracemalloc-cli` writes them anew.
+//! The command-line tool, run as a user runs it. Whole outputs are in `cli/tests/data/`; after an
+//! intended change, `TRACEMALLOC_BLESS=1 cargo test -p tracemalloc-cli` rewrites them.
 
 mod color;
 mod errors;

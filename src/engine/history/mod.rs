@@ -17,14 +17,14 @@
 //!
 //! The thread that makes a stack's record is its only writer: it loads and stores. What other threads
 //! do with blocks of the stack goes into a second record, which they share and change by
-//! compare-and-swap. Sums of both make the truth: a thread may have freed more than it has allocated.
+//! compare-and-swap. The sum of both is the stack's: a thread may have freed more than it has allocated.
 //!
 //! # What the atomic orderings are for
 //!
 //! The number of a record is published with release and loaded with acquire, so that its stack is seen.
-//! All else is relaxed: each sum carries its session in its own word, and nothing is read on the
-//! strength of another. A thread that learns of a new peak late may change its record before it has
-//! copied it: with several threads each event that is under way at the peak may or may not count.
+//! All else is relaxed: each sum carries its session in its own word, and no read depends on another.
+//! A thread that sees a new peak late may change its record before it copies it. So with several threads
+//! an event in progress at the peak may or may not count.
 
 mod clock;
 mod peak;
@@ -63,8 +63,8 @@ pub(crate) struct StackHistory {
     pub(crate) allocated: Amount,
     /// Freed by the thread that had allocated them, within its next few allocations.
     pub(crate) temporary: Amount,
-    /// The most bytes that were live at one time, and the blocks of that time.
-    pub(crate) most: Amount,
+    /// The highest number of bytes live at one time, and the blocks of that time.
+    pub(crate) highest: Amount,
     pub(crate) resized: Resized,
     /// How long all blocks together lived, in milliseconds; up to now those that still live.
     pub(crate) lifetime: u64,
@@ -72,16 +72,16 @@ pub(crate) struct StackHistory {
 
 impl StackHistory {
     /// What happened after a moment at which the history was `earlier` and nothing was live. If no more was
-    /// live at one time since, the most of that time is an upper bound.
+    /// live at one time since, the highest of that time is an upper bound.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let allocated = self.allocated.saturating_sub(earlier.allocated);
-        let is_bound = self.most == earlier.most && allocated.bytes < self.most.bytes;
+        let is_bound = self.highest == earlier.highest && allocated.bytes < self.highest.bytes;
         Self {
             live: self.live,
             at_peak: self.at_peak,
             allocated,
             temporary: self.temporary.saturating_sub(earlier.temporary),
-            most: if is_bound { allocated } else { self.most },
+            highest: if is_bound { allocated } else { self.highest },
             resized: Resized {
                 times: self.resized.times.saturating_sub(earlier.resized.times),
                 copied: self.resized.copied.saturating_sub(earlier.resized.copied),
@@ -97,7 +97,7 @@ impl StackHistory {
             at_peak: self.at_peak.of_parts(parts),
             allocated: self.allocated.of_parts(parts),
             temporary: self.temporary.of_parts(parts),
-            most: self.most.of_parts(parts),
+            highest: self.highest.of_parts(parts),
             resized: Resized {
                 times: (self.resized.times + parts / 2) / parts,
                 ..self.resized
@@ -277,7 +277,7 @@ impl History {
         self.peak.moves()
     }
 
-    /// Bytes that were live at the peak, as far as it was noted.
+    /// Bytes that were live at the recorded peak.
     #[cfg(test)]
     pub(crate) fn peak_total(&self, session: Session) -> u64 {
         self.peak.total(session.number()).max(0) as u64

@@ -89,10 +89,10 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn plus(self, other: Self) -> Self {
         let (one, two) = (self.history, other.history);
-        let most = if one.most.bytes < two.most.bytes {
-            two.most
+        let highest = if one.highest.bytes < two.highest.bytes {
+            two.highest
         } else {
-            one.most
+            one.highest
         };
         Self {
             time: self.time.wrapping_add(other.time),
@@ -101,7 +101,7 @@ impl Parts {
                 at_peak: one.at_peak.plus(two.at_peak),
                 allocated: one.allocated.saturating_add(two.allocated),
                 temporary: one.temporary.saturating_add(two.temporary),
-                most,
+                highest,
                 resized: one.resized.plus(two.resized),
                 lifetime: 0,
             },
@@ -245,7 +245,7 @@ pub(super) struct Record {
     allocated: Sums,
     /// When blocks were freed, less when they were allocated.
     time: Time,
-    most: Sums,
+    highest: Sums,
     temporary: Sums,
     resizes: Sum,
     copied: Sum,
@@ -260,7 +260,7 @@ zeroed_struct!(Record {
     at_peak,
     allocated,
     time,
-    most,
+    highest,
     temporary,
     resizes,
     copied
@@ -336,8 +336,8 @@ impl Record {
         if let Some(beside) = beside {
             live = live.plus(beside.live.get(number)).signed();
         }
-        if live.bytes > self.most.bytes.get(number) {
-            self.most.set(at, live);
+        if live.bytes > self.highest.bytes.get(number) {
+            self.highest.set(at, live);
         }
     }
 
@@ -382,8 +382,8 @@ impl Record {
         self.allocated.add(at, amount);
         self.time.change(at, amount.blocks, false);
         let live = live.signed();
-        if live.bytes > self.most.bytes.get(at.number) {
-            self.most.set(at, live);
+        if live.bytes > self.highest.bytes.get(at.number) {
+            self.highest.set(at, live);
         }
     }
 
@@ -408,7 +408,7 @@ impl Record {
                 at_peak,
                 allocated: self.allocated.get(number),
                 temporary: self.temporary.get(number),
-                most: self.most.get(number),
+                highest: self.highest.get(number),
                 resized: Resized {
                     times: self.resizes.get(number),
                     copied: self.copied.get(number),
@@ -423,7 +423,7 @@ impl Record {
             &self.live,
             &self.at_peak,
             &self.allocated,
-            &self.most,
+            &self.highest,
             &self.temporary,
         ];
         sums.into_iter().for_each(|sums| sums.refresh(number));

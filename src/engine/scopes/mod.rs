@@ -1,9 +1,9 @@
 //! Scopes, as an event sees them: a thread that is in one counts its events.
 //!
-//! A thread has one set of counters that only grow, however many scopes it is in: what happened in a
-//! scope is the difference between its end and its beginning. So an event costs the same at any depth.
-//! A peak cannot be had by a difference. The thread keeps the highest net since the innermost scope
-//! began; whoever opens and closes scopes carries it on to the outer ones.
+//! A thread has one set of counters that only grow, however many scopes it is in. The usage of a scope is the
+//! difference between the counters at its end and at its beginning. So the cost of an event does not depend on
+//! the depth. A peak is no difference: the thread keeps the highest net since the innermost scope began, and
+//! `src/scope/part.rs` carries it on to the outer ones.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ use crate::engine::session::{Flag, Session};
 use crate::engine::thread::guard::Guard;
 use crate::engine::thread::tag::{self, TagId};
 
-/// What a thread has done since it first was in a scope. Sums wrap around: only differences count.
+/// Events of a thread since it first entered a scope. Sums wrap around; only differences count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) allocations: u64,

@@ -92,8 +92,8 @@ impl Model {
         let bytes = block.size as u64;
         add(&mut stack.live, bytes);
         add(&mut stack.allocated, bytes);
-        if stack.live.bytes > stack.most.bytes {
-            stack.most = stack.live;
+        if stack.live.bytes > stack.highest.bytes {
+            stack.highest = stack.live;
         }
         self.current += bytes;
         self.allocations += 1;

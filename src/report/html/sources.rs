@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snapshot::{Frame, lines_of};
 
-/// Most frames that get a source line.
-const MOST: usize = 10_000;
+/// Maximum number of frames with a source line.
+const MAX_LINES: usize = 10_000;
 
 /// Characters that are kept of a line.
 const WIDTH: usize = 160;
@@ -20,7 +20,7 @@ pub(super) fn of<'a>(frames: impl IntoIterator<Item = (usize, &'a Frame)>) -> Ve
         .into_iter()
         .filter(|(_, frame)| frame.lineno() > 0 && !frame.is_named());
     let mut files: BTreeMap<&str, BTreeMap<u32, Vec<usize>>> = BTreeMap::new();
-    for (number, frame) in with_line.take(MOST) {
+    for (number, frame) in with_line.take(MAX_LINES) {
         let path = frame.path().unwrap_or(frame.filename());
         let lines = files.entry(path).or_default();
         lines.entry(frame.lineno()).or_default().push(number);
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn frames_beyond_the_bound_have_no_line() {
         let frame = Frame::new("short.rs", 1).with_path(HERE);
-        let many = (0..MOST + 5).map(|number| (number, &frame));
-        assert_eq!(of(many).len(), MOST);
+        let many = (0..MAX_LINES + 5).map(|number| (number, &frame));
+        assert_eq!(of(many).len(), MAX_LINES);
     }
 }

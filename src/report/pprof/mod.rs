@@ -89,7 +89,7 @@ impl Pprof {
 
     /// Whether each inlined function is a location by itself, without an address. Some viewers show
     /// one function of a location only, the one that the others are inlined into: speedscope 1.25
-    /// does. `go tool pprof` shows all, and tells which are inlined if they are not apart.
+    /// does. `go tool pprof` shows all of them, and marks inlined ones if they are not separate.
     ///
     /// ```
     /// use tracemalloc::report::Pprof;

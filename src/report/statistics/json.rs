@@ -48,7 +48,7 @@ const VERSION: u32 = 1;
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
 /// | `view` | what `size` and `count` are about: `live`, `at_peak`, `allocated` or `temporary` memory, as in [`View`](crate::View) |
 /// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks`, `history_events` and `labels`, as in [`Losses`](crate::Losses) |
-/// | `attributes` | the program's own notes, by name |
+/// | `attributes` | [texts of the program's own](crate::Snapshot::attributes), by name |
 ///
 /// ```
 /// use tracemalloc::report::Json;

@@ -123,12 +123,12 @@ fn source(text: &str, room: usize) -> String {
 }
 
 fn call(place: &str, function: Option<&str>, room: usize) -> String {
-    const LEAST: usize = 12;
+    const MIN_FUNCTION: usize = 12;
     let place = visible::escaped(place);
     let place = visible::keep_end(&place, room);
     let left = room.saturating_sub(place.chars().count() + GAP.len());
     match function {
-        Some(function) if left >= LEAST => {
+        Some(function) if left >= MIN_FUNCTION => {
             let function = visible::escaped(function);
             format!("{place}{GAP}{}", function_name::shortened(&function, left))
         }

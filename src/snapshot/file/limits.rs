@@ -26,16 +26,16 @@ const DECODED_RATIO: u64 = 32;
 const FRAMES_BASE: u64 = 32 << 20;
 const FRAMES_RATIO: u64 = 256;
 
-/// Most decompressed bytes that `compressed` bytes may become.
+/// Maximum number of decompressed bytes that `compressed` bytes may become.
 pub(super) fn decoded(compressed: u64) -> u64 {
     BYTES.min(DECODED_BASE + compressed.saturating_mul(DECODED_RATIO))
 }
 
 pub(super) fn check_decoded(bytes: u64, compressed: u64) -> Result<(), Error> {
-    let most = decoded(compressed);
-    if bytes > most {
+    let max = decoded(compressed);
+    if bytes > max {
         return Err(invalid(format!(
-            "the first {compressed} compressed bytes expand to more than {most} bytes"
+            "the first {compressed} compressed bytes expand to more than {max} bytes"
         )));
     }
     Ok(())
@@ -67,10 +67,10 @@ impl Frames {
     }
 
     pub(super) fn check(&self, compressed: u64) -> Result<(), Error> {
-        let most = FRAMES_BASE + compressed.saturating_mul(FRAMES_RATIO);
-        if self.0 > most {
+        let max = FRAMES_BASE + compressed.saturating_mul(FRAMES_RATIO);
+        if self.0 > max {
             return Err(invalid(format!(
-                "the stacks have more than {most} frames together, too many \
+                "the stacks have more than {max} frames together, too many \
                  for a file of {compressed} bytes"
             )));
         }

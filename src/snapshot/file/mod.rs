@@ -29,7 +29,7 @@ use crate::error::Error;
 pub struct FileHeader {
     /// Version of the format.
     pub version: u64,
-    /// Name and version of the program that wrote the file, as that program tells them; empty if it
+    /// Name and version of the program that wrote the file, as that program states them; empty if it
     /// does not.
     pub writer: String,
 }

@@ -1,4 +1,4 @@
-//! A finished file in the place of an older one, or under a name that is free, or no change at all.
+//! Replaces a file by a complete one, or creates one under a free name, or changes nothing.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -9,11 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 
-/// Has `write` fill a new file and gives that file the name `target`.
+/// Has `write` fill a new file, and renames that file to `target`.
 ///
-/// What is not a regular file is written to as it stands: renaming a file over `/dev/null` would
-/// destroy it, and a folder, also behind a link, refuses. It is looked at once more when it is open:
-/// somebody may have put a link to a file in its place.
+/// A target that is not a regular file is written to directly: renaming a file over `/dev/null` would
+/// destroy the device, and a folder, also behind a link, refuses. Its type is checked again when it is open,
+/// because a link to a file may have replaced it.
 pub(super) fn file(
     target: &Path,
     write: impl FnOnce(&mut File) -> Result<(), Error>,
@@ -146,7 +146,7 @@ fn unique_name() -> OsString {
     format!(".tracemalloc-{}-{counter}-{time:x}.tmp", std::process::id()).into()
 }
 
-/// Never opens what already exists, a planted symbolic link included.
+/// Never opens what already exists, not even a symbolic link that an attacker made.
 fn exclusive() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -61,7 +61,7 @@ pub(super) struct Body<'a, Runs> {
     /// Stacks whose oldest caller could not be found, in a snapshot whose names were not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) incomplete_stacks: Vec<u32>,
-    /// Sums that live blocks do not tell, by the name of the view.
+    /// The history: sums beside the live blocks, by the name of the view.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) views: BTreeMap<Cow<'a, str>, ViewRows>,
 }
@@ -75,7 +75,7 @@ pub(super) struct ViewRows {
     /// Of each sum the number of its reallocations, and the bytes that they copied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) reallocations: Vec<(u64, u64)>,
-    /// Of each sum the most bytes that were live at one time, and the blocks that held them.
+    /// Of each sum the highest number of bytes live at one time, and the blocks that held them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) highest: Vec<(u64, u64)>,
 }
@@ -95,7 +95,7 @@ pub(super) struct Meta<'a> {
     #[serde(default)]
     pub(super) writer: Cow<'a, str>,
     pub(super) traceback_limit: u16,
-    /// The runs are a sample of one record per so many bytes; every block if it is left out.
+    /// Bytes allocated per record, on average. Without it every block was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sample_every: Option<NonZeroU64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

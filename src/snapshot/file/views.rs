@@ -71,7 +71,7 @@ fn unless_zero<T: Default + PartialEq>(values: impl Iterator<Item = T>) -> Vec<T
     }
 }
 
-/// The history that the views of a file tell, whose indices have been checked.
+/// The history in the views of a file, with checked indices.
 pub(super) fn to_history(views: &Views<'_>) -> Result<Option<Vec<HistoryRow>>, Error> {
     let known = [ALLOCATED, AT_PEAK, TEMPORARY];
     if !known.iter().any(|name| views.contains_key(*name)) {

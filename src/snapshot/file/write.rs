@@ -39,7 +39,7 @@ pub(super) fn snapshot(snapshot: &Snapshot, out: &mut impl Write) -> Result<(), 
     kept.check(compressed)
 }
 
-/// Writes the document and tells its bytes before and after compression.
+/// Writes the document and returns its bytes before and after compression.
 fn compress(document: &impl Serialize, out: &mut impl Write) -> io::Result<(u64, u64)> {
     let gzip = GzEncoder::new(Counted::new(out), gzip::LEVEL);
     let mut json = BufWriter::new(Counted::new(gzip));

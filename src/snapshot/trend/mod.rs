@@ -1,10 +1,10 @@
-//! How groups develop over a series of snapshots, and which of them look like leaks.
+//! How groups develop over a series of snapshots, and which groups look like leaks.
 //!
 //! ```text
-//! bytes │      ╱╲    ╱╲╱        Each group is a curve. Its floor at a snapshot is the least that it
-//!       │  ╱╲ ╱  ╲╱╲╱           holds from there on: what has come and not gone again. A cache that
-//!       │ ╱__╲____╱__ floor     is full and a map that swings have a level floor, a leak has one
-//!       └──────────── time      that goes on rising, however much comes and goes above it.
+//! bytes │      ╱╲    ╱╲╱        Each group is a curve. Its floor at a snapshot is the minimum that it
+//!       │  ╱╲ ╱  ╲╱╲╱           holds from there to the end: what came and stayed. A full cache and a
+//!       │ ╱__╲____╱__ floor     map that swings have a level floor. The floor of a leak keeps rising,
+//!       └──────────── time      however much comes and goes above it.
 //! ```
 
 mod site;

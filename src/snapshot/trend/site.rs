@@ -16,15 +16,15 @@ pub struct SiteTrend {
     pub bytes_per_snapshot: f64,
     /// Bytes that the group grows by in an hour, if the snapshots say when they were taken.
     pub bytes_per_hour: Option<f64>,
-    /// The snapshots from and to which the floor has risen, the least that the group holds from a
-    /// snapshot on; `None` if it never has.
+    /// The snapshots between which the floor rose; `None` if it never did. The floor at a snapshot is the
+    /// minimum that the group holds from there to the end.
     pub grown: Option<(usize, usize)>,
     /// Seconds between those two, if the snapshots say when they were taken.
     pub grown_for: Option<u64>,
     /// What was allocated between each snapshot and the next.
     pub generations: Vec<Generation>,
-    /// Seconds that the oldest live blocks have been there at least, if the snapshots say when they were
-    /// taken. Known where history was recorded, and where fewer blocks were allocated since than are live.
+    /// Minimum age in seconds of the oldest live blocks, if the snapshots say when they were taken. Known if
+    /// history was recorded, and if fewer blocks were allocated since than are live.
     pub oldest: Option<u64>,
 }
 
@@ -35,8 +35,8 @@ pub struct SiteTrend {
 pub struct Generation {
     /// All that was allocated; `None` without history.
     pub allocated: Option<BlockSum>,
-    /// How far the floor has risen: blocks that came, and for which no other has gone since. That these
-    /// are the ones that were allocated then is the most likely case and not the only one.
+    /// How far the floor rose: blocks that came, without others that went since. Most likely they are those
+    /// that were allocated in this interval, but that is not certain.
     pub kept: BlockSum,
 }
 
@@ -100,7 +100,7 @@ impl SiteTrend {
     }
 }
 
-/// For each snapshot the least that is held from there on, bytes and blocks each by itself.
+/// For each snapshot the minimum that is held from there to the end, bytes and blocks each by itself.
 fn floors(live: &[BlockSum]) -> Vec<BlockSum> {
     let mut floors = live.to_vec();
     for index in (1..floors.len()).rev() {

@@ -2,9 +2,9 @@
 //!
 //! A group is a suspect if all of this holds, of its bytes or of its blocks:
 //!
-//! 1. The series is cut into four parts. The least that the group holds rises from part to part: what
-//!    swings falls back, what is full stays level.
-//! 2. It goes on rising: from the third to the fourth part by at least a quarter of what it rose by from
+//! 1. The series is cut into four parts. The minimum that the group holds rises from part to part. A map
+//!    that swings falls back; a full cache stays level.
+//! 2. It keeps rising: from the third to the fourth part by at least a quarter of what it rose by from
 //!    the first to the second, and within the fourth by an eighth. A cache that fills up rises less and
 //!    less, and then no more.
 //! 3. It is not chance: rising pairs of snapshots outnumber falling ones by more than they do in one of
@@ -20,7 +20,7 @@ use crate::snapshot::size::Size;
 /// Parts that a series is cut into.
 const PARTS: usize = 4;
 
-/// Fewest snapshots that tell a trend: two for each part.
+/// Minimum number of snapshots for a trend: two for each part.
 pub(super) const MIN_SNAPSHOTS: usize = 2 * PARTS;
 
 /// The part of the first rise that the last one must have, as a divisor. Half a part has half of it.
@@ -80,21 +80,21 @@ fn trend(values: &[u64]) -> Option<f64> {
     if values.len() < MIN_SNAPSHOTS {
         return None;
     }
-    let first = rise(least_of(values, PARTS, 0)?, least_of(values, PARTS, 1)?)?;
-    rise(least_of(values, PARTS, 1)?, least_of(values, PARTS, 2)?)?;
-    let last = rise(least_of(values, PARTS, 2)?, least_of(values, PARTS, 3)?)?;
+    let first = rise(min_of(values, PARTS, 0)?, min_of(values, PARTS, 1)?)?;
+    rise(min_of(values, PARTS, 1)?, min_of(values, PARTS, 2)?)?;
+    let last = rise(min_of(values, PARTS, 2)?, min_of(values, PARTS, 3)?)?;
     let halves = 2 * PARTS;
     let end = rise(
-        least_of(values, halves, halves - 2)?,
-        least_of(values, halves, halves - 1)?,
+        min_of(values, halves, halves - 2)?,
+        min_of(values, halves, halves - 1)?,
     )?;
     let goes_on = last >= first / SLOWING && end >= first / SLOWING / 2;
     let deviations = deviations(values);
     (goes_on && deviations >= MIN_DEVIATIONS).then_some(deviations)
 }
 
-/// The least of the values in one of `parts` equal parts.
-fn least_of(values: &[u64], parts: usize, number: usize) -> Option<u64> {
+/// The minimum of the values in one of `parts` equal parts.
+fn min_of(values: &[u64], parts: usize, number: usize) -> Option<u64> {
     let bound = |number: usize| number * values.len() / parts;
     let part = values.get(bound(number)..bound(number + 1))?;
     part.iter().min().copied()
@@ -125,7 +125,7 @@ fn deviations(values: &[u64]) -> f64 {
 impl fmt::Display for Suspect {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let site = &self.site;
-        // What a minute shows is not said of an hour.
+        // A rate per hour needs more than a minute.
         let is_long = site.grown_for.is_some_and(|time| time > 60);
         write!(
             out,
@@ -138,7 +138,7 @@ impl fmt::Display for Suspect {
         }
         write!(
             out,
-            "; what it never gave back rose in {} of {} intervals",
+            "; the floor rose in {} of {} intervals",
             self.rises,
             site.generations.len()
         )?;
@@ -149,18 +149,15 @@ impl fmt::Display for Suspect {
             && let Some(allocated) = turnover.allocated
             && let Some(share) = turnover.share().filter(|share| *share > 0.0)
         {
-            write!(out, "; of {} allocated meanwhile ", blocks(allocated.count))?;
             match share * 100.0 {
-                percent @ 0.1.. => write!(out, "{percent:.1}% are still there")?,
-                _ => write!(out, "one in {:.0} is still there", 1.0 / share)?,
+                percent @ 0.1.. => write!(out, "; {percent:.1}%")?,
+                _ => write!(out, "; 1 in {:.0}", 1.0 / share)?,
             }
+            let blocks = blocks(allocated.count);
+            write!(out, " of the {blocks} allocated since is still live")?;
         }
         if let Some(time) = site.oldest.filter(|time| *time > 0) {
-            write!(
-                out,
-                "; the oldest have been there for {} at least",
-                Duration(time)
-            )?;
+            write!(out, "; the oldest are at least {} old", Duration(time))?;
         }
         Ok(())
     }

@@ -188,8 +188,8 @@ fn evidence_is_said_in_words() {
     let suspects = series.suspects();
     assert_eq!(
         suspects[0].to_string(),
-        "kept 23.8 KiB in 38 blocks, 75.0 KiB an hour; what it never gave back rose in 19 of 19 \
-         intervals, for 19 min; of 380000 blocks allocated meanwhile one in 10000 is still there"
+        "kept 23.8 KiB in 38 blocks, 75.0 KiB an hour; the floor rose in 19 of 19 intervals, \
+         for 19 min; 1 in 10000 of the 380000 blocks allocated since is still live"
     );
     assert!(suspects[0].deviations > 6.0);
 }

@@ -171,7 +171,7 @@ fn outside_of_scopes_nothing_is_recorded() {
     drop(kept);
 }
 
-/// The scope ends on its own thread while another one goes on allocating for it.
+/// The scope ends on its own thread while another thread still allocates in it.
 fn a_thread_that_stays_inside_counts_for_no_later_scope() {
     let first = Scope::recording().unwrap();
     let handle = first.handle();

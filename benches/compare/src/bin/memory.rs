@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let text = format!(
         "{}.\n\n{}\nResident: how much more a traced process has than an untraced one that does \
-         the same. Small\nprogram: 500 blocks. Stacks: all ways of 18 calls, each left or right, so \
+         the same. Small\nprogram: 500 blocks. Stacks: all paths of 18 calls, each left or right, so \
          that a stack shares all\nbut two frames with others. Live blocks: 2 million `Box<u64>`.\n",
         machine.text(),
         table.text()

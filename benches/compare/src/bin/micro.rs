@@ -82,7 +82,7 @@ struct Times {
     median: f64,
 }
 
-/// All contestants are alive at once and do one piece after another in turn.
+/// All contestants run side by side and take turns, one piece of work each.
 fn measure(
     case: &Workload,
     arguments: &Arguments,

@@ -1,4 +1,4 @@
-//! Very many small blocks at once.
+//! A large number of small live blocks.
 
 use std::mem;
 

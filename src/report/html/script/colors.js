@@ -49,7 +49,7 @@ class Colors {
   ofChange(part) {
     const same = this.rgb("--same");
     const full = this.rgb(part < 0 ? "--shrink" : "--grow");
-    // Small parts are told from none, and a half from the whole.
+    // A small part must differ from none, and a half from the whole.
     const weight = part === 0 ? 0 : Math.max(0.08, Math.sqrt(Math.min(1, Math.abs(part))));
     return same.map((channel, index) => Math.round(channel + (full[index] - channel) * weight));
   }

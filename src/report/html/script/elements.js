@@ -30,7 +30,7 @@ function element(tag, properties, ...children) {
 
 const span = (className, text) => element("span", { className }, text);
 
-// The stack whose most recent node is `node`. The allocation stands on top, where it is seen at once.
+// The stack whose most recent node is `node`. The allocation comes first, where a reader looks first.
 function stackList(selection, node) {
   const list = element("ol");
   for (const frame of selection.stack(node).reverse()) {

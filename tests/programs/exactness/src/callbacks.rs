@@ -1,4 +1,4 @@
-//! Calls that come back through somebody else's code.
+//! Callbacks through code of the C library.
 
 use std::ffi::{c_int, c_void};
 use std::fmt::{self, Display, Formatter};
@@ -25,7 +25,7 @@ type Compare = extern "C" fn(*const c_void, *const c_void) -> c_int;
 
 #[inline(never)]
 fn sort_in_c(numbers: &mut [u64], compare: Compare) {
-    // SAFETY: so many numbers of that size, and a total order of them.
+    // SAFETY: number and size are those of the slice, and `compare` is a total order.
     unsafe {
         libc::qsort(
             numbers.as_mut_ptr().cast(),

@@ -19,7 +19,7 @@ pub(crate) fn recursion(depth: usize, every: usize) {
     black_box(());
 }
 
-/// Runs `work` so many frames deeper.
+/// Runs `work` below `frames` more frames.
 #[inline(never)]
 pub(crate) fn below(frames: usize, work: &mut dyn FnMut()) {
     match frames {

@@ -77,7 +77,7 @@ fn all(part: usize) {
     }
 }
 
-/// The same calls from changing depths, so that what is remembered of one is met by another.
+/// Runs equal calls at changing depths, so that cached stacks of one round meet those of another.
 fn everything(round: usize) {
     deep::below(round % 13, &mut || {
         ordinary::json(round);

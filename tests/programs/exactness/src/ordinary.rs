@@ -55,7 +55,7 @@ pub(crate) fn growth(round: usize) {
     black_box((numbers, text, map, tree));
 }
 
-/// The same places on more than one way, and different ones at the same depth.
+/// Reaches one place by several paths, and several places at one depth.
 #[inline(never)]
 pub(crate) fn alternating(round: usize) {
     for n in 0..100 {

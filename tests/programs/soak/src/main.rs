@@ -1,6 +1,6 @@
 //! Threads that parse, match, build maps and pass blocks on while others start, stop, clear, ask and
-//! take snapshots, in no order. Every round ends in a quiet moment, in which the tracer's books have
-//! to agree with what the threads know that they hold.
+//! take snapshots, in random order. Every round ends in a quiet moment, in which the tracer's counters and
+//! records must agree with the blocks that the threads hold.
 //!
 //! Takes the seconds to run, the threads of each kind, and the seed: `soak 30 16 1`. With the word
 //! `injected` behind them one block is counted that the tracer cannot know: the audit has to fail.
@@ -86,7 +86,7 @@ fn main() {
     });
     let (works, calls) = (soak.works.into_inner(), soak.calls.into_inner());
     println!(
-        "soak: {rounds} rounds, {works} pieces of work, {calls} control calls: the books agree"
+        "soak: {rounds} rounds, {works} pieces of work, {calls} control calls: counters and records agree"
     );
     assert!(rounds > 0 && works > 0 && calls > 0);
 }
@@ -112,7 +112,7 @@ fn round(soak: &Soak, number: u64) {
     tracemalloc::clear_traces();
     assert_eq!(control::current(), 0);
     soak.meet();
-    // The threads free what is left, of which nothing is known any more.
+    // The threads free the remaining blocks, which have no records any more.
     soak.meet();
     control::audit();
     assert_eq!(control::current(), 0);

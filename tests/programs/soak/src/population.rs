@@ -1,4 +1,4 @@
-//! Blocks whose sizes their owners know, against the tracer's books.
+//! Blocks whose owners know their sizes, compared with the tracer's records.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,19 +8,19 @@ use tracemalloc::get_object_traceback;
 use crate::control::current;
 use crate::random::Random;
 
-/// Most blocks that a thread has.
-const MOST: usize = 300;
+/// How many blocks a thread has at most.
+const MAX_BLOCKS: usize = 300;
 
 /// The blocks of each thread. Room for them is there before anything is traced.
 pub(crate) struct Population {
     parts: Vec<Mutex<Vec<Vec<u8>>>>,
-    /// A block from before any session, of which the audit does not know that.
+    /// A block from before any session, which the audit takes for a traced one.
     injected: Option<Vec<u8>>,
 }
 
 impl Population {
     pub(crate) fn new(threads: usize, injected: bool) -> Self {
-        let part = |_| Mutex::new(Vec::with_capacity(MOST));
+        let part = |_| Mutex::new(Vec::with_capacity(MAX_BLOCKS));
         Self {
             parts: (0..threads).map(part).collect(),
             injected: injected.then(|| vec![1; 1000]),
@@ -29,7 +29,7 @@ impl Population {
 
     /// Allocates, moves and frees, and changes blocks with another thread.
     pub(crate) fn change(&self, number: usize, random: &mut Random) {
-        for _ in 0..2 * MOST {
+        for _ in 0..2 * MAX_BLOCKS {
             let mut part = self.parts[number].lock().expect("no panic");
             let len = part.len();
             match random.below(5) {
@@ -43,11 +43,11 @@ impl Population {
                     drop(part);
                     let other = random.below(self.parts.len());
                     let mut part = self.parts[other].lock().expect("no panic");
-                    if part.len() < MOST {
+                    if part.len() < MAX_BLOCKS {
                         part.push(block);
                     }
                 }
-                _ if len < MOST => part.push(vec![1; random.size()]),
+                _ if len < MAX_BLOCKS => part.push(vec![1; random.size()]),
                 _ => {}
             }
         }

@@ -11,8 +11,8 @@ use crate::random::Random;
 
 /// Blocks that one thread has left for another.
 static PASSED_ON: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-/// Most of them.
-const MOST: usize = 2000;
+/// Maximum number of them.
+const MAX_PASSED_ON: usize = 2000;
 
 pub(crate) fn piece(random: &mut Random) {
     match random.below(24) {
@@ -82,7 +82,7 @@ fn pass_on(random: &mut Random) {
     let block = vec![1; random.size() % 10_000 + 1];
     let other = {
         let mut passed_on = PASSED_ON.lock().expect("no panic");
-        let place = random.below(MOST);
+        let place = random.below(MAX_PASSED_ON);
         match passed_on.get_mut(place) {
             Some(other) => std::mem::replace(other, block),
             None => {

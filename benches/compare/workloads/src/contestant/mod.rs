@@ -30,7 +30,7 @@ pub struct Contestant<S> {
 pub struct Counts {
     /// Calls that gave out a block: allocations and reallocations.
     pub allocations: Option<u64>,
-    /// The most bytes that were live at once.
+    /// The peak of live bytes.
     pub peak: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ impl<S> Contestant<S> {
             passed.wall.as_nanos(),
             passed.processor.user.as_nanos(),
             passed.processor.system.as_nanos(),
-            resident::most()?
+            resident::peak()?
         );
         if let Some(allocations) = counts.allocations {
             print!(" allocations={allocations}");

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::fs;
 
-/// The most so far, in KiB.
-pub(super) fn most() -> Result<u64, Box<dyn Error>> {
+/// The highest value so far, in KiB.
+pub(super) fn peak() -> Result<u64, Box<dyn Error>> {
     kib("/proc/self/status", "VmHWM:")
 }
 
-/// Now, in KiB, to the page.
+/// The value now, in KiB, to the page.
 pub(super) fn now() -> Result<u64, Box<dyn Error>> {
     kib("/proc/self/smaps_rollup", "Rss:")
 }

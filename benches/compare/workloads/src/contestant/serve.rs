@@ -1,5 +1,5 @@
-//! Measures small pieces of work when it is told to: the runner goes from one contestant to the
-//! next after every piece, so that all of them meet the same moments of the machine.
+//! Measures a small piece of work for each request. The runner switches to the next contestant after
+//! every piece, so noise of the machine affects all contestants alike.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};

@@ -1,4 +1,4 @@
-//! A block that is made and dropped at once, below a number of calls.
+//! A block that is allocated and dropped immediately, below a number of calls.
 
 use std::hint::black_box;
 

@@ -75,7 +75,7 @@ pub(crate) const CASES: [Case; 16] = [
     }),
     case(
         "turns-1",
-        "32 calls deep, two ways in turn: 1 frame differs",
+        "32 calls deep, two stacks in turn: 1 frame differs",
         1,
         |size| paths::in_turn(1, size),
     ),
@@ -87,11 +87,11 @@ pub(crate) const CASES: [Case; 16] = [
     }),
     case(
         "ways-4",
-        "32 calls deep, one of 16 ways by chance",
+        "32 calls deep, one of 16 stacks at random",
         1,
         |size| paths::by_chance(4, size),
     ),
-    case("ways-16", "the same, one of 65,536 ways", 1, |size| {
+    case("ways-16", "the same, one of 65,536 stacks", 1, |size| {
         paths::by_chance(16, size)
     }),
     case(

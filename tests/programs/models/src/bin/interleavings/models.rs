@@ -175,7 +175,7 @@ fn blocks() {
     world.audit(true);
 }
 
-/// The same while sessions begin and end.
+/// Three threads allocate, move and free blocks while sessions begin and end.
 fn sessions() {
     let world = World::new(true);
     world.start();

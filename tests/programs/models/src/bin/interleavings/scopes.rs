@@ -1,4 +1,4 @@
-//! Scopes: what a thread counts in one, whose the blocks are, and labels.
+//! Scopes: what a thread counts in a scope, which scope owns a block, and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -117,7 +117,7 @@ fn counter() {
     assert_eq!(counter.get(SessionNumber(1)), 0);
 }
 
-/// No two transitions begin the same session, and whoever has heard of one does not see an older.
+/// No two transitions begin the same session, and a thread that has seen one sees no older one.
 fn switch() {
     let switch = leak(Switch::new());
     let told = atomic(0);
