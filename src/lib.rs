@@ -122,6 +122,7 @@ pub use snapshot::{Advice, Generation, Pattern, SiteTrend, Suspect};
 pub use snapshot::{CallNode, CallOrder, CallTree, DomainTotal, SizeClass};
 pub use snapshot::{Counting, GroupBy, Size, SizeDiff, SortBy, Statistic, StatisticDiff};
 pub use snapshot::{Filter, FrameFilter};
+pub use snapshot::{GrowthCause, MemoryGrowth, ProcessMemory};
 
 #[cfg(tracemalloc_failpoints)]
 #[doc(hidden)]

@@ -1,12 +1,17 @@
 //! How groups develop over a series of snapshots, and which look like leaks.
 
+mod memory;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 use tracemalloc::report::terminal_text;
-use tracemalloc::{GroupBy, SiteTrend, Size, SizeDiff, Suspect, Traceback, Trend};
+use tracemalloc::{
+    Generation, GroupBy, MemoryGrowth, ProcessMemory, SiteTrend, Size, SizeDiff, Suspect,
+    Traceback, Trend,
+};
 
 use crate::failure::Failure;
 use crate::flags::{Format, group_by, limit};
@@ -62,6 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         span,
         suspects: trend.suspects(),
         sites,
+        memory: trend.memory().to_vec(),
+        memory_growth: trend.memory_growth(),
     };
     match options.format {
         Format::Text => options.destination.write(Content::Text, |out| {
@@ -122,6 +129,8 @@ struct Report {
     suspects: Vec<Suspect>,
     /// Most growth first.
     sites: Vec<SiteTrend>,
+    memory: Vec<ProcessMemory>,
+    memory_growth: Option<MemoryGrowth>,
 }
 
 impl Report {
@@ -131,6 +140,7 @@ impl Report {
             Some(seconds) => writeln!(out, "{snapshots} snapshots over {seconds} s\n")?,
             None => writeln!(out, "{snapshots} snapshots\n")?,
         }
+        memory::write(&self.memory, self.memory_growth, self.width, out)?;
         self.write_suspects(out)?;
         self.write_sites(out)
     }
@@ -156,6 +166,9 @@ impl Report {
             }
             for line in suspect.to_string().split("; ") {
                 writeln!(out, "       {line}")?;
+            }
+            if let Some(shares) = shares(&suspect.site.generations, self.width.saturating_sub(7)) {
+                writeln!(out, "       {shares}")?;
             }
         }
         let others = self.suspects.len().saturating_sub(self.limit);
@@ -225,9 +238,45 @@ impl Report {
             "by": self.by.to_string(),
             "snapshots": self.snapshots,
             "seconds": self.span,
+            "memory": memory::as_json(&self.memory, self.memory_growth),
             "suspects": suspects.collect::<Vec<_>>(),
             "sites": sites.collect::<Vec<_>>(),
         })
+    }
+}
+
+/// Of each interval's blocks the part that is still there, as many of the last intervals as have room;
+/// `None` without history.
+fn shares(generations: &[Generation], width: usize) -> Option<String> {
+    let shares: Option<Vec<f64>> = generations
+        .iter()
+        .map(|generation| {
+            generation
+                .allocated
+                .map(|_| generation.share().unwrap_or(0.0))
+        })
+        .collect();
+    let text: Vec<String> = shares?.into_iter().map(percent).collect();
+    let begin = "interval by interval";
+    let mut first = text.len();
+    let mut used = begin.len() + " … ".len();
+    while first > 0 && used + 1 + text[first - 1].len() <= width {
+        first -= 1;
+        used += 1 + text[first].len();
+    }
+    let left_out = if first > 0 { "… " } else { "" };
+    (first < text.len()).then(|| format!("{begin} {left_out}{}", text[first..].join(" ")))
+}
+
+/// A part of 1, with two digits that count.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0%".to_owned(),
+        ..0.01 => "<0.01%".to_owned(),
+        percent @ ..0.1 => format!("{percent:.3}%"),
+        percent @ ..1.0 => format!("{percent:.2}%"),
+        percent @ ..10.0 => format!("{percent:.1}%"),
+        percent => format!("{percent:.0}%"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Guard;
 use crate::error::Error;
-use crate::snapshot::{GroupBy, Series, SiteTrend, Snapshot, Suspect};
+use crate::snapshot::{GroupBy, MemoryGrowth, ProcessMemory, Series, SiteTrend, Snapshot, Suspect};
 
 /// Follows groups over a series of snapshots, and says which look like leaks.
 ///
@@ -82,5 +82,33 @@ impl Trend {
     /// The groups that look like leaks, most bytes kept first.
     pub fn suspects(&self) -> Vec<Suspect> {
         self.0.suspects()
+    }
+
+    /// The memory of the process at each snapshot: live blocks, resident memory, the allocator's, the
+    /// tracer's.
+    pub fn memory(&self) -> &[ProcessMemory] {
+        self.0.memory()
+    }
+
+    /// How resident memory grew over the series, and what explains it: live blocks, the tracer, what the
+    /// allocator keeps, or none of these.
+    ///
+    /// `None` if there are fewer than [`MIN_SNAPSHOTS`](Self::MIN_SNAPSHOTS), or resident memory is not
+    /// [known](crate::Recording::resident_memory) of each.
+    ///
+    /// ```
+    /// use tracemalloc::{GroupBy, Snapshot, Trend};
+    ///
+    /// let mut trend = Trend::new(GroupBy::Line);
+    /// for _ in 0..8 {
+    ///     trend.push(&Snapshot::from_traces([], 25))?;
+    /// }
+    /// // These were not recorded.
+    /// assert_eq!(trend.memory_growth(), None);
+    /// assert_eq!(trend.memory().len(), 8);
+    /// # Ok::<(), tracemalloc::Error>(())
+    /// ```
+    pub fn memory_growth(&self) -> Option<MemoryGrowth> {
+        self.0.memory_growth()
     }
 }

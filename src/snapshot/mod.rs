@@ -51,7 +51,7 @@ pub use sort_by::SortBy;
 pub use statistics::{Statistic, StatisticDiff};
 pub use trace::{Domain, Losses, Recording, Snapshot, Trace, Traces};
 pub use traceback::Traceback;
-pub use trend::{Generation, SiteTrend, Suspect};
+pub use trend::{Generation, GrowthCause, MemoryGrowth, ProcessMemory, SiteTrend, Suspect};
 pub use unread::{UnnamedPlaces, Unread};
 pub use view::View;
 

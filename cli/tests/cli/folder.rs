@@ -1,17 +1,23 @@
 //! A folder with snapshots of a made-up program, and the golden files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use tracemalloc::{
     BlockSum, Domain, Frame, GroupBy, Module, Snapshot, StackHistory, Trace, Traceback,
 };
 
 /// `old` and `new`, with less and more of the same; `all`, which has every field; `sampled`;
-/// `empty`; `history`, with totals and a peak; `tagged`, with tags and threads; `hostile`, whose names hold what steers a terminal.
+/// `empty`; `history`, with totals and a peak; `tagged`, with tags and threads; `hostile`,
+/// whose names hold what steers a terminal; the series `s1` to `s8`, with a leak, and `m1` to `m8`, where
+/// only the resident memory grows.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
@@ -37,7 +43,39 @@ pub(crate) fn folder() -> TempDir {
     ] {
         snapshot.dump(folder.path().join(file(name))).unwrap();
     }
+    for minute in 1..=8 {
+        let path = folder.path().join(file(&format!("m{minute}")));
+        shop(40).dump(&path).unwrap();
+        set_memory(&path, minute);
+    }
     folder
+}
+
+/// Makes the snapshot one of a process whose resident memory grows, with what its allocator holds.
+fn set_memory(path: &Path, minute: u64) {
+    const MIB: u64 = 1 << 20;
+    let mut json = String::new();
+    let file = fs::File::open(path).unwrap();
+    GzDecoder::new(file).read_to_string(&mut json).unwrap();
+    // As text: the order of a file's parts counts.
+    let known = format!(
+        r#""meta":{{"taken_at":{},"resident_memory":{},"allocator_memory":{},"#,
+        1_700_000_000 + 60 * minute,
+        (30 + 3 * minute) * MIB,
+        (14 + 3 * minute) * MIB,
+    );
+    for (old, new) in [
+        (r#""meta":{"#, known),
+        (r#""current":0"#, format!(r#""current":{}"#, 12 * MIB)),
+        (r#""tracer_memory":0"#, format!(r#""tracer_memory":{MIB}"#)),
+    ] {
+        assert_eq!(json.matches(old).count(), 1, "{old}");
+        json = json.replace(old, &new);
+    }
+    let file = fs::File::create(path).unwrap();
+    let mut file = GzEncoder::new(file, Compression::fast());
+    file.write_all(json.as_bytes()).unwrap();
+    file.finish().unwrap();
 }
 
 fn file(name: &str) -> String {

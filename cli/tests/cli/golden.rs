@@ -7,7 +7,7 @@ use crate::folder::{folder, line};
 use crate::tool::run;
 
 /// Name of the file, exit code, command line.
-const RUNS: [(&str, i32, &str); 38] = [
+const RUNS: [(&str, i32, &str); 39] = [
     ("top", 0, "top @new"),
     ("top-blocks", 0, "top @new --by function --sort blocks -n 3"),
     ("top-inclusive", 0, "top @new --by crate --inclusive"),
@@ -34,6 +34,7 @@ const RUNS: [(&str, i32, &str); 38] = [
     ("diff-at-peak", 0, "diff @history @history --at-peak"),
     ("stats-at-peak", 0, "stats @history --at-peak"),
     ("trend", 0, "trend @s1 @s2 @s3 @s4 @s5 @s6 @s7 @s8 -n 3"),
+    ("trend-memory", 0, "trend @m1 @m2 @m3 @m4 @m5 @m6 @m7 @m8"),
     ("trend-short", 0, "trend @s1 @s2 --by function"),
     (
         "check-at-peak",

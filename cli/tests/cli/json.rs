@@ -229,3 +229,26 @@ fn a_trend_has_its_evidence() {
     let share = "2.5% of the 7000 blocks allocated since is still live";
     assert!(evidence.contains(share), "{evidence}");
 }
+
+#[test]
+fn a_trend_has_the_memory_of_the_process() {
+    let found = parsed("trend @m1 @m2 @m3 @m4 @m5 @m6 @m7 @m8");
+    let memory = &found["memory"];
+    assert_eq!(memory["moments"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        memory["moments"][7],
+        json!({
+            "taken_at": 1_700_000_480, "live": 12 << 20, "resident": 54 << 20,
+            "allocator": 38 << 20, "tracer": 1 << 20,
+        })
+    );
+    // From the second snapshot to the seventh.
+    let growth = &memory["growth"];
+    assert_eq!(growth["resident"], json!(15 << 20));
+    assert_eq!(
+        (&growth["live"], &growth["cause"]),
+        (&json!(0), &json!("allocator"))
+    );
+    let unknown = parsed("trend @s1 @s2 @s3 @s4 @s5 @s6 @s7 @s8");
+    assert_eq!(unknown["memory"]["growth"], Value::Null);
+}

@@ -7,6 +7,7 @@
 //!       └──────────── time      however much comes and goes above it.
 //! ```
 
+mod memory;
 mod site;
 mod suspect;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+pub use memory::{GrowthCause, MemoryGrowth, ProcessMemory};
 pub use site::{Generation, SiteTrend};
 pub use suspect::Suspect;
 
@@ -30,6 +32,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Series {
     group_by: GroupBy,
     moments: Vec<Moment>,
+    memory: Vec<ProcessMemory>,
     groups: HashMap<Traceback, Curve>,
 }
 
@@ -60,6 +63,7 @@ impl Series {
         Self {
             group_by,
             moments: Vec::new(),
+            memory: Vec::new(),
             groups: HashMap::new(),
         }
     }
@@ -84,6 +88,7 @@ impl Series {
         self.check(moment)?;
         let index = self.moments.len();
         self.moments.push(moment);
+        self.memory.push(ProcessMemory::of(recording));
         for group in snapshot.statistics(self.group_by) {
             let sum = sum(&group);
             let curve = self.curve(group.traceback, index);
@@ -152,6 +157,17 @@ impl Series {
 
     pub(crate) fn suspects(&self) -> Vec<Suspect> {
         suspect::suspects(self.sites())
+    }
+
+    /// The memory of the process at each snapshot.
+    pub(crate) fn memory(&self) -> &[ProcessMemory] {
+        &self.memory
+    }
+
+    /// `None` if resident memory is not known of every snapshot, or there are too few.
+    pub(crate) fn memory_growth(&self) -> Option<MemoryGrowth> {
+        let is_long = self.len() >= Self::MIN_SNAPSHOTS;
+        is_long.then(|| MemoryGrowth::of(&self.memory)).flatten()
     }
 
     /// Seconds from the first snapshot to each; `None` if it is not known of all, or all are of one

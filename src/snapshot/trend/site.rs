@@ -62,13 +62,13 @@ impl SiteTrend {
         let first = rising.next();
         let grown = first.map(|first| (first, rising.next_back().unwrap_or(first) + 1));
         let between = |from: usize, to: usize| times.as_ref().map(|times| times[to] - times[from]);
-        let (bytes_per_snapshot, span) = growth_of_thirds(&live);
+        let sizes: Vec<u64> = live.iter().map(|sum| sum.size).collect();
+        let (risen, span) = growth_of_thirds(&sizes);
         let seconds = span
             .and_then(|(from, to)| between(from, to))
             .filter(|time| *time > 0);
-        let risen = span.map_or(0.0, |(from, to)| bytes_per_snapshot * (to - from) as f64);
         Self {
-            bytes_per_snapshot,
+            bytes_per_snapshot: span.map_or(0.0, |(from, to)| risen / (to - from) as f64),
             bytes_per_hour: seconds.map(|seconds| risen * 3600.0 / seconds as f64),
             grown,
             grown_for: grown.and_then(|(from, to)| between(from, to)),
@@ -136,19 +136,19 @@ fn oldest(live: &[BlockSum], allocated: &[BlockSum]) -> Option<usize> {
     (0..last).find(|index| live[last].count > since(*index))
 }
 
-/// Growth in bytes from one snapshot to the next, and the middles of the thirds that it was measured
-/// between. Medians, since single snapshots may be of any moment.
-fn growth_of_thirds(live: &[BlockSum]) -> (f64, Option<(usize, usize)>) {
-    let third = live.len().div_ceil(3);
-    if live.len() < 2 {
+/// Growth in bytes from the first third of a series to the last, and the middles of the thirds; no growth
+/// and no middles of less than two. Medians, since single snapshots may be of any moment.
+pub(super) fn growth_of_thirds(sizes: &[u64]) -> (f64, Option<(usize, usize)>) {
+    let third = sizes.len().div_ceil(3);
+    if sizes.len() < 2 {
         return (0.0, None);
     }
-    let (from, to) = ((third - 1) / 2, live.len() - 1 - (third - 1) / 2);
-    let median = |sums: &[BlockSum]| {
-        let mut sizes: Vec<u64> = sums.iter().map(|sum| sum.size).collect();
+    let (from, to) = ((third - 1) / 2, sizes.len() - 1 - (third - 1) / 2);
+    let median = |sizes: &[u64]| {
+        let mut sizes = sizes.to_vec();
         sizes.sort_unstable();
         (sizes[(sizes.len() - 1) / 2] as f64 + sizes[sizes.len() / 2] as f64) / 2.0
     };
-    let growth = median(&live[live.len() - third..]) - median(&live[..third]);
-    (growth / (to - from) as f64, Some((from, to)))
+    let growth = median(&sizes[sizes.len() - third..]) - median(&sizes[..third]);
+    (growth, Some((from, to)))
 }
