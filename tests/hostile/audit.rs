@@ -8,7 +8,7 @@ use std::alloc::Layout;
 use std::hint::black_box;
 use std::time::Duration;
 
-use tracemalloc::{Domain, Snapshot, TracedMemory};
+use tracemalloc::{Domain, Filter, GroupBy, Scope, Snapshot, TracedMemory};
 
 /// Every size of these blocks is so much more than a multiple of [`STEP`].
 const MARK: usize = 13;
@@ -122,6 +122,7 @@ fn is_marked(size: u64) -> bool {
     size > STEP as u64 && size % STEP as u64 == MARK as u64
 }
 
+/// The sizes of the marked blocks in a snapshot, in order.
 fn marked_sizes(snapshot: &Snapshot) -> Vec<u64> {
     let sizes = snapshot.traces().unwrap().map(|trace| trace.size);
     let mut sizes: Vec<u64> = sizes.filter(|size| is_marked(*size)).collect();
@@ -161,11 +162,15 @@ pub(crate) fn audit_but_for_losses(blocks: &[Block]) -> Snapshot {
         "the records' sum and the counter"
     );
     assert!(before.current <= before.peak, "{before:?}");
-    let mut sizes: Vec<u64> = blocks.iter().map(|block| block.size as u64).collect();
-    sizes.sort_unstable();
+    let tags = snapshot.statistics(GroupBy::Tag);
+    assert_eq!(
+        tags.iter().map(|tag| tag.size).sum::<u64>(),
+        snapshot.total_size(),
+        "every record is in the account of one tag or of none"
+    );
     assert_eq!(
         marked_sizes(&snapshot),
-        sizes,
+        sizes(blocks),
         "one record for each live block and none for a freed one"
     );
     for block in blocks {
@@ -175,6 +180,37 @@ pub(crate) fn audit_but_for_losses(blocks: &[Block]) -> Snapshot {
         assert!(block.is_traced(), "{block:?}");
     }
     snapshot
+}
+
+fn sizes(blocks: &[Block]) -> Vec<u64> {
+    let mut sizes: Vec<u64> = blocks.iter().map(|block| block.size as u64).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// Compares what a scope owns with the blocks that its threads have allocated in it and in `tag`. Others may
+/// be at work.
+#[track_caller]
+pub(crate) fn audit_scope(scope: &Scope, tag: &str, blocks: &[Block]) {
+    let snapshot = scope.snapshot().expect("it records");
+    assert_eq!(snapshot.recording().losses, Default::default());
+    assert_eq!(
+        marked_sizes(&snapshot),
+        sizes(blocks),
+        "a scope owns what its threads have allocated, and nothing else"
+    );
+    audit_tag(&snapshot, tag, blocks);
+}
+
+/// Compares the marked blocks of a tag with those that were allocated in it.
+#[track_caller]
+pub(crate) fn audit_tag(snapshot: &Snapshot, tag: &str, blocks: &[Block]) {
+    let tagged = snapshot.filter_traces([Filter::include_tag(tag)]);
+    assert_eq!(
+        marked_sizes(&tagged),
+        sizes(blocks),
+        "a block has the tag of its thread"
+    );
 }
 
 /// Blocks that stay until the audit: 200 in a row, so that a bug which loses one in fifty loses some of

@@ -31,7 +31,7 @@ static PREY_OF: [AtomicPtr<u8>; PREY] = [const { AtomicPtr::new(ptr::null_mut())
 static NEXT_PREY: AtomicUsize = AtomicUsize::new(0);
 const PREY_SIZE: usize = 2 * 64 + 13;
 
-fn prepare_prey(count: usize) {
+pub(crate) fn prepare_prey(count: usize) {
     for prey in &PREY_OF[..count] {
         let block = Block::new(PREY_SIZE);
         prey.store(block.address, Ordering::SeqCst);
@@ -39,7 +39,7 @@ fn prepare_prey(count: usize) {
 }
 
 /// Allocates, resizes and frees; frees also a block that was recorded before.
-fn work_in_handler() {
+pub(crate) fn work_in_handler() {
     let mut block = black_box(Vec::<u8>::with_capacity(40));
     block.push(1);
     block.reserve_exact(700);
@@ -58,7 +58,7 @@ fn work_in_handler() {
 }
 
 /// What handlers have left, as blocks.
-fn rest_of_prey() -> Vec<Block> {
+pub(crate) fn rest_of_prey() -> Vec<Block> {
     let rest = PREY_OF.iter().map(|prey| prey.load(Ordering::SeqCst));
     rest.filter(|address| !address.is_null())
         .map(|address| Block {
