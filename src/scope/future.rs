@@ -33,6 +33,42 @@ use super::guard::ScopeHandle;
 /// ```
 pub trait InScope: Future + Sized {
     /// The future, in `scope` while it is polled and while it is dropped, on any thread.
+    ///
+    /// A stream counts item by item, whatever crate its `next` is from. What the stream holds between two items
+    /// is freed where the stream is dropped.
+    ///
+    /// ```standalone_crate
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    /// use tracemalloc::{InScope, Scope, ScopeHandle};
+    ///
+    /// #[global_allocator]
+    /// static ALLOC: tracemalloc::TraceAlloc = tracemalloc::TraceAlloc::system();
+    ///
+    /// struct Requests(u32);
+    ///
+    /// impl Requests {
+    ///     async fn next(&mut self) -> Option<String> {
+    ///         self.0 = self.0.checked_sub(1)?;
+    ///         Some(format!("request {}", self.0))
+    ///     }
+    /// }
+    ///
+    /// async fn serve(mut stream: Requests, handle: &ScopeHandle) -> u32 {
+    ///     let mut served = 0;
+    ///     while let Some(_request) = stream.next().in_scope(handle).await {
+    ///         served += 1;
+    ///     }
+    ///     served
+    /// }
+    ///
+    /// # fn main() -> Result<(), tracemalloc::Error> {
+    /// let handle = Scope::open()?.handle();
+    /// let served = pin!(serve(Requests(3), &handle)).poll(&mut Context::from_waker(Waker::noop()));
+    /// assert_eq!((served, handle.usage().allocations), (Poll::Ready(3), 3));
+    /// # Ok(())
+    /// # }
+    /// ```
     fn in_scope(self, scope: &ScopeHandle) -> Scoped<Self> {
         Scoped {
             future: Some(self),
