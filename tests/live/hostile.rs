@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tracemalloc::{Config, ErrorKind};
 
 use crate::cases;
+use crate::totals::ORACLE;
 
 cases![
     an_allocation_that_fails_is_not_counted,
@@ -86,7 +87,9 @@ unsafe impl GlobalAlloc for Hostile {
             return ptr::null_mut();
         }
         // SAFETY: passed on from the caller.
-        unsafe { System.alloc(layout) }
+        let block = unsafe { System.alloc(layout) };
+        ORACLE.allocated(block, layout.size());
+        block
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -95,11 +98,14 @@ unsafe impl GlobalAlloc for Hostile {
             return ptr::null_mut();
         }
         // SAFETY: passed on from the caller.
-        unsafe { System.alloc_zeroed(layout) }
+        let block = unsafe { System.alloc_zeroed(layout) };
+        ORACLE.allocated(block, layout.size());
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         reenter();
+        ORACLE.freed(block);
         // SAFETY: passed on from the caller.
         unsafe { System.dealloc(block, layout) }
     }
@@ -112,7 +118,9 @@ unsafe impl GlobalAlloc for Hostile {
         }
         if !ALWAYS_MOVE.load(Ordering::Relaxed) {
             // SAFETY: passed on from the caller.
-            return unsafe { System.realloc(block, layout, new_size) };
+            let new = unsafe { System.realloc(block, layout, new_size) };
+            ORACLE.resized(block, new, new_size);
+            return new;
         }
         let new_layout = Layout::from_size_align(new_size, layout.align()).expect("a valid layout");
         // SAFETY: the caller asks for a size that is not 0.

@@ -41,6 +41,12 @@ mod tags;
 #[expect(unsafe_code, reason = "fork and exit functions")]
 mod teardown;
 mod threads;
+#[expect(
+    unsafe_code,
+    unreachable_pub,
+    reason = "an allocator's oracle, which programs share"
+)]
+mod totals;
 mod types;
 
 use std::env;
@@ -116,6 +122,7 @@ fn all() -> impl Iterator<Item = Case> {
         tags::CASES,
         teardown::CASES,
         threads::CASES,
+        totals::CASES,
         types::CASES,
     ]
     .into_iter()

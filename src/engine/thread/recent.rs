@@ -58,6 +58,11 @@ impl Recent {
         }
     }
 
+    /// Another thread has the slot now: no block is one of its last.
+    pub(crate) fn hand_over(&self) {
+        self.session.store(0, Ordering::Relaxed);
+    }
+
     #[cold]
     fn begin(&self, session: Session) {
         for address in &self.addresses {
@@ -92,5 +97,8 @@ mod tests {
         assert!(!recent.remove(later, 0x1000));
         recent.add(later, 0x3000);
         assert!(!recent.remove(later, 0x1000) && recent.remove(later, 0x3000));
+        recent.add(later, 0x4000);
+        recent.hand_over();
+        assert!(!recent.remove(later, 0x4000));
     }
 }

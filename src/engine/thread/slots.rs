@@ -138,6 +138,7 @@ impl ThreadSlots {
             None => self.append(arena, me)?,
         };
         let mut own = OwnSlot::new(slot, guard);
+        slot.recent.hand_over();
         let was_touched = slot.is_touched.swap(true, Ordering::Relaxed);
         if slot.torn.swap(false, Ordering::Relaxed) {
             own.stack_cache().clear(arena);
