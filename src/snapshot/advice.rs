@@ -6,8 +6,9 @@ use std::fmt;
 
 use super::group_by::GroupBy;
 use super::history::{BlockSum, StackHistory};
+use super::runs::Runs;
 use super::size::Size;
-use super::trace::{Runs, Snapshot};
+use super::trace::Snapshot;
 use super::traceback::Traceback;
 use super::view::View;
 

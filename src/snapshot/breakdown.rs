@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::frame::Module;
+use super::runs::Run;
 use super::total::{Estimate, Sum, Total};
-use super::trace::{Domain, Run, Snapshot};
+use super::trace::{Domain, Snapshot};
 use crate::error::Error;
 
 /// Blocks of about the same size, summed.

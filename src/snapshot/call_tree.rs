@@ -7,8 +7,9 @@ use std::fmt;
 use super::frame::Frame;
 use super::group_by::GroupBy;
 use super::grouping::{FrameGroups, stack_sums};
+use super::runs::Run;
 use super::total::{Estimate, Sum, Total};
-use super::trace::{Run, Snapshot};
+use super::trace::Snapshot;
 
 /// The end of the stacks that a [`CallTree`] begins at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

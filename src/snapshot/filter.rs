@@ -9,7 +9,8 @@ use super::frame_filter::FrameFilter;
 use super::glob::Glob;
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
-use super::trace::{Domain, Run, Runs, Snapshot, Trace};
+use super::runs::{Run, Runs};
+use super::trace::{Domain, Snapshot, Trace};
 use super::traceback::Traceback;
 
 /// A rule that keeps or drops blocks; see [`Snapshot::filter_traces`].

@@ -11,8 +11,9 @@ use super::counting::Counting;
 use super::frame::Frame;
 use super::group_by::GroupBy;
 use super::identity::IdentityMap;
+use super::runs::Run;
 use super::total::{Estimate, Sum, Total};
-use super::trace::{Run, Snapshot};
+use super::trace::Snapshot;
 use super::traceback::Traceback;
 use super::type_label::type_label;
 

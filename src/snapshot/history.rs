@@ -5,7 +5,9 @@
 //! (history of the session)       a snapshot keeps them beside its runs   └─> exports, advice
 //! ```
 
-use super::trace::{Domain, Run, Runs, Snapshot, StackTable};
+use super::runs::{Run, Runs, StackTable};
+
+use super::trace::{Domain, Snapshot};
 use super::traceback::Traceback;
 
 /// Bytes and blocks.

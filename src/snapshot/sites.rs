@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::history::StackHistory;
+use super::runs::Run;
 use super::total::{Estimate, Sum, Total};
-use super::trace::{Domain, Run, Snapshot};
+use super::trace::{Domain, Snapshot};
 use super::traceback::Traceback;
 
 /// The blocks of one stack and domain, estimated if the snapshot is sampled.

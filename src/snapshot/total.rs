@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU64;
 
-use super::trace::{Domain, Run, Snapshot};
+use super::runs::Run;
+
+use super::trace::{Domain, Snapshot};
 use super::view::View;
 use crate::sampling::{Fixed, Sampling};
 

@@ -1,17 +1,14 @@
 //! Live blocks and the snapshot that holds them.
-//!
-//! A program has few distinct stacks and many blocks, so a snapshot keeps each stack once, and the
-//! blocks as runs. A run is a number of blocks of one size and one stack. It costs 24 bytes however many
-//! blocks it stands for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::frame::Module;
 use super::history::HistoryRow;
+use super::recording::Recording;
+use super::runs::{Run, Runs, StackTable};
 use super::size::Size;
 use super::traceback::Traceback;
 use super::unread::Unread;
@@ -69,108 +66,6 @@ impl fmt::Display for Trace {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.traceback, Size(self.size))
     }
-}
-
-/// What a recording could not hold. All zero in a complete one; shown in every report otherwise.
-///
-/// Of a [sampled](Snapshot::sample_every) recording these are numbers of records, not estimates:
-/// blocks that sampling left out are no losses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Losses {
-    /// Blocks that were allocated while tracing but not recorded: out of memory for the record, or
-    /// over the limit.
-    pub blocks: u64,
-    /// Blocks recorded without their stack: the table of stacks was full, or there was no memory
-    /// to read or keep it.
-    pub stacks: u64,
-    /// Records that were replaced by a later block at the same address: the tracer did not see the earlier
-    /// block freed.
-    pub replaced: u64,
-    /// Blocks whose stack ends too early: in code without call-frame information, such as code that
-    /// the program has generated. Their callers beyond it are not known. Counted on Linux with glibc.
-    pub incomplete_stacks: u64,
-    /// Allocations, reallocations and frees that the [history](Snapshot::has_history) does not hold:
-    /// there was no memory for the record of their stack.
-    pub history_events: u64,
-    /// Labels that blocks lack because there was no memory for them: a [tag](crate::Tag), or the
-    /// [name of a thread](crate::Config::thread_names).
-    pub labels: u64,
-}
-
-impl Losses {
-    /// Every number with the name of its field, in the order of the fields: for programs that show
-    /// them all, later ones too.
-    ///
-    /// ```
-    /// let losses = tracemalloc::Losses::default();
-    /// assert!(losses.by_name().any(|(name, count)| (name, count) == ("blocks", 0)));
-    /// ```
-    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let Self {
-            blocks,
-            stacks,
-            replaced,
-            incomplete_stacks,
-            history_events,
-            labels,
-        } = *self;
-        [
-            ("blocks", blocks),
-            ("stacks", stacks),
-            ("replaced", replaced),
-            ("incomplete_stacks", incomplete_stacks),
-            ("history_events", history_events),
-            ("labels", labels),
-        ]
-        .into_iter()
-    }
-}
-
-/// How a snapshot was recorded. Every field is 0 or `None` in a snapshot made by
-/// [`Snapshot::from_traces`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recording {
-    /// Seconds since the Unix epoch when the snapshot was taken.
-    pub taken_at: Option<u64>,
-    /// The process that was traced.
-    pub process_id: Option<u32>,
-    /// The name of the program's executable file, without its folder.
-    pub program: Option<String>,
-    /// Bytes of the process in physical memory, including those of the tracer and of the snapshot; `None`
-    /// if the system does not report them.
-    pub resident_memory: Option<u64>,
-    /// Bytes that the C library's allocator holds from the system, in use or free; only glibc 2.33 and newer
-    /// report them. If this grows and `current` does not, memory is fragmented or kept for reuse. Another
-    /// allocator that the program wraps is not included.
-    pub allocator_memory: Option<u64>,
-    /// Traced bytes live when the snapshot was taken; an estimate of a
-    /// [sampled](Snapshot::sample_every) recording, as `peak` is.
-    pub current: u64,
-    /// Highest number of traced bytes live at one time since tracing started, or since the last reset.
-    pub peak: u64,
-    /// Bytes that the tracer itself held.
-    pub tracer_memory: u64,
-    /// True if frames of the standard library at either end of a stack were kept.
-    pub runtime_frames: bool,
-    /// Why no names were read; `None` if they were. Frames without names are places in machine code. They
-    /// include the runtime's, and may exceed the limit. [`Symbolizer`](crate::Symbolizer) names them later.
-    pub unnamed: Option<Unread>,
-    /// What the recording does not hold.
-    pub losses: Losses,
-}
-
-/// `blocks` blocks of one size, stack and domain that follow each other in a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Bytes of one block.
-    pub(crate) size: u64,
-    /// Position after the run's last block, so that a block is found by binary search.
-    pub(crate) end: u64,
-    /// Index into the snapshot's stacks.
-    pub(crate) stack: u32,
-    pub(crate) domain: Domain,
 }
 
 /// A copy of every live block at one moment: a plain value that no longer knows the program it came
@@ -343,90 +238,6 @@ impl Snapshot {
             run.size,
             self.stacks.get(run.stack as usize)?.clone(),
         ))
-    }
-}
-
-/// Runs under construction: neighbours that are alike become one.
-#[derive(Debug, Default)]
-pub(crate) struct Runs(Vec<Run>);
-
-impl Runs {
-    /// Adds `count` blocks at the end.
-    pub(crate) fn push(&mut self, stack: u32, domain: Domain, size: u64, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let end = self.0.last().map_or(0, |run| run.end).saturating_add(count);
-        match self.0.last_mut() {
-            Some(last) if (last.stack, last.domain, last.size) == (stack, domain, size) => {
-                last.end = end
-            }
-            _ => self.0.push(Run {
-                size,
-                end,
-                stack,
-                domain,
-            }),
-        }
-    }
-}
-
-/// Distinct stacks under construction, numbered by first appearance. Stacks that differ only in
-/// their depth are two.
-#[derive(Debug, Default)]
-pub(crate) struct StackTable {
-    ids: HashMap<StackKey, u32>,
-    stacks: Vec<Traceback>,
-}
-
-/// A stack with a hash of it.
-#[derive(Debug)]
-struct StackKey(u64, Traceback);
-
-impl PartialEq for StackKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0 && self.1.identical(&other.1)
-    }
-}
-
-impl Eq for StackKey {}
-
-impl Hash for StackKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0);
-    }
-}
-
-impl StackTable {
-    pub(crate) fn intern(&mut self, stack: Traceback) -> u32 {
-        let mut state = self.ids.hasher().build_hasher();
-        stack.hash(&mut state);
-        stack.hash_labels(&mut state);
-        self.intern_hashed(state.finish(), stack)
-    }
-
-    /// As [`StackTable::intern`], where a hash is known that equal stacks have in common.
-    pub(crate) fn intern_hashed(&mut self, hash: u64, stack: Traceback) -> u32 {
-        let next = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
-        let id = *self
-            .ids
-            .entry(StackKey(hash, stack.clone()))
-            .or_insert(next);
-        if id == next {
-            self.stacks.push(stack);
-        }
-        id
-    }
-
-    /// Adds a stack that is another one than those before, whatever it is equal to.
-    pub(crate) fn push(&mut self, stack: Traceback) -> u32 {
-        let id = u32::try_from(self.stacks.len()).unwrap_or(u32::MAX);
-        self.stacks.push(stack);
-        id
-    }
-
-    pub(crate) fn into_stacks(self) -> Vec<Traceback> {
-        self.stacks
     }
 }
 

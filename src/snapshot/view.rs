@@ -13,7 +13,8 @@
 use std::fmt;
 
 use super::history::{BlockSum, StackHistory};
-use super::trace::{Domain, Runs, Snapshot};
+use super::runs::Runs;
+use super::trace::{Domain, Snapshot};
 use crate::error::{Error, ErrorKind};
 
 /// What the sums of a snapshot are about.

@@ -23,7 +23,7 @@ const IN_BULK: [&str; 3] = [
     "TRACEMALLOC_BLOCKS",
 ];
 /// With a bug injected a hang is what is expected of some, and is waited for every time.
-const PLANTED_TIME_LIMIT: Duration = Duration::from_secs(20);
+const INJECTED_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a child process runs, and the bugs that make it fail.
 #[derive(Clone, Copy)]
@@ -52,6 +52,7 @@ fn all() -> impl Iterator<Item = Case> {
     [
         accounting::CASES,
         bogus_stacks::CASES,
+        bogus_stacks::information::CASES,
         children::CASES,
         code::CASES,
         coroutines::CASES,
@@ -123,8 +124,8 @@ fn passes(case: Case) -> Result<(), Failed> {
 fn notices(case: Case, fault: Fault) -> Result<(), Failed> {
     let mut command = command(case)?;
     command.env(faults::VARIABLE, format!("{fault:?}"));
-    let ended = child::run(command, PLANTED_TIME_LIMIT)?;
-    match ended.verdict(PLANTED_TIME_LIMIT) {
+    let ended = child::run(command, INJECTED_TIME_LIMIT)?;
+    match ended.verdict(INJECTED_TIME_LIMIT) {
         Ok(()) => Err(format!("passes with {fault:?} injected\n{}", ended.text).into()),
         Err(_) => Ok(()),
     }

@@ -2,3 +2,5 @@
 
 #[path = "../../../src/snapshot/origin.rs"]
 pub(crate) mod origin;
+#[path = "../../../src/snapshot/unread.rs"]
+pub(crate) mod unread;

@@ -16,7 +16,9 @@ use super::source::{self, Source};
 use super::{FileHeader, calls, columns, views};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::frame::{Frame, Module};
-use crate::snapshot::trace::{Domain, Losses, Recording, Runs, Snapshot};
+use crate::snapshot::recording::{Losses, Recording};
+use crate::snapshot::runs::Runs;
+use crate::snapshot::trace::{Domain, Snapshot};
 use crate::snapshot::traceback::Traceback;
 use crate::snapshot::unread::Unread;
 

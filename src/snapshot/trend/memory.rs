@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::site::growth_of_thirds;
+use crate::snapshot::recording::Recording;
 use crate::snapshot::size::SizeDiff;
-use crate::snapshot::trace::Recording;
 
 /// Less growth than this is none: in bytes, and as a part of what was resident at first, a divisor.
 const MIN_GROWTH: i64 = 1 << 20;
