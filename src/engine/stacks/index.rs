@@ -74,21 +74,22 @@ impl Word {
     }
 }
 
-/// A part of a table.
+/// A part of a table. How many entries are taken it does not say: threads that add stacks would pass that word
+/// from one processor to the next.
 struct Piece {
-    used: AtomicU32,
     entries: [AtomicU64; ENTRIES],
 }
 
-zeroed_struct!(Piece { used, entries });
+zeroed_struct!(Piece { entries });
 
 const PIECE_BITS: u32 = 12;
 const ENTRIES: usize = 1 << PIECE_BITS;
 /// The table grows when this many of [`ENTRIES`] are taken on average: a node's entry then takes 10 to 20
 /// bytes, and a look-up of a new path reads 14 entries at most on average, two lines of memory.
 const GROW_AT: u32 = ENTRIES as u32 / 16 * 13;
-/// A piece this full makes the table grow too, and takes no more if it cannot.
-const FULL_AT: u32 = ENTRIES as u32 / 16 * 15;
+/// Entries that a search reads at most, and so the furthest that a new one is put from its place. Where there is none
+/// free within that the table grows too; if it cannot, the stack is refused.
+const MAX_SEARCHED: usize = ENTRIES / 4;
 
 /// Generation `g` has `2^g` times as many pieces as the first. Pieces that no node needs are not
 /// made.
@@ -192,35 +193,36 @@ impl Index {
         nodes: u32,
         make: impl FnOnce() -> Option<StackId>,
     ) -> Option<StackId> {
-        let piece = self.piece_with_room(arena, key, nodes)?;
+        let newest = self.newest.load(Ordering::Acquire);
+        let is_full = nodes >> (FIRST_BITS + newest) >= GROW_AT;
+        let grown = is_full.then(|| self.grown(arena, newest, key)).flatten();
+        let piece = match grown {
+            Some(piece) => piece,
+            None => self.piece(arena, newest, key)?,
+        };
         let node = make()?;
-        piece.add(Word::new(key, node)).then_some(node)
+        let word = Word::new(key, node);
+        let is_added = piece.add(word)
+            || self
+                .grown(arena, newest, key)
+                .is_some_and(|piece| piece.add(word));
+        is_added.then_some(node)
     }
 
-    /// The newest generation's piece for `key`, in a new generation if the table or that piece is full.
-    fn piece_with_room(&self, arena: &Arena, key: Key, nodes: u32) -> Option<&'static Piece> {
-        let newest = self.newest.load(Ordering::Acquire);
-        let piece = self.piece(arena, newest, key)?;
-        let used = piece.used.load(Ordering::Relaxed);
-        let is_full = used >= FULL_AT || nodes >> (FIRST_BITS + newest) >= GROW_AT;
-        if !is_full {
-            return Some(piece);
+    /// The piece for `key` of the generation after `newest`, which begins now unless it has begun. `None` without
+    /// memory for it.
+    #[cold]
+    #[inline(never)]
+    fn grown(&self, arena: &Arena, newest: u32, key: Key) -> Option<&'static Piece> {
+        let next = newest + 1;
+        let piece = (next < GENERATIONS).then(|| self.piece(arena, next, key))??;
+        let begun = self
+            .newest
+            .compare_exchange(newest, next, Ordering::AcqRel, Ordering::Relaxed);
+        if begun.is_ok() {
+            self.move_to(arena, next);
         }
-        if newest + 1 < GENERATIONS
-            && let Some(fresh) = self.piece(arena, newest + 1, key)
-        {
-            let begun = self.newest.compare_exchange(
-                newest,
-                newest + 1,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            if begun.is_ok() {
-                self.move_to(arena, newest + 1);
-            }
-            return Some(fresh);
-        }
-        (used < FULL_AT).then_some(piece)
+        Some(piece)
     }
 
     /// Copies what older generations hold to `newest`, and gives their memory back. Without memory
@@ -278,21 +280,18 @@ impl Piece {
     /// The entries in the order in which a search reads them.
     #[inline]
     fn from(&self, key: Key) -> impl Iterator<Item = &AtomicU64> {
-        let (before, from) = self.entries.split_at(key.entry());
-        from.iter().chain(before)
+        (0..MAX_SEARCHED).filter_map(move |at| self.entries.get((key.entry() + at) % ENTRIES))
     }
 
-    /// False if every entry is taken.
+    /// False if every entry that a search for it would read is taken.
     fn add(&self, word: Word) -> bool {
-        for entry in self.from(word.key()) {
-            // Whoever finds the entry reads the node.
-            let taken =
-                entry.compare_exchange(Word::FREE, word.0, Ordering::Release, Ordering::Relaxed);
-            if taken.is_ok() {
-                self.used.fetch_add(1, Ordering::Relaxed);
-                return true;
-            }
-        }
-        false
+        self.from(word.key()).any(|entry| {
+            // Looked at before it is tried: an exchange that fails takes the line from other processors too.
+            entry.load(Ordering::Relaxed) == Word::FREE
+                // Released: whoever finds the entry reads the node.
+                && entry
+                    .compare_exchange(Word::FREE, word.0, Ordering::Release, Ordering::Relaxed)
+                    .is_ok()
+        })
     }
 }

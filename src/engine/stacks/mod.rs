@@ -96,6 +96,8 @@ fn halves(address: usize) -> (u32, u32) {
     (address as u32, (address as u64 >> 32) as u32)
 }
 
+/// Frames that are looked for first, where the most recent one is new.
+const MOSTLY_NEW: usize = 8;
 const CHUNK: usize = 4096;
 /// From this many on, chunks are dense tables, which may be put on large pages.
 const MANY: usize = 16 * CHUNK;
@@ -159,16 +161,20 @@ impl PathHash {
 pub(crate) struct Stacks {
     nodes: OnceRef<'static, Nodes>,
     index: Index,
-    /// The next node's number, counted from [`StackId::FIRST`].
-    added: AtomicU32,
+    added: Added,
 }
+
+/// The next node's number, counted from [`StackId::FIRST`]. On a cache line of its own: every new stack writes it, and
+/// what lies beside it is read at every look-up.
+#[repr(align(64))]
+struct Added(AtomicU32);
 
 impl Stacks {
     pub(crate) const fn new() -> Self {
         Self {
             nodes: OnceRef::new(),
             index: Index::new(),
-            added: AtomicU32::new(0),
+            added: Added(AtomicU32::new(0)),
         }
     }
 
@@ -240,12 +246,16 @@ impl Stacks {
         frames: &[usize],
         paths: &mut [Path],
     ) -> Option<()> {
+        // Mostly few frames are new. Their entries are read next, and then written.
+        for path in paths.iter().take(MOSTLY_NEW) {
+            self.index.prefetch(Key::of_path(path.hash));
+        }
         let (new, caller) = self.find_known(base, frames, paths);
         if let (Some(known), Some(paths)) = (frames.get(new..), paths.get_mut(new..)) {
             self.follow(caller, known, paths);
         }
         let (frames, paths) = (frames.get(..new)?, paths.get_mut(..new)?);
-        for path in &*paths {
+        for path in paths.iter().skip(MOSTLY_NEW) {
             self.index.prefetch(Key::of_path(path.hash));
         }
         self.add_all(arena, caller, frames, paths)
@@ -339,11 +349,13 @@ impl Stacks {
     /// As many numbers as `count` that nobody else gets.
     fn reserve(&self, count: u32) -> Option<Range<u32>> {
         let room = StackId::END - StackId::FIRST;
-        // The sum cannot wrap: reservations end long before, at `END`.
-        if self.added.load(Ordering::Relaxed) + count > room {
+        // One step, so that the line comes from another processor once. Refusals are taken back: the sum cannot wrap.
+        let before = self.added.0.fetch_add(count, Ordering::Relaxed);
+        if before + count > room {
+            self.added.0.fetch_sub(count, Ordering::Relaxed);
             return None;
         }
-        let first = StackId::FIRST + self.added.fetch_add(count, Ordering::Relaxed);
+        let first = StackId::FIRST + before;
         Some(first..first + count)
     }
 
@@ -353,6 +365,7 @@ impl Stacks {
         let [start, end] = [numbers.start, numbers.end].map(|number| number - StackId::FIRST);
         let _ = self
             .added
+            .0
             .compare_exchange(end, start, Ordering::Relaxed, Ordering::Relaxed);
     }
 

@@ -183,7 +183,7 @@ fn every_frame_of_a_path_gets_its_own_stack() {
 fn only_what_is_new_of_a_stack_is_added() {
     const FRAMES: usize = 60;
     let (arena, stacks) = (Arena::new(), Stacks::new());
-    let added = || stacks.added.load(Ordering::Relaxed) as usize;
+    let added = || stacks.added.0.load(Ordering::Relaxed) as usize;
     let extend = |frames: &[usize]| {
         let mut paths = [Path::COMPLETE; FRAMES];
         stacks.hash_ahead(Path::COMPLETE, frames, &mut paths);
@@ -216,11 +216,11 @@ fn what_is_refused_takes_no_numbers() {
             .is_none()
     });
     let refused = refused.expect("memory ends");
-    let before = stacks.added.load(Ordering::Relaxed);
+    let before = stacks.added.0.load(Ordering::Relaxed);
     for number in refused..refused + 1000 {
         assert_eq!(stacks.intern(&arena, &[number; 5], Path::COMPLETE), None);
     }
-    assert!(stacks.added.load(Ordering::Relaxed) - before < 5);
+    assert!(stacks.added.0.load(Ordering::Relaxed) - before < 5);
 }
 
 /// Whatever the number of contexts, nodes and index take up to 32 bytes for each. A large page more
