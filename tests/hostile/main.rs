@@ -47,6 +47,8 @@ mod pool;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod programs;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod registered;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod scopes;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod signals;

@@ -9,7 +9,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::faults::{self, Fault};
 use crate::{
     accounting, bogus_stacks, child, children, code, coroutines, forks, growth, libraries, limits,
-    programs, scopes, signals,
+    programs, registered, scopes, signals,
 };
 
 const CASE: &str = "TRACEMALLOC_CASE";
@@ -61,6 +61,7 @@ fn all() -> impl Iterator<Item = Case> {
         libraries::CASES,
         limits::CASES,
         programs::CASES,
+        registered::CASES,
         scopes::CASES,
         signals::CASES,
     ]
