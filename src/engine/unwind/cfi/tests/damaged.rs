@@ -1,6 +1,8 @@
 //! Call-frame information that is wrong, and stacks that it leads astray: rules come of it or do
 //! not, and a walk stays on its stack and comes to an end.
 
+use std::ffi::c_void;
+
 use super::*;
 use crate::engine::unwind::cfi::modules::Module;
 use crate::engine::unwind::cfi::rule::UnwindRule;

@@ -44,7 +44,7 @@ extern "C" fn by_expression(_: extern "C" fn()) {
     )
 }
 
-/// Keeps `rbx` at a place that is told by an expression, and uses it for something else.
+/// Saves `rbx` at an address that an expression computes, and uses the register for something else.
 #[unsafe(naked)]
 extern "C" fn saves_by_expression(_: extern "C" fn()) {
     naked_asm!(
