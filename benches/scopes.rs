@@ -107,7 +107,7 @@ const CALLS: &[Call] = &[
         let tag = Tag::new("bench");
         fastest(|| drop(black_box(tag).enter()))
     }),
-    ("the same by its name", || {
+    ("enter and leave a Tag by its name", || {
         fastest(|| drop(tracemalloc::tag(black_box("bench"))))
     }),
     ("measure(|| ())", || fastest(|| measure(|| ()).0)),
@@ -115,7 +115,7 @@ const CALLS: &[Call] = &[
         let handle = Scope::open().expect("installed").handle();
         fastest(|| handle.enter_in(|| ()))
     }),
-    ("Scope::recording, closed at once", || {
+    ("Scope::recording, and close it", || {
         fastest(|| {
             Scope::recording().expect("memory").close();
         })

@@ -119,7 +119,7 @@ const ALL: [Contestant; 12] = [
     },
     Contestant {
         name: "jemalloc-prof",
-        about: "the same with prof:true, which samples every 512 KiB",
+        about: "jemalloc with prof:true, which samples every 512 KiB",
         program: Program::Here("peer-jemalloc", "peer-jemalloc"),
         baseline: "jemalloc",
         environment: &[("_RJEM_MALLOC_CONF", "prof:true")],

@@ -96,7 +96,7 @@ impl Report<'_> {
         }
         for (title, of) in [
             ("geometric mean, one thread", Of::Fastest),
-            ("the same of medians", Of::Median),
+            ("geometric mean of medians", Of::Median),
         ] {
             let means = self
                 .compared()

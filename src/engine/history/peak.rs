@@ -81,7 +81,7 @@ impl Peak {
     }
 
     pub(super) fn folded(&self, writer: u32) {
-        // Not written if it is the same: others read the line at every event.
+        // Not written if it is unchanged: others read the line at every event.
         if self.folder.load(Ordering::Relaxed) != writer {
             self.folder.store(writer, Ordering::Relaxed);
         }

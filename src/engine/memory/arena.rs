@@ -219,7 +219,7 @@ impl Arena {
     }
 
     /// The table in `cell`, made now if this is its first use. For tables that will soon be written
-    /// all over: their memory is there at once, on the pages that have proved cheaper.
+    /// all over: their memory is populated now, on the pages that have proved cheaper.
     #[inline]
     pub(crate) fn first_use_dense<T: Zeroed>(
         &self,

@@ -13,7 +13,7 @@ impl Budget {
 
     /// Reserves `bytes` if no more than `limit` are reserved then.
     pub(crate) fn reserve(&self, bytes: usize, limit: usize) -> bool {
-        // Relaxed, as below: a count alone, no other memory is told by it.
+        // Relaxed, as below: a count alone, no other memory is read on the strength of it.
         let reserve = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
         let mut used = self.0.load(Ordering::Relaxed);
         while let Some(next) = reserve(used) {

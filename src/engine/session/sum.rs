@@ -14,7 +14,7 @@ const SUM_BITS: u32 = 48;
 /// The largest sum.
 pub(crate) const SUM: u64 = (1 << SUM_BITS) - 1;
 
-/// Who else may write a [`Sum`] at the same time.
+/// Who else may write a [`Sum`] concurrently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writer {
     /// Nobody: a change is a load and a store.

@@ -25,7 +25,7 @@ const MAX_WORDS: usize = MAX_NAME.div_ceil(WORD) + 1;
 /// The upper half of a label's node. Return addresses of programs never have the highest bit.
 const LABEL: u32 = 1 << 31;
 
-/// A name that was interned. Two numbers may read the same: see [`Stacks`].
+/// A name that was interned. Two numbers may read as one name: see [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NameId(StackId);
 

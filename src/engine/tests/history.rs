@@ -355,7 +355,7 @@ fn threads_that_share_a_stack_add_up() {
     assert!((all - (64 << 10)..=all).contains(&noted), "{noted}");
 }
 
-/// Whatever threads do at the same time, what was live at the peak is what was noted then but for one
+/// Whatever threads do concurrently, what was live at the peak is what was noted then but for one
 /// event of each other thread at each stack, and what each thread has not folded.
 #[test]
 fn with_several_threads_the_view_of_the_peak_is_within_its_bound() {

@@ -1,4 +1,4 @@
-//! The system refuses the tracer a mapping, each in turn: the program gets its blocks all the same,
+//! The system refuses the tracer a mapping, each in turn: the program still gets its blocks,
 //! and what has a record is counted.
 //!
 //! Seen to fail with a block counted whose record was refused.

@@ -1,4 +1,4 @@
-//! Many threads at once: in the end the counters, the records and the truth agree.
+//! Many threads side by side: in the end the counters, the records and the truth agree.
 
 use std::alloc::System;
 use std::sync::Barrier;

@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// As a thread does it: on the fast path where that does it. The slow path alone comes to the same.
+    /// As a thread does it: on the fast path where that does it. The slow path alone gives equal sums.
     fn change(counter: &ThreadCounter, session: Session, old: u64, new: u64, sum: &Cell<i64>) {
         let (slow, slow_sum) = (copy(counter), sum.clone());
         slow.change(session, old, new, folding(&slow_sum));

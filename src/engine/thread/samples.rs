@@ -17,7 +17,7 @@ const PARTS: u64 = 256;
 /// The state of sessions that sample.
 pub(crate) struct Samples {
     /// Bytes per record of the session, if it samples; 0 if none ever did. Has no room in the
-    /// switch: of two starts at the same moment the one that loses may still set it.
+    /// switch: of two concurrent starts the one that loses may still set it.
     every: AtomicU64,
     filter: Filter,
 }

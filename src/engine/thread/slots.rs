@@ -41,7 +41,7 @@ pub(crate) struct ThreadSlots {
     last: Hint,
     /// Where the search for a free slot goes on; none before the first sweep, and at the end of the list.
     cursor: Hint,
-    /// How many slots there are, within what threads append at the same moment.
+    /// How many slots there are, within what threads append concurrently.
     count: AtomicU32,
     /// Claims since the last sweep.
     claims: AtomicU32,

@@ -43,7 +43,7 @@ fn document(records: usize) -> String {
     text
 }
 
-/// An object with up to `depth` levels of the same below it.
+/// An object with up to `depth` levels of objects below it.
 fn record(id: usize, depth: usize, numbers: &mut Numbers, text: &mut String) {
     let name = numbers.words(2);
     let note = numbers.words(6);

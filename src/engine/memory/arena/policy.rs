@@ -1,7 +1,7 @@
 //! Which pages a dense table is put on: those that have cost less until now.
 //!
-//! A large page (2 MiB) takes one fault where small ones (4 KiB) take 512, but its memory is zeroed
-//! at once, and on a virtual machine the host may have to find all of it first. Which is cheaper
+//! A large page (2 MiB) takes one fault where small ones (4 KiB) take 512, but all of it is
+//! zeroed in that fault, and on a virtual machine the host may have to find it first. Which is cheaper
 //! depends on the machine and on what its memory was used for before: a large page has been
 //! measured at a fifth of the small ones' time and at five times of it. So the tables that are
 //! written all over have their memory populated when they are made, with a clock, and the times
@@ -10,7 +10,7 @@
 //! ```text
 //! small pages first; their time for a page is known then
 //! try one large page
-//!     not dearer than so many small ones:  the next one is large too
+//!     not dearer than 512 small ones:      the next one is large too
 //!     dearer:                              small ones for a while, then try again;
 //!                                          each time in a row, for twice as long
 //! ```
@@ -54,7 +54,7 @@ impl PagePolicy {
 
     /// Records that populating `pages` small pages took `nanoseconds`.
     ///
-    /// The known time falls at once and rises slowly: an interruption makes one measurement too
+    /// The known time falls in one step and rises slowly: an interruption makes one measurement too
     /// long, and nothing makes one too short.
     pub(super) fn record_small(&self, pages: u32, nanoseconds: u64) {
         let now = (nanoseconds / u64::from(pages.max(1))).max(1);

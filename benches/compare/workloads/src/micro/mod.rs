@@ -43,57 +43,84 @@ pub(crate) const CASES: [Case; 16] = [
     case("loop-8", "`Box::new` and drop, below 8 calls", 1, |size| {
         loops::prepare(8, size)
     }),
-    case("loop-32", "the same below 32", 1, |size| {
-        loops::prepare(32, size)
-    }),
-    case("loop-128", "the same below 128", 1, |size| {
-        loops::prepare(128, size)
-    }),
+    case(
+        "loop-32",
+        "`Box::new` and drop, below 32 calls",
+        1,
+        |size| loops::prepare(32, size),
+    ),
+    case(
+        "loop-128",
+        "`Box::new` and drop, below 128 calls",
+        1,
+        |size| loops::prepare(128, size),
+    ),
     case(
         "live-1k",
         "a random block of 1000 freed, another made",
         1,
         |size| random::prepare(1000, 1, size),
     ),
-    case("live-100k", "the same of 100,000", 1, |size| {
-        random::prepare(100_000, 1, size)
-    }),
-    case("live-5M", "the same of 5 million", 1, |size| {
-        random::prepare(5_000_000, 1, size)
-    }),
+    case(
+        "live-100k",
+        "a random block of 100,000 freed, another made",
+        1,
+        |size| random::prepare(100_000, 1, size),
+    ),
+    case(
+        "live-5M",
+        "a random block of 5 million freed, another made",
+        1,
+        |size| random::prepare(5_000_000, 1, size),
+    ),
     case(
         "live-1k-2",
         "on two threads, each with 1000 of its own",
         2,
         |size| random::prepare(1000, 2, size),
     ),
-    case("live-100k-2", "the same with 100,000 each", 2, |size| {
-        random::prepare(100_000, 2, size)
-    }),
-    case("live-5M-2", "the same with 2.5 million each", 2, |size| {
-        random::prepare(2_500_000, 2, size)
-    }),
+    case(
+        "live-100k-2",
+        "on two threads, each with 100,000 of its own",
+        2,
+        |size| random::prepare(100_000, 2, size),
+    ),
+    case(
+        "live-5M-2",
+        "on two threads, each with 2.5 million of its own",
+        2,
+        |size| random::prepare(2_500_000, 2, size),
+    ),
     case(
         "turns-1",
         "32 calls deep, two stacks in turn: 1 frame differs",
         1,
         |size| paths::in_turn(1, size),
     ),
-    case("turns-4", "the same, 4 frames differ", 1, |size| {
-        paths::in_turn(4, size)
-    }),
-    case("turns-16", "the same, 16 frames differ", 1, |size| {
-        paths::in_turn(16, size)
-    }),
+    case(
+        "turns-4",
+        "32 calls deep, two stacks in turn: 4 frames differ",
+        1,
+        |size| paths::in_turn(4, size),
+    ),
+    case(
+        "turns-16",
+        "32 calls deep, two stacks in turn: 16 frames differ",
+        1,
+        |size| paths::in_turn(16, size),
+    ),
     case(
         "ways-4",
         "32 calls deep, one of 16 stacks at random",
         1,
         |size| paths::by_chance(4, size),
     ),
-    case("ways-16", "the same, one of 65,536 stacks", 1, |size| {
-        paths::by_chance(16, size)
-    }),
+    case(
+        "ways-16",
+        "32 calls deep, one of 65,536 stacks at random",
+        1,
+        |size| paths::by_chance(16, size),
+    ),
     case(
         "stacks-1",
         "a coroutine that makes a block 32 calls deep, and pauses",
