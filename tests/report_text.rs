@@ -359,6 +359,9 @@ fn the_hint_comes_only_where_it_helps() {
     let stripped = Frame::named("app+0x10").with_code(module, 16);
     let stripped = Snapshot::from_traces(blocks(1, 8, &[stripped]), 1);
     assert!(table(Text::new(), &stripped).contains("the program is stripped"));
+    // Frames that filters leave out may have had lines.
+    assert!(!table(Text::new(), &shop(1).hide_frames(["*"])).contains(hint));
+    assert!(!table(Text::new(), &shop(1).own_code()).contains(hint));
 }
 
 #[test]

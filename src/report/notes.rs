@@ -312,7 +312,10 @@ fn has_own_line(frame: &Frame) -> bool {
 /// does not change the shared libraries that it uses.
 fn could_have_line(frame: &Frame) -> bool {
     let in_library = frame.code().is_some_and(|(module, _)| module.is_library());
-    frame.is_named() && !in_library
+    // `<hidden>`, `<no own code>`: stands for frames that filters have left out.
+    let name = frame.filename();
+    let is_stand_in = frame.code().is_none() && name.starts_with('<') && name.ends_with('>');
+    frame.is_named() && !in_library && !is_stand_in
 }
 
 /// The stacks that allocator blocks have. A filtered snapshot holds others too, and a domain of the
