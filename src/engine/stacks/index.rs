@@ -295,3 +295,25 @@ impl Piece {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that all belong to one entry of one piece. Seen to fail while that alone did not make the table grow.
+    #[test]
+    fn a_crowded_place_makes_the_table_grow_and_loses_nothing() {
+        let (arena, index) = (Arena::new(), Index::new());
+        index.prepare(&arena).expect("memory");
+        let keys = (0..3 * MAX_SEARCHED as u64).map(|n| Key(n << (PIECE_BITS + FIRST_BITS)));
+        let node = |key: Key| StackId::from_bits(key.0 % 1000 + u64::from(StackId::FIRST));
+        for (added, key) in keys.clone().enumerate() {
+            let made = index.add(&arena, key, 0, || Some(node(key)));
+            assert_eq!(made, Some(node(key)), "{added}");
+        }
+        assert!(index.generation() > 0);
+        for key in keys {
+            assert_eq!(index.find(key, |_| true), Some(node(key)));
+        }
+    }
+}

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use once_cell::race::OnceRef;
 
 use crate::engine::memory::arena::{Arena, zeroed_struct};
+use crate::engine::memory::prefetch::prefetch;
 use index::{Index, Key};
 pub(crate) use labels::{Label, LabelCache, LabelKind, Labels, MAX_NAME, NameId};
 
@@ -278,7 +279,8 @@ impl Stacks {
             } else {
                 new + (known - new) / 2
             };
-            match self.find(base, frames.get(at..), paths.get(at)) {
+            // What is known already need not be compared once more.
+            match self.find(caller, frames.get(at..known), paths.get(at)) {
                 Some(found) => (known, caller, is_doubling) = (at, found, false),
                 None => (new, step) = (at + 1, 2 * step),
             }
@@ -401,6 +403,7 @@ impl Stacks {
         stack: StackId,
         mut visit: impl FnMut(StackId, usize) -> bool,
     ) -> StackId {
+        self.prefetch_callers(stack);
         let mut at = stack;
         while at.0 >= StackId::FIRST {
             let Some(node) = self.nodes.get().and_then(|nodes| node_of(nodes, at)) else {
@@ -412,6 +415,23 @@ impl Stacks {
             at = node.caller();
         }
         at
+    }
+
+    /// Has the nodes fetched of which `stack` may be made: its frames were mostly added together, the oldest first.
+    #[inline]
+    fn prefetch_callers(&self, stack: StackId) {
+        const NODES_IN_LINE: u32 = 64 / size_of::<Node>() as u32;
+        const LINES: u32 = 6;
+        let lines = (0..LINES).filter_map(|line| stack.0.checked_sub(line * NODES_IN_LINE));
+        for at in lines {
+            if let Some(node) = self
+                .nodes
+                .get()
+                .and_then(|nodes| node_of(nodes, StackId(at)))
+            {
+                prefetch(node);
+            }
+        }
     }
 
     fn write(
