@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::pattern::Pattern;
-use super::{report, with_limited_files};
+use super::{report, save_to};
+use crate::engine::Guard;
 use crate::error::{Error, ErrorKind};
 
 static OUTPUT: OnceLock<Pattern> = OnceLock::new();
@@ -28,12 +30,18 @@ pub(crate) fn dump_at_exit(pattern: OsString) -> Result<(), Error> {
 
 /// Saves the snapshot of the exit now, if there is to be one.
 pub(super) fn save(occasion: &str) {
-    if let Some(path) = OUTPUT.get().and_then(Pattern::path)
+    if let Some(path) = path()
         && crate::is_tracing()
-        && let Err(error) = with_limited_files(|| crate::take_snapshot()?.dump(path))
+        && let Err(error) = save_to(&path)
     {
         report(occasion, &error);
     }
+}
+
+/// Not recorded: a program that has given everything back has no live block in its last snapshot.
+fn path() -> Option<PathBuf> {
+    let _unrecorded = Guard::enter();
+    OUTPUT.get().and_then(Pattern::path)
 }
 
 extern "C" fn write() {

@@ -27,13 +27,24 @@ pub use signal::dump_on_signal;
 pub use thread::DumpThread;
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use crate::engine::Guard;
 use crate::error::Error;
 
 /// Tells of an error where there is nobody to return it to.
 fn report(occasion: &str, error: &Error) {
     let line = format!("tracemalloc: snapshot {occasion}: {error}\n");
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Takes a snapshot and saves it as the file `path`. Saving is not recorded: the program may go on.
+fn save_to(path: &Path) -> Result<(), Error> {
+    with_limited_files(|| {
+        let snapshot = crate::take_snapshot()?;
+        let _unrecorded = Guard::enter();
+        snapshot.dump(path)
+    })
 }
 
 /// Does `work`, in which a file that gets too large for the process is an error and not its end.

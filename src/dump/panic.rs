@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::pattern::Pattern;
-use super::{report, with_limited_files};
+use super::{report, save_to};
 use crate::engine::Guard;
 use crate::error::Error;
 use crate::sections::Busy;
@@ -134,7 +134,7 @@ fn save(path: &Path) -> Result<(), Error> {
     let path: PathBuf = path.to_owned();
     in_another_thread(LIMIT, move || {
         let _ = WRITES.try_with(|writes| writes.set(true));
-        with_limited_files(|| crate::take_snapshot()?.dump(path))
+        save_to(&path)
     })
 }
 

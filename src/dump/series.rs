@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::engine::Guard;
 use crate::error::Error;
 use crate::snapshot::Snapshot;
 use crate::utc::Utc;
@@ -89,10 +90,14 @@ impl Series {
     /// The file is written under another name, readable by its owner only, and gets its own name
     /// when it is complete and on the disk. It never takes the place of another file or link.
     ///
+    /// What is allocated here, the path too, is not recorded: later snapshots show the program's memory
+    /// alone, and their history too.
+    ///
     /// # Errors
     /// As for [`Snapshot::dump`]; then no file was made and none removed. An error that names an older
     /// file says that this one cannot be removed; the new one is there then.
     pub fn dump(&self, snapshot: &Snapshot) -> Result<PathBuf, Error> {
+        let _unrecorded = Guard::enter();
         let folder = self.folder();
         let name = self.name()?;
         let highest = members(folder, name)?

@@ -3,7 +3,7 @@
 use std::env;
 use std::time::Duration;
 
-use tracemalloc::{ErrorKind, Series};
+use tracemalloc::{Config, ErrorKind, Series, View};
 
 use crate::child;
 use crate::folder::{Folder, holds};
@@ -11,6 +11,7 @@ use crate::{cases, runner};
 
 cases![
     snapshots_are_saved_from_time_to_time,
+    saving_is_not_recorded,
     processes_leave_each_others_files_alone,
     #[cfg(unix)]
     a_folder_that_cannot_be_written_to_is_named,
@@ -52,6 +53,23 @@ fn snapshots_are_saved_from_time_to_time() {
     );
     std::thread::sleep(20 * period);
     assert_eq!(folder.files(), files, "the thread has ended");
+}
+
+/// The compressor alone takes 300 KB.
+fn saving_is_not_recorded() {
+    let folder = Folder::new("series-unrecorded");
+    let series = Series::new(folder.0.join("heap"));
+    Config::new().frames(25).history(true).start().unwrap();
+    for _ in 0..3 {
+        series.take_snapshot().unwrap();
+    }
+    let snapshots = folder.snapshots();
+    let allocated = snapshots.iter().map(|one| {
+        let allocated = one.view(View::Allocated).unwrap();
+        allocated.total_size()
+    });
+    assert!(allocated.max().unwrap() < 64 << 10);
+    assert!(snapshots[2].recording().peak < 64 << 10);
 }
 
 /// Three processes at one time, and one after them, with the same series.
