@@ -101,6 +101,7 @@ fn advice_as_json(advice: &Advice) -> Value {
         Pattern::Growth { .. } => "growth",
         Pattern::Temporaries { .. } => "temporaries",
         Pattern::TinyBlocks { .. } => "tiny_blocks",
+        Pattern::TinyBlocksAtPeak { .. } => "tiny_blocks_at_peak",
         _ => "other",
     };
     json!({

@@ -32,6 +32,9 @@ const TINY: u64 = 32;
 const MIN_TINY: u64 = 10_000;
 const TINY_PART: u64 = 10;
 
+/// How many times what is live was live at the peak, where tiny blocks of then count.
+const PEAK_PART: u64 = 10;
+
 /// Something that a line of a program could do better. `Display` writes the evidence and the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -71,6 +74,15 @@ pub enum Pattern {
         /// Live blocks.
         count: u64,
     },
+    /// As `TinyBlocks`, of what was live at the peak, if that was ten times what is live now. Sizes are the
+    /// averages of stacks; a stack whose average is no whole number has blocks of several sizes and does not
+    /// count. Needs [history](Snapshot::has_history).
+    TinyBlocksAtPeak {
+        /// Bytes of one.
+        size: u64,
+        /// Blocks at the peak.
+        count: u64,
+    },
 }
 
 impl fmt::Display for Pattern {
@@ -82,8 +94,9 @@ impl fmt::Display for Pattern {
                 blocks,
             } => write!(
                 out,
-                "{reallocations} reallocations of {blocks} blocks copied {}: give a capacity \
+                "{reallocations} reallocations of {blocks} block{} copied {}: give a capacity \
                  (with_capacity, reserve)",
+                if blocks == 1 { "" } else { "s" },
                 Size(bytes_copied)
             ),
             Self::Temporaries {
@@ -100,6 +113,10 @@ impl fmt::Display for Pattern {
                 out,
                 "{count} live blocks of {size} B: keep them in one Vec, in an arena, or inline"
             ),
+            Self::TinyBlocksAtPeak { size, count } => write!(
+                out,
+                "{count} blocks of {size} B at the peak: keep them in one Vec, in an arena, or inline"
+            ),
         }
     }
 }
@@ -114,7 +131,7 @@ impl Snapshot {
     /// What the program could do better, by line: growth by repeated reallocation, blocks that live
     /// for a few allocations, many equal tiny blocks. For each kind the three lines with the most of it.
     ///
-    /// [`Pattern`] has the thresholds. Without [history](Self::has_history) only tiny blocks are
+    /// [`Pattern`] has the thresholds. Without [history](Self::has_history) only live tiny blocks are
     /// known, and of a [view](Self::view) nothing. Of a [sampled](Self::sample_every) snapshot the
     /// numbers are estimates.
     ///
@@ -153,6 +170,7 @@ impl Snapshot {
         });
         advice.extend(largest(temporaries.collect()));
         advice.extend(self.tiny_blocks());
+        advice.extend(self.tiny_blocks_at_peak());
         advice
     }
 
@@ -160,8 +178,7 @@ impl Snapshot {
     fn histories_by_line(&self) -> Vec<(Traceback, StackHistory)> {
         let mut lines: HashMap<Traceback, StackHistory> = HashMap::new();
         for (stack, _, totals) in self.history().into_iter().flatten() {
-            let line = Traceback::of(GroupBy::Line.label(stack.most_recent()));
-            let sums = lines.entry(line).or_default();
+            let sums = lines.entry(line_of(stack)).or_default();
             *sums = sums.plus(*totals);
         }
         lines.into_iter().collect()
@@ -196,6 +213,37 @@ impl Snapshot {
                 .collect(),
         )
     }
+
+    fn tiny_blocks_at_peak(&self) -> Vec<Advice> {
+        let mut all = BlockSum::default();
+        let mut lines: HashMap<(Traceback, u64), u64> = HashMap::new();
+        for (stack, _, history) in self.history().into_iter().flatten() {
+            let BlockSum { size, count } = history.at_peak;
+            all = all.plus(history.at_peak);
+            let average = size.checked_div(count).unwrap_or(0);
+            if (1..=TINY).contains(&average) && size == average.saturating_mul(count) {
+                let blocks = lines.entry((line_of(stack), average)).or_default();
+                *blocks = blocks.saturating_add(count);
+            }
+        }
+        if self.total_size() >= all.size / PEAK_PART {
+            return Vec::new();
+        }
+        let lines = lines.iter().filter(|(_, count)| {
+            let count = **count;
+            count >= MIN_TINY && count >= all.count / TINY_PART
+        });
+        let found = lines.map(|((line, size), count)| {
+            let (size, count) = (*size, *count);
+            (count, line, Pattern::TinyBlocksAtPeak { size, count })
+        });
+        largest(found.collect())
+    }
+}
+
+/// What [`GroupBy::Line`] calls the line that allocated.
+fn line_of(stack: &Traceback) -> Traceback {
+    Traceback::of(GroupBy::Line.label(stack.most_recent()))
 }
 
 fn growth(history: &StackHistory, all: BlockSum) -> Option<(Pattern, u64)> {
@@ -367,5 +415,35 @@ mod tests {
         };
         let snapshot = Snapshot::from_traces([], 1).with_history((1..=5).map(row));
         assert_eq!(lines(&snapshot.advice()), [5, 4, 3]);
+    }
+
+    #[test]
+    fn tiny_blocks_of_the_peak_are_advised_where_they_are_gone() {
+        let at_peak = |number, size, count| {
+            let at_peak = BlockSum::new(size, count);
+            let history = StackHistory {
+                at_peak,
+                ..StackHistory::default()
+            };
+            (line(number), Domain::HEAP, history)
+        };
+        let advised = |live: usize| {
+            let live = std::iter::repeat_n(Trace::new(Domain::HEAP, 1_000, line(9)), live);
+            let snapshot = Snapshot::from_traces(live, 1).with_history([
+                at_peak(1, 32 * 11_000, 11_000),
+                // Larger, too few, and of several sizes.
+                at_peak(2, 33 * 20_000, 20_000),
+                at_peak(3, 8 * 9_999, 9_999),
+                at_peak(4, 16 * 20_000 + 1, 20_000),
+                // Two stacks of one line.
+                at_peak(5, 24 * 6_000, 6_000),
+                at_peak(5, 24 * 6_000, 6_000),
+            ]);
+            lines(&snapshot.advice())
+        };
+        assert_eq!(advised(0), [5, 1]);
+        // 1,699,993 bytes at the peak.
+        assert_eq!(advised(169), [5, 1]);
+        assert!(advised(170).is_empty());
     }
 }
