@@ -136,7 +136,7 @@ impl File<'_> {
             facts.push(("resident", Size(bytes).to_string()));
         }
         if let Some(bytes) = recording.allocator_memory {
-            facts.push(("held by the allocator", Size(bytes).to_string()));
+            facts.push(("allocator holds", Size(bytes).to_string()));
         }
         if recording.tracer_memory > 0 {
             facts.push(("tracer's memory", Size(recording.tracer_memory).to_string()));

@@ -1,5 +1,6 @@
 //! Reading snapshots, and choosing blocks and frames of them.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -219,11 +220,15 @@ fn named(snapshot: Snapshot, path: &Path) -> Snapshot {
         return snapshot;
     };
     let is_named = found.snapshot.recording().unnamed.is_none();
-    let program = found
+    let name = found.snapshot.recording().program.as_deref();
+    let is_program = |path: &str| Path::new(path).file_name() == name.map(OsStr::new);
+    let (program, libraries): (Vec<_>, Vec<_>) = found
         .modules
         .iter()
-        .find_map(|module| module.file.as_ref().ok());
-    if let (true, Some(file)) = (is_named, program) {
+        .partition(|module| is_program(&module.module.path));
+    let mut files = program.iter().chain(&libraries);
+    let file = files.find_map(|module| module.file.as_ref().ok());
+    if let (true, Some(file)) = (is_named, file) {
         note(&format!(
             "{}: names were read from {} and the other files of the process; `tracemalloc symbolize` \
              keeps them",

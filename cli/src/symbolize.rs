@@ -77,14 +77,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         || named.snapshot.recording().unnamed.is_some()
     {
         return Err(Failure::new(format!(
-            "{}: no names for the program: name its file, or a copy that was not stripped, with \
-             --debug-file",
+            "{}: no names for the program: give its file, or an unstripped copy, with --debug-file",
             path.display()
         )));
     }
     if !is_complete && options.output.is_none() {
         return Err(Failure::new(format!(
-            "{}: not replaced, as some modules have no names: say with -o where to write what there is",
+            "{}: not replaced, because some modules have no names: choose another file with -o",
             path.display()
         )));
     }

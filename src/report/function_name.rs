@@ -5,7 +5,8 @@
 //! <shop::Pool<shop::Order<…>> as base::Store>::find::{{closure}}     innermost arguments first
 //! <shop::Pool<…> as base::Store>::find::{{closure}}
 //! <Pool<…> as Store>::find::{{closure}}                              then the paths of type and trait
-//! <Pool<…> a…::find::{{closure}}                                     then the middle
+//! <Pool<…> as …>::find::{{closure}}                                  then the trait
+//! <Poo…::find::{{closure}}                                           then the middle
 //! ```
 
 use std::borrow::Cow;
@@ -13,8 +14,8 @@ use std::borrow::Cow;
 const ELLIPSIS: char = '…';
 
 /// `name` in at most `width` characters. Generic arguments go first, the innermost before the outer
-/// ones, then the paths of a method's type and trait, then the middle of the name. The last segment goes
-/// only where it does not fit by itself.
+/// ones, then the paths of a method's type and trait, then the trait, then the middle of the name. The last
+/// segment is cut only if it does not fit by itself.
 pub(super) fn shortened(name: &str, width: usize) -> Cow<'_, str> {
     if fits(name, width) {
         return Cow::Borrowed(name);
@@ -27,6 +28,10 @@ pub(super) fn shortened(name: &str, width: usize) -> Cow<'_, str> {
         }
     }
     let shorter = without_paths(&shorter);
+    if fits(&shorter, width) {
+        return Cow::Owned(shorter);
+    }
+    let shorter = without_trait(&shorter);
     if fits(&shorter, width) {
         return Cow::Owned(shorter);
     }
@@ -96,6 +101,27 @@ fn without_paths(name: &str) -> String {
     words.collect::<Vec<_>>().join(" ") + rest
 }
 
+/// `name` with `…` for its trait, if it begins with a type and a trait.
+fn without_trait(name: &str) -> String {
+    let in_front = depths(name).take_while(|(_, depth)| *depth > 0);
+    let characters: Vec<(char, usize)> = in_front.collect();
+    let is_trait = |at: &usize| {
+        let words = characters[..*at]
+            .iter()
+            .rev()
+            .map(|(character, _)| *character);
+        words.take(4).eq(" sa ".chars()) && characters[at - 1].1 == 1
+    };
+    match (4..characters.len()).rev().find(is_trait) {
+        Some(at) => {
+            let before = name.chars().take(at);
+            let after = name.chars().skip(characters.len() - 1);
+            before.chain([ELLIPSIS]).chain(after).collect()
+        }
+        None => name.to_owned(),
+    }
+}
+
 /// The start of a path and its last segment, with closures in it.
 fn without_middle(path: &str, width: usize) -> String {
     let last = last_segment(path);
@@ -140,7 +166,8 @@ mod tests {
             "<shop::Pool<shop::Order<…>> as base::Store>::find::{{closure}}",
             "<shop::Pool<…> as base::Store>::find::{{closure}}",
             "<Pool<…> as Store>::find::{{closure}}",
-            "<Pool<…> as Stor…::find::{{closure}}",
+            "<Pool<…> as …>::find::{{closure}}",
+            "<Pool<…> as…::find::{{closure}}",
             "<…::find::{{closure}}",
         ] {
             assert_eq!(at(shorter.chars().count()), shorter);

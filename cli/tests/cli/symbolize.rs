@@ -82,7 +82,7 @@ fn a_snapshot_without_names_says_how_to_read_them() {
             lines,
             [
                 "warning: /no/such/tracemalloc: no file of it could be opened",
-                "error: a.gz: no names for the program: name its file, or a copy that was not stripped, \
+                "error: a.gz: no names for the program: give its file, or an unstripped copy, \
                  with --debug-file",
             ]
         );
