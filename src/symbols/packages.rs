@@ -62,6 +62,8 @@ pub(super) struct Package {
     /// How many components of the directory are that of the workspace, which `file!()` leaves out.
     /// `None` where it has whole paths.
     workspace: Option<usize>,
+    /// The directory begins at the root of the file system.
+    is_absolute: bool,
     /// The root files of its crates in the package, and the crates' names.
     crates: Vec<(Vec<String>, Option<String>)>,
     /// Its crate is the program.
@@ -96,6 +98,7 @@ impl Packages {
                     list.push(Package {
                         directory,
                         workspace,
+                        is_absolute: is_absolute(&unit.root) || is_absolute(&unit.directory),
                         crates: Vec::new(),
                         is_main: false,
                     });
@@ -147,9 +150,40 @@ impl Packages {
         })?;
         Some((found, found.directory.len()))
     }
+
+    /// How many components of the file's path are the directory of a workspace that it is in.
+    pub(super) fn workspace_of(&self, file: &[&str], is_absolute: bool) -> Option<usize> {
+        let alike = self.list.iter().filter(|of| of.is_absolute == is_absolute);
+        let holds = |package: &Package| {
+            let len = package.workspace.filter(|&len| len < file.len())?;
+            let directory = package.directory.get(..len)?;
+            directory
+                .iter()
+                .zip(file)
+                .all(|(a, b)| a == b)
+                .then_some(len)
+        };
+        alike.filter_map(holds).max()
+    }
 }
 
 impl Package {
+    /// How many components of its directory are that of the workspace whose member it is; `None` for other
+    /// packages, which are compiled in directories of their own.
+    pub(super) fn workspace(&self) -> Option<usize> {
+        self.workspace
+    }
+
+    /// True if the root file of one of its crates is in the same directory as this file, or above.
+    pub(super) fn has_root_of(&self, inside: &[&str]) -> bool {
+        self.crates.iter().any(|(root, _)| {
+            let folder = &root[..root.len().saturating_sub(1)];
+            !folder.is_empty()
+                && inside.len() > folder.len()
+                && folder.iter().zip(inside).all(|(a, b)| a == b)
+        })
+    }
+
     /// True if one of its crates is a program. The sources of dependencies tell nothing of them.
     fn has_program(&self) -> bool {
         let is_own = !super::paths::is_foreign(&self.directory);

@@ -161,6 +161,12 @@ impl Resolver<'_> {
                     };
                     qualified(&name, known, crate_name).into_owned()
                 });
+                // In line tables of incremental builds only the function around an inlined one tells.
+                let of_definition = || {
+                    let name = crate_of(function.as_deref()?, None)?;
+                    (!is_standard(name)).then(|| name.to_owned())
+                };
+                let crate_name = crate_name.or_else(of_definition);
                 (frame, function, crate_name)
             }
             (None, Some(function)) => (

@@ -104,6 +104,7 @@ pub fn fill() -> Kept {
     kept.push(Box::new(run(load_users())));
     kept.push(Box::new(made()));
     kept.push(Box::new(generic(1_u8)));
+    kept.push(Box::new(inlined::filled(1_u8)));
     shelf::fill(&mut kept);
     kept
 }
@@ -111,7 +112,7 @@ pub fn fill() -> Kept {
 /// Prints what is known of each of the blocks: size, line, function, crate, and how many of its size are left
 /// by filters for its file as `file!()` spells it. `file`: the target's own.
 pub fn print(snapshot: &Snapshot, file: &str) {
-    let files = [file, file!(), shelf::FILE].map(Filter::include);
+    let files = [file, file!(), shelf::FILE, inlined::FILE].map(Filter::include);
     let of_file = snapshot.filter_traces(files);
     let count = |size| {
         let traces = of_file.traces().expect("single blocks");
@@ -133,4 +134,8 @@ pub fn print(snapshot: &Snapshot, file: &str) {
         }
     }
     println!("{}", lines.join("\n"));
+    #[cfg(feature = "saved")]
+    if let Some(path) = std::env::var_os("DEPOT_OUT") {
+        snapshot.dump(path).expect("it is saved");
+    }
 }

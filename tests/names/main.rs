@@ -6,6 +6,8 @@
 
 #![cfg(unix)]
 
+mod places;
+#[path = "../runner/mod.rs"]
 mod runner;
 
 use std::fs;
@@ -27,11 +29,11 @@ fn target() -> PathBuf {
 /// What is built of the package.
 const PROGRAM: [&str; 2] = ["--bin", "depot"];
 
-/// A compiler that compiles the package, but not its dependencies, with `flags`. Cargo identifies it by its
-/// name alone.
-fn wrapper(flags: &[&str]) -> PathBuf {
-    let name = flags
-        .concat()
+/// A compiler that compiles the package in `directory`, but not its dependencies, with `flags`. Cargo identifies it
+/// by its name alone, and leaves out the directory.
+fn wrapper(directory: &Path, flags: &[&str]) -> PathBuf {
+    let place = directory.strip_prefix(target()).unwrap_or(Path::new(""));
+    let name = (place.to_string_lossy() + flags.concat().as_str())
         .replace(|letter: char| !letter.is_ascii_alphanumeric(), "");
     let path = target().join(format!("rustc-{name}"));
     let quoted: Vec<String> = flags.iter().map(|flag| format!("'{flag}'")).collect();
@@ -68,7 +70,7 @@ impl Built {
 /// Builds a target of the package in `directory`.
 fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, String> {
     let _held = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
-    let wrapper = wrapper(flags);
+    let wrapper = wrapper(directory, flags);
     let mut command = Command::new(env!("CARGO"));
     command
         .current_dir(directory)
@@ -77,6 +79,7 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, Strin
         .arg(target())
         .args(kind)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
+        .env("CARGO_INCREMENTAL", "0")
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS");
     if let Some(triple) = runner::target() {
@@ -87,10 +90,12 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, Strin
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let paths = messages.match_indices("\"executable\":\"");
-    let paths = paths.map(|(at, key)| &messages[at + key.len()..]);
-    let last = paths.filter_map(|rest| rest.split('"').next()).last();
-    let built = Path::new(last.ok_or("no executable")?);
+    // Cargo builds the package's programs with its tests and benches.
+    let name = format!("\"name\":\"{}\"", kind[1]);
+    let of_target = messages.lines().filter(|message| message.contains(&name));
+    let paths = of_target.filter_map(|message| message.split_once("\"executable\":\""));
+    let mut built = paths.filter_map(|(_, rest)| rest.split('"').next());
+    let built = Path::new(built.next_back().ok_or("no executable")?);
     let folder = tempfile::tempdir_in(target()).map_err(|error| error.to_string())?;
     let path = folder.path().join("built");
     fs::hard_link(built, &path).map_err(|error| error.to_string())?;
@@ -111,14 +116,14 @@ fn output(mut command: Command) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-fn run(program: &Path) -> Vec<String> {
+pub(crate) fn run(program: &Path) -> Vec<String> {
     output(runner::command(program))
 }
 
 /// What the marks in the sources say that a target prints whose own file is `own`.
 fn expected(own: &str) -> Vec<String> {
     let mut expected = Vec::new();
-    for file in ["src/lib.rs", "src/shelf.rs", own] {
+    for file in ["src/lib.rs", "src/shelf.rs", "inlined/src/lib.rs", own] {
         let text = fs::read_to_string(source().join(file)).expect("it is there");
         for (line, number) in text.lines().zip(1..) {
             let mark = line.split_once("; // ").or_else(|| line.split_once(" // "));
@@ -131,7 +136,8 @@ fn expected(own: &str) -> Vec<String> {
             expected.push(format!("{size}\t{file}:{number}\t{name}\t{crate_name}\t1"));
         }
     }
-    assert_eq!(expected.len(), 12);
+    assert_eq!(expected.len(), 13);
+    expected.sort();
     expected
 }
 

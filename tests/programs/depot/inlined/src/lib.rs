@@ -1,0 +1,11 @@
+//! Generic code alone, which the compiler puts into the crates that use it.
+
+use std::hint::black_box;
+
+/// As the compiler writes this file's path.
+pub const FILE: &str = file!();
+
+#[inline(never)]
+pub fn filled<T: Clone>(value: T) -> Vec<T> {
+    black_box(vec![value; 1_008]) // 1008: inlined::filled
+}
