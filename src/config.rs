@@ -92,11 +92,11 @@ impl Config {
         self
     }
 
-    /// Lets the tracer's tables take at most `bytes` of address space, of which only what is used
-    /// takes memory; the directories that lead to them do not count. Unlimited unless this is
-    /// called. What does not fit is counted and said in every report ([`Losses`](crate::Losses));
-    /// the traced program never notices. The tables stay for the life of the process, so a later
-    /// session with a lower limit keeps what there is and adds nothing.
+    /// Limits the tracer's tables to `bytes` of address space. Only the part in use takes memory, and the
+    /// directories that lead to the tables do not count. There is no limit unless this is called. What does
+    /// not fit is counted and shown in every report ([`Losses`](crate::Losses)); the program's own
+    /// allocations never fail because of it. Tables stay for the life of the process, so a later session
+    /// with a lower limit keeps them and adds nothing.
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self

@@ -275,7 +275,7 @@ fn block_at(domain: Domain, address: usize) -> Option<Trace> {
 
 /// A copy of every live block, with its call stack named.
 ///
-/// Other threads go on meanwhile: a block that they allocate or free while the copy is made may or
+/// Other threads continue to run. A block that they allocate or free while the copy is made may or
 /// may not be in it, and one that `realloc` moves may be in it at both places. Names are looked up
 /// after the copy and shared by all snapshots, so that only the first one reads debug information. The
 /// snapshot's own memory is not traced. The order of the blocks is not specified.

@@ -30,6 +30,8 @@
 //! | know how much is live now and at most | [`get_traced_memory`] |
 //! | measure a section, a value, variants of it | [`measure`], [`freed_by`], [`measure_each`], [`Variants`] |
 //! | ask who allocated one block | [`block_of`], [`traceback_of`] |
+//! | hold a test to limits, and find leaks in it | [`Budget`], [`NoGrowth`] |
+//! | label the blocks of a task or a cache | [`tag`], [`Tag`], [`InTag`] |
 //! | watch what grows beyond every snapshot before | [`Growth`] |
 //! | read names before the first snapshot needs them | [`load_names`] |
 //! | know what the program could do better | [`Snapshot::advice`] |
@@ -41,8 +43,8 @@
 //! With the feature `file` (default) snapshots are saved and loaded: `Snapshot::dump`, `Snapshot::load`, and
 //! `Series`, `dump_on_panic` and `dump_every` for programs that save them by themselves.
 //!
-//! [`guide`] teaches it: a question, a program, what it prints, and what follows from that.
-//! [`coming_from_python`] has the calls of Python's memory tools, and what stands for them.
+//! The [`guide`] has a chapter for each question: a program, what it prints, and what follows from that.
+//! [`coming_from_python`] lists the calls of Python's memory tools with their counterparts here.
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/GUIDE.md")]

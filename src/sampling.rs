@@ -8,7 +8,7 @@
 //! its own size, so that a stack with blocks of many sizes is right too.
 //!
 //! Sums are kept in fixed point, so that they do not depend on the order of the blocks, and are
-//! rounded once, by whoever shows them. The probability is worked out with the four operations
+//! rounded once, when they are shown. The probability is worked out with the four operations
 //! alone, which give the same bits on every machine: `exp_m1` need not even give them twice.
 
 use std::num::NonZeroU64;

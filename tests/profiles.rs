@@ -196,7 +196,7 @@ fn a_panic_that_aborts_leaves_a_snapshot() {
     let ended = child::run(command, limit).expect("it was built");
     let verdict = ended.verdict(limit).expect_err("it panics");
     assert!(ended.status.is_some(), "{verdict}");
-    assert!(verdict.contains("planted"), "{verdict}");
+    assert!(verdict.contains("on purpose"), "{verdict}");
     assert!(!verdict.contains("tracemalloc:"), "{verdict}");
     let snapshot = tracemalloc::Snapshot::load(&path).expect("the panic's snapshot");
     std::fs::remove_file(path).expect("it is there");

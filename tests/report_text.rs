@@ -18,7 +18,7 @@ fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A line of the file of which the source can be read.
+/// A line of a file with readable source.
 fn order(line: u32, function: &str) -> Frame {
     Frame::new("shop-0.3.1/src/orders.rs", line)
         .with_function(function)

@@ -151,7 +151,7 @@ impl Report {
             return writeln!(out, "Suspects need {needed} snapshots.\n");
         }
         if self.suspects.is_empty() {
-            return writeln!(out, "No suspects: nothing goes on growing.\n");
+            return writeln!(out, "No suspects: no group keeps growing.\n");
         }
         writeln!(out, "Suspects, by {}\n", self.by)?;
         for (number, suspect) in (1..).zip(self.suspects.iter().take(self.limit)) {

@@ -43,7 +43,7 @@ static BEGUN: AtomicBool = AtomicBool::new(false);
 pub(crate) enum Disposition {
     /// It ends.
     Default,
-    /// Nothing: whoever has started it has asked for that.
+    /// Nothing: the parent process has chosen to ignore it.
     Ignored,
     /// This module's handler.
     Ours,
@@ -168,7 +168,7 @@ fn serve(mut reader: io::PipeReader) {
         // A panic has been told by its hook.
         let _ = catch_unwind(|| at_exit::save(&occasion));
         // A handler that the program has set since may have called this one's: then the program ends
-        // itself, or goes on.
+        // itself, or continues.
         if disposition(signal) == Disposition::Ours {
             unblock(signal);
             end(signal);

@@ -70,7 +70,7 @@ impl Series {
     }
 
     /// Whether the files of other processes count, and are removed, as the own ones are: for a
-    /// program of which one process runs at a time, so that the folder does not fill however often
+    /// program with one process at a time, so that the folder does not fill however often
     /// it is started again. Processes that run at the same time would remove each other's files.
     pub fn across_processes(mut self, across: bool) -> Self {
         self.across_processes = across;
@@ -208,7 +208,7 @@ fn members(folder: &Path, series: &OsStr) -> Result<Vec<Member>, Error> {
         let mut members = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            // Not that of what a link leads to. A file that has gone meanwhile is none.
+            // Not that of a link's target. A file that has been removed since is left out.
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
             if is_file && let Some(member) = Member::read(&entry.file_name(), series) {
                 members.push(member);

@@ -50,7 +50,7 @@ impl Tag {
     /// No tag. While a thread is in it, its blocks have no tag.
     pub const NONE: Self = Self(TagId::NONE);
 
-    /// The tag called `name`, of which at most 255 bytes count. The empty name is [`Tag::NONE`].
+    /// The tag called `name`, cut to 255 bytes. The empty name is [`Tag::NONE`].
     ///
     /// Every call with one name gives the same tag. It works before tracing starts and without the wrapper,
     /// and allocates nothing from the program's allocator.

@@ -110,7 +110,7 @@ impl Frame {
         frame
     }
 
-    /// A frame of which nothing but the place in machine code is known: an offset in bytes from the
+    /// A frame that has a place in machine code and nothing else: an offset in bytes from the
     /// start of `module`. It is called `MODULE+0xOFFSET` until something names it.
     ///
     /// ```
@@ -227,7 +227,7 @@ impl Frame {
         self.0.named
     }
 
-    /// True for a frame of which nothing but the [place in machine code](Self::code) is known.
+    /// True for a frame that has a [place in machine code](Self::code) and nothing else.
     pub fn is_unnamed(&self) -> bool {
         self.0.unnamed
     }

@@ -82,7 +82,7 @@ impl<'a> SourceFiles<'a> {
 }
 
 /// The lines of the source file at `path` that have the numbers `wanted`, without the white space
-/// around them. Lines that are not there, or of which nothing is left then, are left out.
+/// around them. Missing and empty lines are left out.
 #[cfg(feature = "html")]
 pub(crate) fn lines_of(path: &str, wanted: &BTreeSet<u32>) -> BTreeMap<u32, String> {
     let Some(text) = read(path) else {

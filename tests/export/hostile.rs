@@ -10,7 +10,7 @@ use crate::golden::{dhat, folded, text};
 use crate::profile::Profile;
 use crate::sample::{HOSTILE, hostile, server};
 
-/// What a terminal may be shown, whoever prints the file.
+/// What may reach a terminal that prints the file.
 #[track_caller]
 fn check_visible(text: &str) {
     let steers = |c: char| c != '\n' && (c.is_control() || ('\u{200b}'..='\u{202e}').contains(&c));

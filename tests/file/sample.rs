@@ -106,7 +106,7 @@ pub(crate) fn read_json(text: &str) -> Result<Snapshot, Error> {
     Snapshot::read_from(&gzip(text.as_bytes())[..])
 }
 
-/// A document of which the test changes a part. `serde_json`'s maps sort their keys, which puts
+/// A document for a test to change. `serde_json`'s maps sort their keys, which puts
 /// `format` after `attributes` and the like, so the two leading fields are written by hand.
 pub(crate) fn document(change: Value) -> String {
     let mut fields = BTreeMap::from([
@@ -132,7 +132,7 @@ pub(crate) fn document(change: Value) -> String {
     format!(r#"{{"format":"tracemalloc-snapshot","version":1,{fields}}}"#)
 }
 
-/// A document of version 2 of which the test changes a part, as [`document`].
+/// A document of version 2 for a test to change, as [`document`].
 pub(crate) fn document_2(change: Value) -> String {
     document(change).replace(r#""version":1"#, r#""version":2"#)
 }

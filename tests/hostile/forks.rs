@@ -354,7 +354,7 @@ fn forks_on_eight_threads() {
                         // At first the names of this place are looked up.
                         let child = round > 0 && fork();
                         if child || round == 0 {
-                            // In the parent other threads change the sums meanwhile.
+                            // In the parent other threads change the sums.
                             let works = works(round % 10 == 0);
                             if child {
                                 exit(works && restarts());

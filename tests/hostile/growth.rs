@@ -167,7 +167,7 @@ fn said_in_every_report(snapshot: &Snapshot) {
     }
 }
 
-/// `TRACEMALLOC_BLOCKS` allocations, of which one in fifty is live at a time: what held the first
+/// `TRACEMALLOC_BLOCKS` allocations, one in fifty of them live at a time: what held the first
 /// ones holds the last ones too.
 fn blocks_that_come_and_go_take_no_more_memory() {
     const LIMIT: usize = 1024 * MIB;

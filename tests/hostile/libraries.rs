@@ -109,7 +109,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// Two libraries take turns at the same address, and other threads capture meanwhile: what is known
+/// Two libraries take turns at one address while other threads capture: what is known
 /// of code does not outlive it.
 fn libraries_that_come_and_go_pass_the_audit() {
     let folder = folder();

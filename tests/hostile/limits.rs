@@ -107,7 +107,7 @@ fn map_page(readable: bool) -> bool {
     page != libc::MAP_FAILED
 }
 
-/// Restricts the running thread to system calls of which `allowed` says so. What is done with
+/// Restricts the running thread to the system calls that `allowed` permits. What is done with
 /// others: `action`.
 fn sandbox(allowed: &[libc::c_long], action: u32) {
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;

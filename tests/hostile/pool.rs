@@ -7,7 +7,7 @@ use std::alloc::Layout;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Address space for blocks, of which only what is used takes memory.
+/// Address space for blocks. Only the part in use takes memory.
 const REGION: usize = 4 << 30;
 /// log2 of the smallest and of the largest block; larger ones are mapped on their own.
 const SMALLEST: u32 = 5;

@@ -1,4 +1,4 @@
-//! The books of scopes and tags: what each owns is what its threads have allocated, whoever resizes and frees it,
+//! Audits of scopes and tags: each owns what its threads have allocated, whichever thread resizes or frees it,
 //! and wherever a signal handler comes.
 
 use std::sync::{Barrier, Mutex};
@@ -96,7 +96,7 @@ fn blocks_that_change_hands_pass_the_audit_of_their_scopes() {
     audit(&all);
 }
 
-/// While tracing is off: nothing but the scopes has books.
+/// While tracing is off: only scopes have records.
 fn scopes_alone_pass_the_audit() {
     for round in 0..3 {
         let left = change_hands(1_000 + round);

@@ -30,7 +30,7 @@ cases![
 const CHILD: &str = "TRACEMALLOC_TEST_ENDING";
 const WATCHDOG: Duration = Duration::from_secs(120);
 
-/// The role of this process, if it is the child of a case. Signals that whoever started the tests ignores,
+/// The role of this process, if it is the child of a case. Signals that the parent of the tests ignores,
 /// as `nohup` and shells do in the background, would stay ignored in it.
 fn role() -> Option<String> {
     let role = env::var(CHILD).ok()?;

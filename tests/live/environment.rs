@@ -235,7 +235,7 @@ fn files_that_may_not_grow_change_nothing() {
     }
 }
 
-/// A child with secrets in its arguments, one of which is no text, and in its variables, leaves a
+/// A child with secrets in its variables and its arguments, one of them not Unicode, leaves a
 /// file that holds none of them and is its owner's only.
 #[cfg(all(unix, feature = "file"))]
 fn a_snapshot_holds_no_secrets_of_the_process() {

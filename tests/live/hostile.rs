@@ -44,7 +44,7 @@ static ALWAYS_MOVE: AtomicBool = AtomicBool::new(false);
 /// Run by the next call of `alloc`, if set.
 static ONCE: AtomicUsize = AtomicUsize::new(0);
 
-/// Has `task` run inside the next call of `alloc`, in whichever thread.
+/// Has `task` run inside the next call of `alloc`, in any thread.
 #[cfg(feature = "file")]
 pub(crate) fn once(task: fn()) {
     ONCE.store(task as usize, Ordering::SeqCst);

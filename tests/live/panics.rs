@@ -73,12 +73,17 @@ fn a_panic_on_the_main_thread_leaves_a_snapshot() {
     if let Some(folder) = in_child() {
         tracemalloc::start(25).unwrap();
         tracemalloc::dump_on_panic(folder.join("a%%-%p.gz"));
-        return panic_with_block("planted");
+        return panic_with_block("on purpose");
     }
     let folder = Folder::new("panic-main");
     let ended = run(&folder);
     ended_with(&ended, Some(101));
-    assert_eq!(ended.text.matches("planted").count(), 1, "{}", ended.text);
+    assert_eq!(
+        ended.text.matches("on purpose").count(),
+        1,
+        "{}",
+        ended.text
+    );
     assert!(!ended.text.contains("tracemalloc:"), "{}", ended.text);
     assert_one_snapshot(&folder);
     let process = folder.snapshots()[0].recording().process_id.unwrap();
@@ -123,7 +128,7 @@ fn threads_that_panic_at_once_wait_for_the_snapshot() {
     let is_there = thread::scope(|scope| {
         let threads = [(); 4].map(|()| {
             scope.spawn(|| {
-                catch_unwind(|| panic_with_block("planted")).unwrap_err();
+                catch_unwind(|| panic_with_block("on purpose")).unwrap_err();
                 path.exists()
             })
         });
@@ -181,7 +186,7 @@ fn a_panic_of_the_programs_own_during_the_work_is_left_alone() {
         tracemalloc::dump_on_panic(folder.join("a.gz"));
         PANICKED.set(true);
         hostile::once(panic_elsewhere);
-        return panic_with_block("planted");
+        return panic_with_block("on purpose");
     }
     let folder = Folder::new("panic-during");
     let ended = run(&folder);
@@ -233,7 +238,7 @@ fn a_lock_that_a_panic_left_holds_up_no_snapshot() {
         panic_with_lock();
         tracemalloc::start(25).unwrap();
         tracemalloc::dump_on_panic(folder.join("a.gz"));
-        return panic_with_block("planted");
+        return panic_with_block("on purpose");
     }
     let folder = Folder::new("panic-work");
     ended_with(&run(&folder), Some(101));
@@ -248,7 +253,7 @@ fn a_panic_on_a_small_stack_leaves_a_snapshot() {
         tracemalloc::start(25).unwrap();
         tracemalloc::dump_on_panic(folder.join("a.gz"));
         let thread = thread::Builder::new().stack_size(16 << 10);
-        let thread = thread.spawn(|| panic_with_block("planted")).unwrap();
+        let thread = thread.spawn(|| panic_with_block("on purpose")).unwrap();
         thread.join().unwrap_err();
         return;
     }
@@ -261,7 +266,7 @@ fn a_panic_on_a_small_stack_leaves_a_snapshot() {
 /// to unwind.
 fn a_panic_that_cannot_unwind_leaves_a_snapshot() {
     extern "C" fn called_by_c() {
-        panic_with_block("planted");
+        panic_with_block("on purpose");
     }
     if let Some(folder) = in_child() {
         tracemalloc::start(25).unwrap();
@@ -273,7 +278,7 @@ fn a_panic_that_cannot_unwind_leaves_a_snapshot() {
     if cfg!(unix) {
         ended_with(&ended, None);
     }
-    assert!(ended.text.contains("planted"), "{}", ended.text);
+    assert!(ended.text.contains("on purpose"), "{}", ended.text);
     assert_one_snapshot(&folder);
 }
 
@@ -291,7 +296,7 @@ fn a_snapshot_that_cannot_be_saved_is_told() {
     if let Some(folder) = in_child() {
         tracemalloc::start(25).unwrap();
         tracemalloc::dump_on_panic(folder.join("no/such/folder.gz"));
-        return panic_with_block("planted");
+        return panic_with_block("on purpose");
     }
     let folder = Folder::new("panic-nowhere");
     let ended = run(&folder);

@@ -189,7 +189,7 @@ fn a_signal_while_tracing_is_off_is_told() {
         let _dumper =
             tracemalloc::dump_on_signal(SIGNAL, Series::new(folder.join("heap"))).unwrap();
         raise();
-        // Held until the thread has told; then it goes on.
+        // Held until the thread has reported; then it continues.
         while !crate::folder::files(folder)
             .iter()
             .any(|path| path.ends_with("told"))

@@ -47,7 +47,7 @@ const STANDARD: u8 = 2;
 struct Sites {
     nodes: Vec<u32>,
     domains: Vec<u32>,
-    /// Texts, of which 0 is none; left out if there are no others.
+    /// Texts by number; number 0 is no text. Left out if there are no others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

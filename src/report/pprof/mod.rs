@@ -43,7 +43,7 @@ const PIECE: usize = 1024;
 /// their call; see [`separate_inlined`](Self::separate_inlined) for viewers that show only one function of
 /// a location. Addresses are offsets in their module, as its linker
 /// gave them, and modules have their build id, so that a server with the debug information can name
-/// what is not named. A frame of which only the file is known has it for a function name.
+/// what is not named. If only the file of a frame is known, it is the function's name too.
 /// Characters in names that would steer a terminal are escapes.
 ///
 /// Of a [sampled](Snapshot::sample_every) snapshot the values are the estimates, and the period is

@@ -8,7 +8,7 @@ use super::style::Paint;
 const GAP: &str = "  ";
 
 /// Rows under headings. Numbers stand to the right of their column; the text behind them is cut to
-/// what is left of the line by whoever makes it, for which [`Columns::room`] is there.
+/// the rest of the line by its caller, who asks [`Columns::room`].
 pub(super) struct Columns {
     headings: Vec<&'static str>,
     rows: Vec<(Vec<String>, String)>,

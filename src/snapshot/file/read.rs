@@ -247,7 +247,7 @@ fn frame(
     Ok(with_origin(frame, row))
 }
 
-/// A frame of which nothing but the place in machine code is known.
+/// A frame that has a place in machine code and nothing else.
 fn unnamed_frame(index: usize, row: &FrameRow, modules: &[Arc<Module>]) -> Result<Frame, Error> {
     let Some((module, offset)) = row.code else {
         return Err(invalid(format!(

@@ -68,7 +68,7 @@ fn fill(mut file: File, write: impl FnOnce(&mut File) -> Result<(), Error>) -> R
 /// The file, unless it is one that could be replaced and must not be overwritten.
 fn special(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
-        return Err(io::Error::other("the file was changed meanwhile"));
+        return Err(io::Error::other("another file took its place"));
     }
     Ok(file)
 }

@@ -176,7 +176,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Nine snapshots: from a quantity of MiB at first, so many more at each.
+    /// Nine snapshots: a quantity of MiB at first, and a fixed number more at each.
     fn grown(
         resident: [u64; 2],
         live: [u64; 2],

@@ -32,7 +32,7 @@ fn snapshot(lines: &[(u32, u64, u64)], taken_at: Option<u64>) -> Snapshot {
 /// Blocks at a moment.
 type Blocks = dyn Fn(u64, &mut Random) -> u64;
 
-/// The suspects among curves, of which each gives its blocks of 64 bytes at each of 24 snapshots.
+/// The suspects among curves. Each curve is the number of its blocks of 64 bytes at each of 24 snapshots.
 fn suspects(curves: &[&Blocks]) -> Vec<u32> {
     let mut random = Random(7);
     let mut series = Series::new(GroupBy::Line);

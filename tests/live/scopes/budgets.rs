@@ -99,7 +99,7 @@ fn growth_is_found_and_filling_is_not() {
         }
         work();
     });
-    // Freed by another thread, whoever allocated.
+    // Freed by another thread than the one that allocated.
     NoGrowth::new().rounds(8).check(|| {
         let made = block(100);
         thread::spawn(move || drop(made)).join().unwrap();

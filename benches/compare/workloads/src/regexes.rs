@@ -45,7 +45,7 @@ pub(crate) fn prepare(size: Size) -> Work {
     })
 }
 
-/// Many words of which one must be found, as in a filter of log lines.
+/// An alternation of many words, as in a filter of log lines.
 fn alternatives(seed: u64) -> String {
     let mut numbers = Numbers::new(seed);
     let mut text = String::from(r"(?i)\b(?:none");

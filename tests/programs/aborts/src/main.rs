@@ -12,5 +12,5 @@ fn main() {
     tracemalloc::start(25).expect("the allocator is installed");
     tracemalloc::dump_on_panic(path);
     let _block = black_box(vec![1_u8; 54_321]);
-    panic!("planted");
+    panic!("on purpose");
 }

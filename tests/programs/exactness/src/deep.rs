@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crate::block;
 
-/// `depth` frames, of which one in `every` allocates on the way down and on the way up.
+/// `depth` frames; one in `every` allocates on the way down and on the way up.
 #[inline(never)]
 pub(crate) fn recursion(depth: usize, every: usize) {
     if depth.is_multiple_of(every) {

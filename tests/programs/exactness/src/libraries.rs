@@ -10,7 +10,7 @@ use crate::{block, deep};
 type Through = extern "C" fn(extern "C" fn());
 
 unsafe extern "C" {
-    /// Goes through two libraries, of which the program has asked for one.
+    /// Goes through two libraries; the program is linked with one of them.
     safe fn through_linked(work: extern "C" fn());
 }
 

@@ -32,7 +32,7 @@ struct Task(Coroutine<(), (), ()>);
 // SAFETY: the coroutines here hold nothing across a pause that is a thread's own.
 unsafe impl Send for Task {}
 
-/// A coroutine goes on after each pause, on this thread and on another one in turn. Some are dropped
+/// A coroutine continues after each pause, on this thread and on another one in turn. Some are dropped
 /// before they are done, where that is possible: a stack is unwound then.
 #[inline(never)]
 pub(crate) fn resumed(round: usize) {

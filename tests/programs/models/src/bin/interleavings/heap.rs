@@ -1,4 +1,4 @@
-//! An inner allocator that hands out addresses which nobody reads, and gives a freed one to whoever
+//! An inner allocator that hands out addresses which nobody reads, and gives a freed one to the thread that
 //! asks next, before the call that freed it has returned.
 
 use std::alloc::{GlobalAlloc, Layout};

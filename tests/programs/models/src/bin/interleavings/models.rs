@@ -159,7 +159,7 @@ pub(crate) fn together(tasks: Vec<Box<dyn FnOnce() + Send>>) {
     }
 }
 
-/// Three threads allocate, move, free and pass on blocks of which there are few addresses.
+/// Three threads allocate, move, free and pass on blocks at few addresses.
 fn blocks() {
     let world = World::new(true);
     world.start();
@@ -255,7 +255,7 @@ fn external() {
     assert_eq!(world.tracker.traced_memory(session).0, 3 * 37);
 }
 
-/// Three threads intern stacks, some the same, in a table that grows meanwhile.
+/// Three threads intern stacks, some of them equal, in a table that grows.
 fn stacks() {
     let tables: &'static (Arena, Stacks) = Box::leak(Box::new((Arena::new(), Stacks::new())));
     let known = Arc::new(Mutex::new(Vec::<(StackId, Vec<usize>)>::new()));
