@@ -1,12 +1,15 @@
 //! A service whose memory goes up and down, and a leak of one request in a hundred below that: which
 //! lines go on growing over a series of snapshots.
 //!
+//! With the name of a folder it saves the snapshots there, for `tracemalloc trend`.
+//!
 //!     cargo run --release --example trend
 
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::path::Path;
 
-use tracemalloc::{Config, Error, GroupBy, TraceAlloc, Trend};
+use tracemalloc::{Config, Error, GroupBy, Series, TraceAlloc, Trend};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -51,10 +54,16 @@ fn main() -> Result<(), Error> {
     service.waiting.reserve(1_000);
     service.failed.reserve(1_000);
     service.pages.reserve(1_000);
+    let folder = std::env::args().nth(1);
+    let saved = folder.map(|folder| Series::new(Path::new(&folder).join("hour")));
     let mut trend = Trend::new(GroupBy::Line);
     for hour in 0..24 {
         service.hour(hour);
-        trend.push(&tracemalloc::take_snapshot()?)?;
+        let snapshot = tracemalloc::take_snapshot()?;
+        if let Some(series) = &saved {
+            series.dump(&snapshot)?;
+        }
+        trend.push(&snapshot)?;
     }
     tracemalloc::stop();
 
