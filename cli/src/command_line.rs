@@ -10,8 +10,8 @@ use crate::{
 
 /// Answers questions about saved snapshots of a program's memory.
 ///
-/// A traced program saves snapshots with `Snapshot::dump`, or at its end in the file that the
-/// variable TRACEMALLOC_OUT names.
+/// A traced program saves snapshots with `Snapshot::dump`, or at exit if the variable
+/// TRACEMALLOC_OUT names a file.
 #[derive(Debug, Parser)]
 #[command(
     name = "tracemalloc",
@@ -23,7 +23,7 @@ Examples:
   tracemalloc diff before.tmsnap.json.gz after.tmsnap.json.gz
   tracemalloc flamegraph app.tmsnap.json.gz -o app.svg
 
-Exit codes: 0 fine, 1 a check failed, 2 wrong usage or unusable input or output."
+Exit codes: 0 success, 1 a check failed, 2 wrong usage, or bad input or output."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

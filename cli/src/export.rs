@@ -64,7 +64,7 @@ enum Format {
 }
 
 impl Options {
-    /// Refuses what a format has no place for.
+    /// Refuses what a format cannot express.
     fn check(&self) -> Result<(), Failure> {
         let has_diff = matches!(self.format, Format::Folded | Format::Json | Format::Csv);
         if self.diff.is_some() && !has_diff {

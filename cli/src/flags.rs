@@ -23,8 +23,8 @@ pub(crate) struct Subject {
 #[group(multiple = false)]
 #[command(next_help_heading = "Which blocks and frames")]
 pub(crate) struct ViewFlags {
-    /// Show what was live when the program's memory was at its highest. This and
-    /// the next two need a snapshot that was recorded with TRACEMALLOC_HISTORY=1.
+    /// Show what was live at the peak of the program's memory. This and the next
+    /// two need a snapshot that was recorded with TRACEMALLOC_HISTORY=1.
     #[arg(long)]
     at_peak: bool,
 
@@ -32,7 +32,7 @@ pub(crate) struct ViewFlags {
     #[arg(long)]
     allocated: bool,
 
-    /// Show what was freed again soon after it was allocated.
+    /// Show what was freed soon after its allocation.
     #[arg(long)]
     temporary: bool,
 }

@@ -34,8 +34,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
 
-    /// Begin at the frames that made the allocations, and grow downwards to their
-    /// callers.
+    /// Begin at the frames that made the allocations, with their callers below.
     #[arg(long)]
     inverted: bool,
 
@@ -58,8 +57,8 @@ pub(crate) struct Options {
 /// is something to see in a box that is made wider.
 const MIN_SHARE: f64 = 0.0001;
 
-/// Maximum number of boxes on top of each other, 16 pixels each. More cannot be looked at, and the text that the
-/// picture is made of would be as long as all stacks together.
+/// Maximum number of boxes on top of each other, 16 pixels each. A taller picture is not readable, and its text
+/// would be as long as all stacks together.
 const MAX_FRAMES: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {

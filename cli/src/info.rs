@@ -15,7 +15,7 @@ use crate::flags::{Format, Subject};
 use crate::output::{Content, Destination};
 use crate::stats;
 
-/// Show what a file says of itself: when, where and how it was recorded.
+/// Show when, where and how a snapshot was recorded.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

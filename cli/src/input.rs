@@ -43,34 +43,34 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "NUMBER")]
     domain: Vec<u32>,
 
-    /// Only blocks whose tag matches GLOB; `<untagged>` are those without one.
+    /// Only blocks whose tag matches GLOB; `<untagged>` selects blocks without a tag.
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     tag: Vec<String>,
 
-    /// Let the conditions on files, functions and crates look at every caller,
-    /// not only at the frame that made the allocation.
+    /// Apply the conditions on files, functions and crates to every frame of a
+    /// stack, not only to the one that made the allocation.
     #[arg(long)]
     all_frames: bool,
 
-    /// Only blocks whose stack has a frame that REGEX finds: in its function,
-    /// its crate or its FILE:LINE.
+    /// Only blocks whose stack has a frame that REGEX matches: its function, its
+    /// crate or its FILE:LINE.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     focus: Option<Regex>,
 
-    /// No blocks whose stack has a frame that REGEX finds.
+    /// No blocks whose stack has a frame that REGEX matches.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     ignore: Option<Regex>,
 
-    /// Leave frames that REGEX finds out of stacks; no block is left out.
+    /// Remove frames that REGEX matches from the stacks; every block stays.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     hide: Option<Regex>,
 
-    /// Leave all frames but those that REGEX finds out of stacks.
+    /// Remove all frames but those that REGEX matches from the stacks.
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     show: Option<Regex>,
 
-    /// Leave all frames but those of the program's own packages out of stacks, so
-    /// that the nearest line of its authors is blamed.
+    /// Remove all frames but those of the program's own packages from the stacks,
+    /// so that the nearest line of its authors is blamed.
     #[arg(long)]
     own_code: bool,
 }
@@ -239,9 +239,9 @@ fn named(snapshot: Snapshot, path: &Path) -> Snapshot {
     found.snapshot
 }
 
-/// Tells what the user may want to know, on standard error.
+/// Writes a line for the user to standard error.
 pub(crate) fn note(text: &str) {
-    // Nobody is left to be told if standard error is closed.
+    // If standard error is closed, nobody can read the line.
     let _ = writeln!(io::stderr(), "note: {}", terminal_text(text));
 }
 
@@ -264,12 +264,12 @@ fn doubts(old: &Snapshot, new: &Snapshot) -> Vec<String> {
 }
 
 pub(crate) fn warn(text: &str) {
-    // Nobody is left to be told if standard error is closed.
+    // If standard error is closed, nobody can read the line.
     let _ = writeln!(io::stderr(), "warning: {}", terminal_text(text));
 }
 
-/// A pattern with wildcards. The library takes a bracket that is not closed for itself, as CPython does;
-/// on a command line it is a slip.
+/// A pattern with wildcards. An open bracket without its end is an error here; the library matches it
+/// literally, as CPython does.
 fn glob(text: &str) -> Result<String, String> {
     let mut rest = text;
     while let Some((_, class)) = rest.split_once('[') {

@@ -14,8 +14,7 @@ pub(crate) enum Growth {
 }
 
 impl Growth {
-    /// True if `new` bytes are more than `old` ones may become. Of nothing every percentage is
-    /// nothing.
+    /// True if growth from `old` to `new` bytes exceeds the limit. Any percentage of 0 is 0.
     pub(crate) fn is_exceeded(self, old: u64, new: u64) -> bool {
         let grown = new.saturating_sub(old);
         match self {

@@ -15,7 +15,7 @@ Examples:
   tracemalloc man | man -l -
   tracemalloc man top -o tracemalloc-top.1")]
 pub(crate) struct Options {
-    /// The command that the page is about; without it, the page that names all
+    /// The command that the page describes; without it, the page that lists all
     /// commands.
     #[arg(value_name = "COMMAND")]
     command: Option<String>,

@@ -22,13 +22,12 @@ pub(crate) struct Destination {
     #[arg(long, short)]
     force: bool,
 
-    /// Whether to set off parts of a text by color. `auto`: on a terminal,
-    /// unless NO_COLOR is set.
+    /// Whether a text has color. `auto`: on a terminal, unless NO_COLOR is set.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
 
-    /// Columns of a text, 60 at least. Without it those of the terminal, or 80
-    /// if the output is none.
+    /// Columns of a text, at least 60; by default those of the terminal, or 80 for
+    /// other outputs.
     #[arg(long, value_name = "COLUMNS")]
     width: Option<usize>,
 }
@@ -51,7 +50,7 @@ pub(crate) enum Content {
     Document,
 }
 
-/// A writer that remembers its first error, whatever those who write through it make of it.
+/// A writer that keeps its first error, even if its users ignore it.
 pub(crate) struct Out {
     inner: Box<dyn Write>,
     error: Option<io::Error>,

@@ -31,8 +31,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
 
-    /// Do not put source lines into the page, which are read from the files that
-    /// the snapshot names.
+    /// Omit source lines, which are read from the files that the snapshot names.
     #[arg(long)]
     no_source: bool,
 

@@ -8,12 +8,12 @@ use tracemalloc::{Snapshot, Symbolizer};
 use crate::failure::Failure;
 use crate::input::{note, read_as_it_is, warn};
 
-/// Read the names of a snapshot that was saved without them, and keep them.
+/// Add names to a snapshot that was saved without them.
 ///
-/// A program saves snapshots without names if TRACEMALLOC_NAMES=later is set, or where its memory did not
-/// suffice to read them. Names come from the files that the process had loaded: where those are now, in
-/// the folders of debug information of the system, and in the files and folders named here. A file
-/// counts only if its build id is that of the module in the process.
+/// A program saves snapshots without names if TRACEMALLOC_NAMES=later is set, or if it had too little memory to
+/// read them. Names come from the files that the process had loaded, from the system's folders of debug
+/// information, and from the files and folders given here. A file counts only if its build id is that of
+/// the module in the process.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -30,8 +30,8 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Look into this file first: the program, a copy that was not stripped, or a
-    /// file of debug information. May be repeated.
+    /// Look into this file first: the program, an unstripped copy, or a file of
+    /// debug information. May be repeated.
     #[arg(long, value_name = "FILE")]
     debug_file: Vec<PathBuf>,
 

@@ -42,8 +42,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = percent)]
     threshold: f64,
 
-    /// The form of the output. JSON has every call and heeds neither depth nor
-    /// threshold.
+    /// The form of the output. JSON has every call and ignores depth and threshold.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 

@@ -31,8 +31,7 @@ Examples:
   tracemalloc trend snapshots/*.tmsnap.json.gz --by function -n 20
   tracemalloc trend snapshots/*.tmsnap.json.gz --crate my_service --format json")]
 pub(crate) struct Options {
-    /// Saved snapshots of one program. They are put in the order in which they
-    /// were taken.
+    /// Saved snapshots of one program, in any order.
     #[arg(value_name = "SNAPSHOT", required = true)]
     paths: Vec<PathBuf>,
 
@@ -245,7 +244,7 @@ impl Report {
     }
 }
 
-/// Of each interval's blocks the part that is still there, as many of the last intervals as have room;
+/// For each interval the part of its blocks that is still live; only as many of the last intervals as fit.
 /// `None` without history.
 fn shares(generations: &[Generation], width: usize) -> Option<String> {
     let shares: Option<Vec<f64>> = generations
@@ -268,7 +267,7 @@ fn shares(generations: &[Generation], width: usize) -> Option<String> {
     (first < text.len()).then(|| format!("{begin} {left_out}{}", text[first..].join(" ")))
 }
 
-/// A part of 1, with two digits that count.
+/// A part of 1, with two significant digits.
 fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0%".to_owned(),
@@ -307,7 +306,7 @@ fn function(stack: &Traceback, width: usize) -> Option<String> {
     Some(fitted(name, width))
 }
 
-/// The end of a text that is too long: it says most of a path.
+/// The end of a text that is too long, because the end of a path says most.
 fn fitted(text: &str, width: usize) -> String {
     let text = terminal_text(text);
     match text.chars().count().saturating_sub(width) {

@@ -29,7 +29,7 @@ fn help_fits_and_has_examples() {
     let program = succeed(folder.path(), "--help").text();
     check_fits(&program);
     assert!(
-        program.contains("Exit codes: 0 fine, 1 a check failed, 2"),
+        program.contains("Exit codes: 0 success, 1 a check failed, 2"),
         "{program}"
     );
     for name in COMMANDS {
