@@ -15,7 +15,7 @@ use tracemalloc::{
 };
 
 /// `old` and `new`, with less and more of the same; `all`, which has every field; `sampled`;
-/// `empty`; `history`, with totals and a peak; `tagged`, with tags and threads; `hostile`,
+/// `empty`; `history` and `busier`, with totals and a peak; `tagged`, with tags and threads; `hostile`,
 /// whose names hold what steers a terminal; the series `s1` to `s8`, with a leak, and `m1` to `m8`, where
 /// only the resident memory grows.
 pub(crate) fn folder() -> TempDir {
@@ -31,6 +31,7 @@ pub(crate) fn folder() -> TempDir {
         ("empty", Snapshot::from_traces([], 25)),
         ("hostile", hostile()),
         ("history", with_history(&shop(2))),
+        ("busier", with_history_of(&shop(4), 60)),
         ("tagged", tagged()),
         ("s1", grown(1)),
         ("s2", grown(2)),
@@ -167,8 +168,12 @@ fn grown(minutes: u64) -> Snapshot {
 /// The shop when it has closed: at the peak it had 52 orders, and it has allocated all of that ten
 /// times.
 pub(crate) fn with_history(closed: &Snapshot) -> Snapshot {
+    with_history_of(closed, 52)
+}
+
+fn with_history_of(closed: &Snapshot, orders_at_peak: u64) -> Snapshot {
     let mut rows = Vec::new();
-    for stack in shop(52).statistics(GroupBy::Traceback) {
+    for stack in shop(orders_at_peak).statistics(GroupBy::Traceback) {
         let (size, count) = (stack.size, stack.count);
         let mut history = StackHistory::default();
         history.at_peak = BlockSum::new(size, count);

@@ -177,3 +177,44 @@ fn a_picture_of_very_deep_stacks_is_cut_and_says_so() {
         assert!(ran.err.contains(warning), "{}", ran.err);
     }
 }
+
+/// No view is shown for another one.
+#[test]
+fn every_command_shows_every_view() {
+    const COMMANDS: [&str; 14] = [
+        "top @history",
+        "top @history --by crate --format json",
+        "top @history --format csv",
+        "diff @history @busier",
+        "tree @history --by function",
+        "list . @history",
+        "stats @history --format json",
+        "trend @history @busier --format json",
+        "flamegraph @history -o -",
+        "report @history -o -",
+        "export @history --format folded -o -",
+        "export @history --format dhat -o -",
+        "export @history --format pprof -o -",
+        "check @history --max-live 1B",
+    ];
+    const VIEWS: [&str; 4] = ["", " --at-peak", " --allocated", " --temporary"];
+    let folder = folder();
+    for command in COMMANDS {
+        let shown = VIEWS.map(|view| {
+            let ran = run(folder.path(), &line(&format!("{command}{view}")));
+            let is_check = command.starts_with("check");
+            assert_eq!(
+                ran.code,
+                Some(i32::from(is_check)),
+                "{command}{view}: {}",
+                ran.err
+            );
+            ran.out
+        });
+        for (number, one) in shown.iter().enumerate() {
+            assert!(!one.is_empty(), "{command}");
+            let others = &shown[number + 1..];
+            assert!(!others.contains(one), "{command}: {}", VIEWS[number]);
+        }
+    }
+}
