@@ -79,6 +79,8 @@ impl Collector<'_> {
         let mut recording = self.recording(session);
         recording.current = blocks.iter().map(|block| block.size).sum();
         recording.peak = recording.current;
+        // That of all blocks: beside those of some it would say nothing.
+        recording.allocator_memory = None;
         self.put_together(session, guard, blocks, history, recording)
     }
 

@@ -94,6 +94,7 @@ pub use control::{
     traceback_of,
 };
 pub use object::HeapBlock;
+pub use process::set_allocator_memory;
 
 // Memory that is not the allocator's.
 pub use control::{Tracked, track, untrack};

@@ -86,6 +86,8 @@ fn as_json(snapshot: &Snapshot, limit: usize) -> Value {
         "count": snapshot.block_count(),
         "peak": recording.peak,
         "tracer_memory": recording.tracer_memory,
+        "resident_memory": recording.resident_memory,
+        "allocator_memory": recording.allocator_memory,
         "sample_every": snapshot.sample_every(),
         "losses": losses(&recording.losses),
         "size_classes": classes,

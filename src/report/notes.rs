@@ -121,6 +121,9 @@ pub(super) fn write_recording(
 ) -> io::Result<()> {
     write_sampling(snapshot, whose, out)?;
     let recording = snapshot.recording();
+    if let Some(memory) = process_memory(snapshot) {
+        writeln!(out, "Process: {memory}{whose}")?;
+    }
     if recording.tracer_memory > 0 {
         let memory = Size(recording.tracer_memory);
         writeln!(out, "Tracer's own memory: {memory}{whose}")?;
@@ -140,6 +143,27 @@ pub(super) fn write_recording(
         Some(suggestion) if whose != Whose::Old => writeln!(out, "{suggestion}"),
         _ => Ok(()),
     }
+}
+
+/// What of the process is resident, and what its allocator holds, as far as it is known. The rest of both is
+/// no live block: memory that is kept free, gaps between blocks, blocks of other languages.
+pub(super) fn process_memory(snapshot: &Snapshot) -> Option<String> {
+    let recording = snapshot.recording();
+    let resident = recording
+        .resident_memory
+        .map(|resident| format!("{} resident", Size(resident)));
+    let held = recording.allocator_memory.map(|held| {
+        let text = format!("its allocator holds {}", Size(held));
+        // An estimate of the live blocks may be more than all that is held.
+        match held.checked_sub(recording.current) {
+            Some(beyond) if snapshot.sample_every().is_none() => {
+                format!("{text}, {} beyond live blocks", Size(beyond))
+            }
+            _ => text,
+        }
+    });
+    let known: Vec<String> = [resident, held].into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join("; "))
 }
 
 /// Modules that are named one by one, and characters of a file's name.
@@ -342,7 +366,7 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::StackHistory;
+    use crate::snapshot::{Recording, StackHistory};
 
     #[track_caller]
     fn check(current: u64, peak: u64, has_history: bool, hint: &str) {
@@ -377,6 +401,31 @@ mod tests {
             false,
             "\nLive memory is 9.0% of the peak.\nTo see what the peak was made of, record with TRACEMALLOC_HISTORY=1.\n",
         );
+    }
+
+    #[test]
+    fn memory_beside_the_live_blocks_is_said_as_far_as_it_is_known() {
+        #[track_caller]
+        fn check(resident: Option<u64>, held: Option<u64>, current: u64, text: Option<&str>) {
+            let recording = Recording {
+                resident_memory: resident,
+                allocator_memory: held,
+                current,
+                ..Recording::default()
+            };
+            let snapshot = Snapshot::from_traces([], 25).with_recording(recording);
+            assert_eq!(process_memory(&snapshot).as_deref(), text);
+        }
+        check(None, None, 10, None);
+        check(Some(2000), None, 10, Some("2000 B resident"));
+        check(
+            Some(2000),
+            Some(1000),
+            10,
+            Some("2000 B resident; its allocator holds 1000 B, 990 B beyond live blocks"),
+        );
+        // Another allocator has the blocks.
+        check(None, Some(1000), 1001, Some("its allocator holds 1000 B"));
     }
 
     #[test]

@@ -72,9 +72,10 @@ pub struct Recording {
     /// Bytes of the process in physical memory, including those of the tracer and of the snapshot; `None`
     /// if the system does not report them.
     pub resident_memory: Option<u64>,
-    /// Bytes that the C library's allocator holds from the system, in use or free; only glibc 2.33 and newer
-    /// report them. If this grows and `current` does not, memory is fragmented or kept for reuse. Another
-    /// allocator that the program wraps is not included.
+    /// Bytes that the allocator had got from the system, blocks in use and free ones: as
+    /// [`set_allocator_memory`](crate::set_allocator_memory) says, or the C library's allocator where it
+    /// tells. glibc does, from 2.33 on. Where this grows and `current` does not, memory is fragmented
+    /// or kept for later.
     pub allocator_memory: Option<u64>,
     /// Traced bytes live when the snapshot was taken; an estimate of a
     /// [sampled](crate::Snapshot::sample_every) recording, as `peak` is.

@@ -46,6 +46,7 @@ const VERSION: u32 = 1;
 /// | `taken_at` | seconds since the Unix epoch, or `null` |
 /// | `process_id` | of the traced process, or `null` |
 /// | `peak`, `tracer_memory` | bytes, as in [`Recording`](crate::Recording) |
+/// | `resident_memory`, `allocator_memory` | bytes, as in [`Recording`](crate::Recording), or `null` |
 /// | `view` | what `size` and `count` are about: `live`, `at_peak`, `allocated` or `temporary` memory, as in [`View`](crate::View) |
 /// | `losses` | `blocks`, `stacks`, `replaced`, `incomplete_stacks`, `history_events` and `labels`, as in [`Losses`](crate::Losses) |
 /// | `attributes` | [texts of the program's own](crate::Snapshot::attributes), by name |
@@ -200,6 +201,8 @@ struct SnapshotRow<'a> {
     process_id: Option<u32>,
     peak: u64,
     tracer_memory: u64,
+    resident_memory: Option<u64>,
+    allocator_memory: Option<u64>,
     view: &'static str,
     losses: BTreeMap<&'static str, u64>,
     attributes: &'a BTreeMap<String, String>,
@@ -217,6 +220,8 @@ impl<'a> SnapshotRow<'a> {
             process_id: recording.process_id,
             peak: recording.peak,
             tracer_memory: recording.tracer_memory,
+            resident_memory: recording.resident_memory,
+            allocator_memory: recording.allocator_memory,
             view: snapshot.viewed().name(),
             losses: recording.losses.by_name().collect(),
             attributes: snapshot.attributes(),
