@@ -53,4 +53,9 @@ fn main() {
         .expect("nobody else starts or stops tracing");
     println!("a log that is never emptied: {grown}");
     assert!(!grown.is_empty());
+    NoGrowth::new().check(|| {
+        log.truncate(10); // Emptied now and then.
+        log.push(count(&text).len().to_string());
+    });
+    println!("a log that is emptied does not grow");
 }

@@ -48,8 +48,9 @@ fn main() -> Result<(), Error> {
     for file in snapshot.statistics(GroupBy::File).iter().take(3) {
         println!("  {file}");
     }
-    println!("\nBy function, callers included: for whom?");
-    let functions = snapshot.statistics_with(GroupBy::Function, Counting::Inclusive)?;
+    println!("\nBy function of this program, callers included: for whom?");
+    let own_code = snapshot.own_code(); // Without frames of the standard library and of dependencies.
+    let functions = own_code.statistics_with(GroupBy::Function, Counting::Inclusive)?;
     for function in functions.iter().take(5) {
         println!("  {function}");
     }
@@ -59,18 +60,19 @@ fn main() -> Result<(), Error> {
         println!("  {line}");
     }
     tracemalloc::stop();
-    drop(data);
 
     println!("\nStacks that are told apart:");
-    let mut stacks_of = Vec::new();
+    let (mut stacks_of, mut earlier) = (Vec::new(), data);
     for frames in [1, 3, 25] {
         tracemalloc::start(frames)?;
+        drop(earlier); // Counts start at 0: the blocks of an earlier session do not count.
         let data = (users(), orders(), index());
+        assert_eq!(tracemalloc::get_traced_memory().current, current);
         let stacks = tracemalloc::take_snapshot()?.stack_count();
         let own = Size(tracemalloc::get_tracemalloc_memory());
         println!("  {frames:2} frames: {stacks}; tracer's own memory: {own}");
         tracemalloc::stop();
-        drop(data);
+        earlier = data;
         stacks_of.push(stacks);
     }
 

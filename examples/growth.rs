@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io;
 
 use tracemalloc::report::Tree;
-use tracemalloc::{Filter, GroupBy, Growth, Snapshot, StatisticDiff, TraceAlloc};
+use tracemalloc::{Filter, GroupBy, Growth, SizeDiff, Snapshot, StatisticDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -56,14 +56,17 @@ impl Service {
 fn rounds(service: &mut Service) -> Result<(Vec<StatisticDiff>, Snapshot), tracemalloc::Error> {
     let mut growth = Growth::new(GroupBy::Line);
     let mut last = (Vec::new(), tracemalloc::take_snapshot()?);
+    println!("round       grown  blocks  line");
     for round in 1..=ROUNDS {
         for request in 0..1_000 {
             service.handle(round * 1_000 + request);
         }
         let snapshot = tracemalloc::take_snapshot()?;
         let grown = growth.beyond_highest(&snapshot);
-        println!("  round {round}");
-        grown.iter().for_each(|line| println!("    {line}"));
+        for line in &grown {
+            let (bytes, place) = (SizeDiff(line.size_diff), line.traceback.most_recent());
+            println!("{round:5}  {bytes:>+10} {:>+7}  {place}", line.count_diff);
+        }
         last = (grown, snapshot);
     }
     Ok(last)

@@ -2,9 +2,12 @@
 //!
 //!     cargo run --release --example leaky_events
 
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tracemalloc::{Error, GroupBy, StatisticDiff, TraceAlloc};
+use tracemalloc::report::Text;
+use tracemalloc::{GroupBy, StatisticDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -54,7 +57,7 @@ impl Registry for Observing {
 }
 
 /// A thousand components come, handle an event and go. Which lines hold more memory than before?
-fn growth(registry: &mut impl Registry) -> Result<Vec<StatisticDiff>, Error> {
+fn growth(registry: &mut impl Registry) -> Result<Vec<StatisticDiff>, Box<dyn Error>> {
     registry.register(&Handler::new(0)); // What is made once is no leak.
     let before = tracemalloc::take_snapshot()?;
     for number in 1..=1_000 {
@@ -63,25 +66,23 @@ fn growth(registry: &mut impl Registry) -> Result<Vec<StatisticDiff>, Error> {
         handler.handle(number as u32);
     }
     let after = tracemalloc::take_snapshot()?;
+    Text::new().write_diff(&after, &before, &mut io::stdout())?;
     let mut lines = after.compare_to(&before, GroupBy::Line)?;
     lines.retain(|line| line.size_diff > 0);
     Ok(lines)
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), Box<dyn Error>> {
     tracemalloc::start(25)?;
-    let (mut owning, mut observing) = (Owning::default(), Observing::default());
-    let leak = growth(&mut owning)?;
     println!("A registry of Arc<Handler>, 1000 handlers later:");
-    leak.iter().for_each(|line| println!("  {line}"));
-
-    let fixed = growth(&mut observing)?;
-    println!("A registry of Weak<Handler>:");
-    fixed.iter().for_each(|line| println!("  {line}"));
-    println!("  {} lines grew", fixed.len());
+    let mut owning = Owning::default();
+    let leak = growth(&mut owning)?;
+    println!("\nA registry of Weak<Handler>:");
+    let fixed = growth(&mut Observing::default())?;
 
     let kept = leak.iter().filter(|line| line.count_diff == 1_000).count();
     assert_eq!(kept, 3, "the handler, its name and what it has seen");
     assert!(fixed.is_empty(), "{fixed:#?}");
+    drop(owning);
     Ok(())
 }

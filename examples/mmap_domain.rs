@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mapping = &snapshot.statistics(GroupBy::Line)[0];
     drop(file);
     let gone = show("it is unmapped")?;
-    println!("\nThe mapping: {mapping}");
+    println!("\nThe mapping:\n{mapping}");
     fs::remove_file(&path)?;
 
     assert_eq!(read, [NUMBERS * 8, 0]);

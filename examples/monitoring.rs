@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 
-use tracemalloc::{GroupBy, Size, TraceAlloc};
+use tracemalloc::{GroupBy, Size, SizeDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -17,7 +17,8 @@ fn index(words: usize) -> HashMap<String, usize> {
 /// A decorator: any function, with what it used.
 fn profiled<T>(name: &str, function: impl FnOnce() -> T) -> T {
     let (result, usage) = tracemalloc::measure(function);
-    println!("{name}: {usage}");
+    let (kept, peak) = (SizeDiff(usage.net_bytes()), Size(usage.peak));
+    println!("{name}: keeps {kept}, needs {peak} for a moment");
     result
 }
 

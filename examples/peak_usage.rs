@@ -38,25 +38,14 @@ fn main() -> Result<(), Error> {
         "tracer's own memory: {}",
         Size(tracemalloc::get_tracemalloc_memory())
     );
-    if let Some(resident) = resident() {
+    let snapshot = tracemalloc::take_snapshot()?;
+    if let Some(resident) = snapshot.recording().resident_memory {
         println!("resident:            {}", Size(resident));
         assert!(resident > kept.len() as u64);
     }
+    drop(snapshot);
 
     assert_eq!(peaks, [8_000_000, 8_000, 2_400_000]);
     assert_eq!(tracemalloc::get_traced_memory().current, 24 + (32 << 20));
     Ok(())
-}
-
-/// Physical memory of this process, on Linux.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib << 10)
 }

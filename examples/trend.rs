@@ -22,8 +22,9 @@ struct Service {
     pages: VecDeque<String>,
     /// Requests that wait: more at noon than at night.
     waiting: Vec<Vec<u8>>,
-    /// Requests that failed, for somebody to look at. Nobody does: that is the leak.
-    failed: Vec<String>,
+    /// Requests that failed, for somebody to look at.
+    failed: VecDeque<String>,
+    failed_kept: usize,
 }
 
 impl Service {
@@ -38,8 +39,11 @@ impl Service {
                 self.pages.push_back(format!("<h1>{request}</h1>"));
             }
             if number % 100 == 99 {
-                self.failed.push(request);
+                self.failed.push_back(request);
             }
+        }
+        while self.failed.len() > self.failed_kept {
+            self.failed.pop_front();
         }
         while self.pages.len() > PAGES_KEPT {
             self.pages.pop_front();
@@ -47,15 +51,17 @@ impl Service {
     }
 }
 
-fn main() -> Result<(), Error> {
+/// Watches a service for a day that keeps this many failed requests, and saves the snapshots.
+fn day(failed_kept: usize, saved: Option<Series>) -> Result<Trend, Error> {
     Config::new().frames(25).history(true).start()?;
-    let mut service = Service::default();
+    let mut service = Service {
+        failed_kept,
+        ..Service::default()
+    };
     // Tables of their final size: what grows is what is put into them.
     service.waiting.reserve(1_000);
     service.failed.reserve(1_000);
     service.pages.reserve(1_000);
-    let folder = std::env::args().nth(1);
-    let saved = folder.map(|folder| Series::new(Path::new(&folder).join("hour")));
     let mut trend = Trend::new(GroupBy::Line);
     for hour in 0..24 {
         service.hour(hour);
@@ -66,7 +72,13 @@ fn main() -> Result<(), Error> {
         trend.push(&snapshot)?;
     }
     tracemalloc::stop();
+    Ok(trend)
+}
 
+fn main() -> Result<(), Error> {
+    let folder = std::env::args().nth(1);
+    let saved = folder.map(|folder| Series::new(Path::new(&folder).join("hour")));
+    let trend = day(usize::MAX, saved)?; // Nobody looks: that is the leak.
     let suspects = trend.suspects();
     println!("{} lines, {} suspect", trend.sites().len(), suspects.len());
     for suspect in &suspects {
@@ -86,7 +98,10 @@ fn main() -> Result<(), Error> {
             );
         }
     }
+    let mended = day(20, None)?.suspects();
+    println!("The latest 20 are kept: {} suspects", mended.len());
     assert_eq!(suspects.len(), 1, "the pages and what waits are none");
     assert_eq!(suspects[0].kept.count, 230);
+    assert!(mended.is_empty(), "{mended:#?}");
     Ok(())
 }

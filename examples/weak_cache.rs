@@ -83,9 +83,10 @@ fn lifetimes<V: AsRef<[u8]> + ?Sized>(
 
     let mut users = Vec::with_capacity(500);
     users.extend((0..500).map(|key| cache.get(key, &make)));
-    let again = cache.get(0, &make);
-    assert!(Arc::ptr_eq(&again, &users[0]) && (*again).as_ref().len() == 10_000);
-    assert_eq!((cache.hits, cache.misses), (1, 500));
+    let mut again = Vec::with_capacity(100);
+    again.extend((0..100).map(|key| cache.get(key, &make)));
+    assert!(Arc::ptr_eq(&again[0], &users[0]) && (*again[0]).as_ref().len() == 10_000);
+    assert_eq!((cache.hits, cache.misses), (100, 500));
     let used = live();
     drop((again, users));
     let unused = live();
@@ -93,15 +94,16 @@ fn lifetimes<V: AsRef<[u8]> + ?Sized>(
     let purged = live();
 
     let sizes = [used, unused, purged].map(SizeDiff);
+    let hit_rate = 100.0 * cache.hits as f64 / (cache.hits + cache.misses) as f64;
     println!(
-        "{kind:<12} {:>10} {:>10} {:>10}",
+        "{kind:<12} {:>10} {:>10} {:>10} {hit_rate:8.1} %",
         sizes[0], sizes[1], sizes[2]
     );
     Ok([used, unused, purged])
 }
 
 fn main() -> Result<(), Error> {
-    println!("500 values         in use     unused     purged");
+    println!("500 values       in use     unused     purged   hit rate");
     let config = lifetimes("Arc<Config>", |number| Arc::new(Config::load(number)))?;
     assert_eq!(DROPPED.load(Ordering::Relaxed), 500);
     let bytes = lifetimes("Arc<[u8]>", |number| {
