@@ -54,6 +54,24 @@ impl Traceback {
     }
 }
 
+impl Frame {
+    /// The line of source that the frame stands for, without the white space around it; `None` if the frame
+    /// stands for no line, the file cannot be read or has no such line, or nothing is on the line.
+    ///
+    /// Source is read as for [`Traceback::format`], at every call.
+    ///
+    /// ```
+    /// use tracemalloc::Frame;
+    ///
+    /// let frame = Frame::new("src/lib.rs", 1);
+    /// assert!(frame.source_line().is_some_and(|line| line.starts_with("//!")));
+    /// assert_eq!(Frame::new("gone/main.rs", 3).source_line(), None);
+    /// ```
+    pub fn source_line(&self) -> Option<String> {
+        SourceFiles::default().line(self).map(str::to_owned)
+    }
+}
+
 fn write_frame<'a>(frame: &'a Frame, files: &mut SourceFiles<'a>, lines: &mut Vec<String>) {
     if frame.is_named() {
         lines.push(format!("  {frame}"));
@@ -160,8 +178,10 @@ mod tests {
         );
         assert_eq!(here(2).path(), here(1).path());
         for without_source in [here(0), here(2), here(u32::MAX)] {
+            assert_eq!(without_source.source_line(), None);
             assert_eq!(stack([without_source]).format(None, false).len(), 1);
         }
+        assert_eq!(here(1).source_line().as_deref(), Some(source.trim()));
     }
 
     #[test]
