@@ -134,9 +134,15 @@ fn outputs<'a>(commands: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// What must agree in a line: not the tracer's own memory, nor the system's figures, nor the lines of
 /// another standard library.
 fn comparable(line: &str) -> &str {
-    let ends = ["own memory", "Process: ", "resident", "<std>/"]
-        .iter()
-        .filter_map(|word| line.find(word));
+    let ends = [
+        "own memory",
+        "Resident memory: ",
+        "Held by the allocator: ",
+        "resident",
+        "<std>/",
+    ]
+    .iter()
+    .filter_map(|word| line.find(word));
     line[..ends.min().unwrap_or(line.len())].trim_end()
 }
 

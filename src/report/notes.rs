@@ -121,8 +121,8 @@ pub(super) fn write_recording(
 ) -> io::Result<()> {
     write_sampling(snapshot, whose, out)?;
     let recording = snapshot.recording();
-    if let Some(memory) = process_memory(snapshot) {
-        writeln!(out, "Process: {memory}{whose}")?;
+    for (what, memory) in process_memory(snapshot) {
+        writeln!(out, "{}: {memory}{whose}", capitalised(what))?;
     }
     if recording.tracer_memory > 0 {
         let memory = Size(recording.tracer_memory);
@@ -147,23 +147,23 @@ pub(super) fn write_recording(
 
 /// What of the process is resident, and what its allocator holds, as far as it is known. The rest of both is
 /// no live block: memory that is kept free, gaps between blocks, blocks of other languages.
-pub(super) fn process_memory(snapshot: &Snapshot) -> Option<String> {
+pub(super) fn process_memory(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let recording = snapshot.recording();
     let resident = recording
         .resident_memory
-        .map(|resident| format!("{} resident", Size(resident)));
+        .map(|resident| ("resident memory", Size(resident).to_string()));
     let held = recording.allocator_memory.map(|held| {
-        let text = format!("its allocator holds {}", Size(held));
+        let size = Size(held);
         // An estimate of the live blocks may be more than all that is held.
-        match held.checked_sub(recording.current) {
+        let text = match held.checked_sub(recording.current) {
             Some(beyond) if snapshot.sample_every().is_none() => {
-                format!("{text}, {} beyond live blocks", Size(beyond))
+                format!("{size}, {} beyond live blocks", Size(beyond))
             }
-            _ => text,
-        }
+            _ => size.to_string(),
+        };
+        ("held by the allocator", text)
     });
-    let known: Vec<String> = [resident, held].into_iter().flatten().collect();
-    (!known.is_empty()).then(|| known.join("; "))
+    resident.into_iter().chain(held).collect()
 }
 
 /// Modules that are named one by one, and characters of a file's name.
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn memory_beside_the_live_blocks_is_said_as_far_as_it_is_known() {
         #[track_caller]
-        fn check(resident: Option<u64>, held: Option<u64>, current: u64, text: Option<&str>) {
+        fn check(resident: Option<u64>, held: Option<u64>, current: u64, lines: &[&str]) {
             let recording = Recording {
                 resident_memory: resident,
                 allocator_memory: held,
@@ -414,18 +414,27 @@ mod tests {
                 ..Recording::default()
             };
             let snapshot = Snapshot::from_traces([], 25).with_recording(recording);
-            assert_eq!(process_memory(&snapshot).as_deref(), text);
+            let mut out = Vec::new();
+            write_recording(&snapshot, Whose::New, &mut out).expect("a vector takes all");
+            let expected: String = lines
+                .iter()
+                .map(|line| format!("{line} (new snapshot)\n"))
+                .collect();
+            assert_eq!(String::from_utf8(out).expect("text"), expected);
         }
-        check(None, None, 10, None);
-        check(Some(2000), None, 10, Some("2000 B resident"));
+        check(None, None, 10, &[]);
+        check(Some(2000), None, 10, &["Resident memory: 2000 B"]);
         check(
             Some(2000),
             Some(1000),
             10,
-            Some("2000 B resident; its allocator holds 1000 B, 990 B beyond live blocks"),
+            &[
+                "Resident memory: 2000 B",
+                "Held by the allocator: 1000 B, 990 B beyond live blocks",
+            ],
         );
         // Another allocator has the blocks.
-        check(None, Some(1000), 1001, Some("its allocator holds 1000 B"));
+        check(None, Some(1000), 1001, &["Held by the allocator: 1000 B"]);
     }
 
     #[test]

@@ -87,9 +87,8 @@ fn write_facts(whose: &str, snapshot: &Snapshot, out: &mut impl Write) -> io::Re
     if recording.runtime_frames {
         facts.push("standard library's frames kept".to_owned());
     }
-    if let Some(memory) = notes::process_memory(snapshot) {
-        facts.push(memory);
-    }
+    let memory = notes::process_memory(snapshot).into_iter();
+    facts.extend(memory.map(|(what, memory)| format!("{what} {memory}")));
     if recording.tracer_memory > 0 {
         let memory = Size(recording.tracer_memory);
         facts.push(format!("tracer's own memory {memory}"));
