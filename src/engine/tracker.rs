@@ -14,6 +14,9 @@
 //! | `samples` | the sampling period, and which addresses may have a record | address | any thread, by compare-and-swap |
 //! | `history` | sums of a stack: at the peak, in all | the stack | the thread that made the record, and all others in a second one |
 //! | `shared`, `lost` | bytes that belong to no slot, and losses | the session | any thread, by compare-and-swap |
+//! | `alarm` | live bytes at which a waiting thread is woken | one word | who sets it, and the thread that reaches it |
+//! | `arena` | the memory of all tables | | any thread, by compare-and-swap |
+//! | `counts_mapped` | whether the system is asked which memory is resident | one word | whoever starts a session |
 //!
 //! A block's owner is the thread that has received it and not yet given it back. It alone may pass
 //! the block to `dealloc` or `realloc`, so no two threads write one entry of the live table at a

@@ -1,6 +1,6 @@
-//! Tells somebody when the bytes that are live reach a threshold.
+//! Wakes a waiting thread when the live bytes reach a threshold.
 //!
-//! Asked when a thread folds its part of the sums, and not at every event: so it costs an allocation
+//! The threshold is compared when a thread folds its counters, not at every event. So it costs an allocation
 //! nothing, and is late by what threads have not folded.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -32,12 +32,11 @@ impl Alarm {
         }
     }
 
+    /// Calls `wake` once when `bytes` are live; replaces the threshold before. The first `wake` stays.
     #[cfg_attr(
         not(any(feature = "file", test)),
         expect(dead_code, reason = "for snapshots that are saved")
     )]
-    /// Calls `wake` once when `bytes` are live, in place of the threshold before. The first `wake`
-    /// stays.
     pub(crate) fn set(&self, bytes: u64, wake: &'static Wake) {
         let _ = self.wake.set(wake);
         self.reached.store(0, Ordering::Relaxed);
@@ -46,11 +45,11 @@ impl Alarm {
         self.threshold.store(bytes, Ordering::Release);
     }
 
+    /// Removes the threshold.
     #[cfg_attr(
         not(any(feature = "file", test)),
         expect(dead_code, reason = "for snapshots that are saved")
     )]
-    /// Removes the threshold.
     pub(crate) fn clear(&self) {
         self.threshold.store(NONE, Ordering::Relaxed);
     }
