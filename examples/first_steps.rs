@@ -61,7 +61,7 @@ fn main() -> Result<(), Error> {
     }
     tracemalloc::stop();
 
-    println!("\nStacks that are told apart:");
+    println!("\nDistinct stacks:");
     let (mut stacks_of, mut earlier) = (Vec::new(), data);
     for frames in [1, 3, 25] {
         tracemalloc::start(frames)?;

@@ -141,7 +141,7 @@ impl Config {
     ///
     /// The name is the one that the system knows: on Linux at most 15 bytes of it, `main` for the main
     /// thread, and the name of the thread that started it for one without a name. It is read once for each
-    /// thread and session, and threads of one name are not told apart. Known on Linux and on Apple's systems.
+    /// thread and session, and threads of one name count as one. Known on Linux and on Apple's systems.
     /// A traced allocation then takes a look-up more, and each distinct stack of each name a context.
     ///
     /// ```no_run

@@ -70,8 +70,8 @@ pub(crate) fn c_allocator_memory() -> Option<u64> {
     // SAFETY: the C library's function of this name has this type.
     let mallinfo2 = unsafe { std::mem::transmute::<*mut libc::c_void, Mallinfo2>(found) };
     // SAFETY: it takes nothing and may be called by any thread.
-    let told = unsafe { mallinfo2() };
-    let bytes = (told.arena as u64).checked_add(told.hblkhd as u64)?;
+    let answer = unsafe { mallinfo2() };
+    let bytes = (answer.arena as u64).checked_add(answer.hblkhd as u64)?;
     (bytes > 0).then_some(bytes)
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
 /// Why a command could not run to its end.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever read the output wants no more of it. No reason to say anything.
+    /// The reader of the output closed it, as `head` does. Not an error.
     ClosedPipe,
     /// A message for the user: exit code 2.
     Message(String),

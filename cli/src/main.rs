@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Ok(Verdict::Passed) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Ok(Verdict::OverBudget) => ExitCode::from(1),
         Err(Failure::Message(message)) => {
-            // Nobody is left to be told if standard error is closed.
+            // If standard error is closed, nothing can be reported.
             let _ = writeln!(io::stderr(), "error: {}", terminal_text(&message));
             ExitCode::from(2)
         }

@@ -165,7 +165,7 @@ fn serve(mut reader: io::PipeReader) {
         let occasion = name.map_or("at a signal".to_owned(), |(name, _)| {
             format!("at SIG{name}")
         });
-        // A panic has been told by its hook.
+        // The panic hook has already reported a panic.
         let _ = catch_unwind(|| at_exit::save(&occasion));
         // A handler that the program has set since may have called this one's: then the program ends
         // itself, or continues.

@@ -103,7 +103,7 @@ impl FirstPanic {
         if writes || !crate::is_tracing() {
             return;
         }
-        // Whoever is inside the tracer may hold what the work needs: neither begins nor waits. For
+        // A thread inside the tracer may hold what the work needs: it neither begins nor waits. For
         // the others this keeps the memory of the thread below out of the snapshot.
         let Some(guard) = Guard::enter() else {
             return report("on panic", &Error::from(Busy).at(&path));

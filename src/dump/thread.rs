@@ -72,7 +72,7 @@ impl Drop for DumpThread {
     }
 }
 
-/// Saves one snapshot. Whatever happens, the thread lives on; a panic has been told by its hook.
+/// Saves one snapshot. The thread survives any failure; the panic hook has already reported a panic.
 pub(super) fn save(series: &Series, occasion: &str) {
     save_with(series, occasion, &[]);
 }

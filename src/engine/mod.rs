@@ -21,7 +21,7 @@
 //! What runs inside an allocation may not allocate through the program's allocator, panic, print, name
 //! a symbol, take a lock, or wait for another thread. There is no lock in this folder: tables grow by
 //! compare-and-swap, a block's record is written only by the thread that owns the block, and records
-//! of an ended session are told by its number.
+//! of an ended session are known by its number.
 
 #![cfg_attr(
     not(test),

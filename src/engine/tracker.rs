@@ -16,7 +16,7 @@
 //! | `shared`, `lost` | bytes that belong to no slot, and losses | the session | any thread, by compare-and-swap |
 //! | `alarm` | live bytes at which a waiting thread is woken | one word | who sets it, and the thread that reaches it |
 //! | `arena` | the memory of all tables | | any thread, by compare-and-swap |
-//! | `counts_mapped` | whether the system is asked which memory is resident | one word | whoever starts a session |
+//! | `counts_mapped` | whether the system is asked which memory is resident | one word | the thread that starts a session |
 //!
 //! A block's owner is the thread that has received it and not yet given it back. It alone may pass
 //! the block to `dealloc` or `realloc`, so no two threads write one entry of the live table at a
@@ -41,12 +41,12 @@
 //! a session may not see the tables that were made before it began; it then makes them itself or
 //! finds them in the slow path. So the switch is loaded relaxed.
 //!
-//! - A pointer to a table is published with release and loaded with acquire (`OnceRef`): whoever sees
+//! - A pointer to a table is published with release and loaded with acquire (`OnceRef`): a thread that sees
 //!   the table sees it zeroed.
 //! - A word that stands for other memory is stored with release and loaded with acquire: the index of
 //!   stacks for the nodes, a live entry's first word for its second and for its stack's nodes, a
 //!   slot's owner for all that its last owner did there.
-//! - A counter that other threads read is stored with release, its session last. Whoever sees the
+//! - A counter that other threads read is stored with release, its session last. A reader of the
 //!   session sees nothing of the one before.
 //! - Sums that carry their session in their own word are relaxed: nothing else is read on the
 //!   strength of them.
@@ -111,7 +111,7 @@ impl Tracker {
         self.switch.session()
     }
 
-    /// The session in which blocks are recorded, whoever has started it.
+    /// The session in which blocks are recorded, by `start` or by a scope.
     pub(crate) fn recording(&self) -> Option<Session> {
         self.switch.recording()
     }

@@ -25,9 +25,8 @@ pub enum Weight {
 }
 
 /// Folded stacks, the form that `flamegraph.pl`, `inferno-flamegraph`, speedscope and others read:
-/// a line for each stack with its frames, oldest first unless [told otherwise](Self::order) and
-/// separated by `;`, a space, and its
-/// bytes or blocks. Lines are in the order of their frames' names; each stack is there once.
+/// a line for each stack with its frames, oldest first by default ([`order`](Self::order)) and
+/// separated by `;`, a space, and its bytes or blocks. Lines are in the order of their frames' names; each stack is there once.
 ///
 /// A frame is its function, or `FILE:LINE` where the function is not known. In names `;` is written
 /// as `:`, characters that would steer a terminal as escapes, and the last space as `_` if nothing

@@ -211,7 +211,7 @@ mod tests {
             shown(&Merged::new([&old, &new], name, roots, Shape::WHOLE)),
             ["a 1/1 2/1", "b;a 7/2 0/0", "c 0/0 9/1", "root;b 0/1 0/0"]
         );
-        // Told apart by their lines, they are four.
+        // By their lines they are four.
         let name = |frame: &Frame, _| frame.to_string();
         assert_eq!(
             Merged::new([&old], name, roots, Shape::WHOLE).stacks.len(),

@@ -276,7 +276,7 @@ pub(super) fn write_hint<const N: usize>(
     writeln!(
         out,
         "\n{}\nFor names and lines, add to Cargo.toml:\n\n    [profile.release]\n    {debug}\n    {strip}",
-        lacking.told()
+        lacking.sentence()
     )
 }
 
@@ -290,12 +290,12 @@ pub(super) fn hint(snapshots: &[&Snapshot]) -> Option<String> {
     let [debug, strip] = SETTINGS;
     Some(format!(
         "{} For names and lines, set {debug} and {strip} for the profile in Cargo.toml.",
-        lacking.told()
+        lacking.sentence()
     ))
 }
 
 impl Lacking {
-    fn told(self) -> &'static str {
+    fn sentence(self) -> &'static str {
         match self {
             Self::Lines => "Some allocations have a function but no line.",
             Self::Functions => {

@@ -104,7 +104,7 @@ impl Owner {
 }
 
 impl Drop for Owner {
-    /// Its blocks may live on. Whoever has an owner drops it inside the tracer.
+    /// Its blocks may live on. Owners are dropped inside the tracer.
     fn drop(&mut self) {
         // A section that was lost in a fork has no more owners.
         if let Ok(_section) = SCOPES.enter_inside() {

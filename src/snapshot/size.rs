@@ -8,7 +8,7 @@ const LARGER_UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
 ///
 /// `Display` writes one decimal below 100 of a unit and none from there on, and goes to the next
 /// unit at 10240. `{:+}` writes the sign of a positive number too. Width and alignment work as for
-/// text: left unless told otherwise.
+/// text: left by default.
 ///
 /// ```
 /// use tracemalloc::Size;

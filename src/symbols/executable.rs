@@ -71,7 +71,7 @@ mod loader {
     #[cfg(target_pointer_width = "64")]
     use libc::Elf64_Phdr as Header;
 
-    fn told(kind: libc::c_ulong) -> usize {
+    fn auxiliary(kind: libc::c_ulong) -> usize {
         // SAFETY: reads a list that never changes after the program has begun.
         let value = unsafe { libc::getauxval(kind) };
         usize::try_from(value).unwrap_or(0)
@@ -80,16 +80,16 @@ mod loader {
     /// The system has loaded no interpreter for this program, which asks for one.
     pub(super) fn is_command() -> bool {
         const INTERPRETER: u32 = libc::PT_INTERP;
-        if told(libc::AT_BASE) != 0 || told(libc::AT_PHENT) != size_of::<Header>() {
+        if auxiliary(libc::AT_BASE) != 0 || auxiliary(libc::AT_PHENT) != size_of::<Header>() {
             return false;
         }
-        let headers = std::ptr::with_exposed_provenance::<Header>(told(libc::AT_PHDR));
+        let headers = std::ptr::with_exposed_provenance::<Header>(auxiliary(libc::AT_PHDR));
         if headers.is_null() {
             return false;
         }
         // SAFETY: the system, or after it the loader, gives address and number of the program's
         // headers, which are mapped read-only for as long as the program runs.
-        let headers = unsafe { std::slice::from_raw_parts(headers, told(libc::AT_PHNUM)) };
+        let headers = unsafe { std::slice::from_raw_parts(headers, auxiliary(libc::AT_PHNUM)) };
         headers.iter().any(|header| header.p_type == INTERPRETER)
     }
 
@@ -98,7 +98,7 @@ mod loader {
         if !is_command() {
             return None;
         }
-        let name = std::ptr::with_exposed_provenance::<libc::c_char>(told(libc::AT_EXECFN));
+        let name = std::ptr::with_exposed_provenance::<libc::c_char>(auxiliary(libc::AT_EXECFN));
         if name.is_null() {
             return None;
         }

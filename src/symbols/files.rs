@@ -101,7 +101,7 @@ impl<'s> FileReader<'s> {
     }
 
     /// Opens the files of the module, to ask for these `places`, which are in order. Files without a build
-    /// id are not told apart.
+    /// id count as one.
     pub(super) fn open(
         stash: &'s Stash,
         wanted: &Wanted<'_>,

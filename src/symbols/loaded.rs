@@ -65,7 +65,7 @@ fn wanted(place: &Place) -> Wanted<'_> {
 /// Where the program's file may be. What the system has started is the loader's where that was the command.
 fn of_program(place: &Place, path: PathBuf) -> Vec<Candidate> {
     if was_started_by_loader() {
-        // The path may be another one: the loader searches, and can be told another name.
+        // The path may be another one: the loader searches, and can be given another name.
         let mapped = mapped_at(place.end - 1);
         let paths = mapped.into_iter().chain([path]);
         return paths.map(Candidate::from).collect();

@@ -108,7 +108,7 @@ impl Modules {
         known.read_at.is_some() && known.process != std::process::id()
     }
 
-    /// Reads the list anew if it has changed. Returns the places of modules that were not there
+    /// Reads the list again if it has changed. Returns the places of modules that were not there
     /// before: what was known of addresses in them is of others. A module that is still there stays
     /// the same value, so that frames share it.
     pub(super) fn refresh(&self) -> Vec<Range<usize>> {

@@ -180,7 +180,7 @@ pub(crate) fn visible(stack: &[Role]) -> Range<usize> {
     }
 }
 
-/// Where the allocator's frames begin: whatever a shim calls is the allocator, whoever wrote it.
+/// Where the allocator's frames begin: all that a shim calls is the allocator.
 fn allocator_end(stack: &[Role]) -> usize {
     let shim = stack.iter().rposition(|role| role.is(Role::SHIM));
     let end = shim.unwrap_or(stack.len());
@@ -201,7 +201,7 @@ fn runtime_start(stack: &[Role]) -> usize {
         }
         end = len_without(&stack[..called], Role::RUNTIME);
     }
-    // What it has read of debug information it keeps, whoever asked first.
+    // It keeps what it has read of debug information, for all callers.
     let hidden = &stack[end..];
     let reader = hidden.iter().position(|role| role.is(Role::SYMBOL_READER));
     let is_given_away = hidden.iter().any(|role| role.is(Role::BACKTRACE));

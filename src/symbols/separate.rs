@@ -90,7 +90,7 @@ pub(super) fn unit(directory: Option<&str>, name: &str) -> Option<String> {
     path.to_str().map(str::to_owned)
 }
 
-/// The checksum of `.gnu_debuglink`, which files without a build id are told apart by.
+/// The checksum of `.gnu_debuglink`, which identifies files without a build id.
 fn crc32(bytes: &[u8]) -> u32 {
     const fn entry(mut value: u32) -> u32 {
         let mut bit = 0;

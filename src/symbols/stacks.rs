@@ -216,7 +216,7 @@ pub(crate) fn mix(bits: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Return addresses are no attack: whoever chooses them runs code in this process.
+/// Return addresses are no attack: code that chooses them already runs in this process.
 #[derive(Default)]
 struct AddressHasher(u64);
 

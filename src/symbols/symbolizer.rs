@@ -172,16 +172,16 @@ fn serves(path: &Path, id: Option<&str>, module: &Module) -> bool {
 }
 
 fn other_build(path: &Path, id: Option<&str>, calls: &Calls) -> Error {
-    let told =
+    let identity =
         |id: Option<&str>| id.map_or("no build id".to_owned(), |id| format!("build id {id}"));
     let modules = calls.places.keys().map(|module| {
         let name = base_name(&module.path);
-        format!("{name} ({})", told(module.build_id.as_deref()))
+        format!("{name} ({})", identity(module.build_id.as_deref()))
     });
     let modules: Vec<String> = modules.collect();
     let text = format!(
         "the file has {}; the snapshot is of {}",
-        told(id),
+        identity(id),
         modules.join(", ")
     );
     Error::new(ErrorKind::OtherBuild, text).at(path)

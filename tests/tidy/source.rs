@@ -1,4 +1,4 @@
-//! A file of Rust, told apart into code, comments and tests without a parser: enough for laws about
+//! A file of Rust, split into code, comments and tests without a parser: enough for laws about
 //! words and paths.
 
 /// One file, line by line. Both texts have the same number of lines.

@@ -106,7 +106,7 @@ fn compared(
     }
 }
 
-/// Blocks are told apart by value, so the blocks at the expected positions are compared: blocks
+/// Blocks are identified by value, so the blocks at the expected positions are compared: blocks
 /// that are equal share their fate.
 fn filters(case: &Case, rows: &Value) -> Result<Vec<Outcome>, String> {
     each(rows, |row| {

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Nobody is left to be told if standard error is closed.
+            // If standard error is closed, nothing can be reported.
             let _ = writeln!(io::stderr(), "error: cannot run `tracemalloc`: {error}");
             ExitCode::from(2)
         }

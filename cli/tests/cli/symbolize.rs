@@ -117,19 +117,19 @@ fn names_are_read_from_the_file_of_the_same_build() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let program = env!("CARGO_BIN_EXE_tracemalloc");
-    let told = |command: &str, argument: &str| {
+    let output = |command: &str, argument: &str| {
         let output = Command::new(command)
             .args([argument, program])
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    let notes = told("readelf", "-n");
+    let notes = output("readelf", "-n");
     let (_, id) = notes
         .split_once("Build ID: ")
         .expect("the linker makes build ids");
     let id = id.lines().next().unwrap();
-    let symbols = told("nm", "-C");
+    let symbols = output("nm", "-C");
     let main = symbols
         .lines()
         .find(|line| line.ends_with(" tracemalloc::main"))

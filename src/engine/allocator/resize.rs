@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! where does the call come from?     the stack, before anything has changed
-//! mark the record as moving          the block is live at its old size, for whoever looks
+//! mark the record as moving          the block is live at its old size
 //! inner realloc                      from here on another thread may own the old address
 //! failed: take the mark back
 //! else: clear the old entry if it still has the mark, write the new one, count the difference

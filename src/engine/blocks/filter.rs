@@ -108,7 +108,7 @@ impl Filter {
         let Some(cell) = self.cell(address) else {
             return true;
         };
-        // Relaxed: whoever has given this thread the block has made the count visible with it.
+        // Relaxed: handing the block to this thread has made the count visible too.
         (cell.load(Ordering::Relaxed) ^ owner_of(number)) <= MAX_COUNT
     }
 

@@ -394,7 +394,7 @@ impl LiveTable {
         moving.entry.relabel(moving.word.settled());
     }
 
-    /// The record of the block that starts at `address`, whoever owns it. Nothing is read at that
+    /// The record of the block that starts at `address`, of any owner. Nothing is read at that
     /// address, so any number will do.
     pub(crate) fn get(&self, address: usize, number: SessionNumber) -> Option<Record> {
         Class::ALL.into_iter().find_map(|class| {

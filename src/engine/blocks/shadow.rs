@@ -50,7 +50,7 @@ const WORDS: usize = 1 << WORD_BITS;
 const DIRECTORY_BITS: u32 = 15;
 const DIRECTORIES: usize = Class::Huge.first_directory() + Class::Huge.directories();
 
-/// Entries of a table that share a mark of being in use: whoever reads all entries does not read
+/// Entries of a table that share a mark of being in use: a reader of all entries does not read
 /// the pages of the others.
 const GROUP: usize = 64;
 

@@ -272,7 +272,7 @@ impl History {
         self.peak.reset(session.number(), total);
     }
 
-    /// How often the peak has moved on: whoever keeps sums of its own copies them when it does.
+    /// How often the peak has advanced. A thread copies its own sums when that number changes.
     pub(crate) fn peak_moves(&self) -> u32 {
         self.peak.moves()
     }

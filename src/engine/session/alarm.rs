@@ -9,7 +9,7 @@ use once_cell::race::OnceRef;
 
 use crate::engine::memory::errno::KeepErrno;
 
-/// Wakes whoever waits. It runs inside an allocation: it must not allocate, wait or panic.
+/// Wakes the waiting thread. It runs inside an allocation: it must not allocate, wait or panic.
 pub(crate) type Wake = fn();
 
 /// No threshold.
@@ -41,7 +41,7 @@ impl Alarm {
         let _ = self.wake.set(wake);
         self.reached.store(0, Ordering::Relaxed);
         let bytes = i64::try_from(bytes).unwrap_or(NONE);
-        // Released: whoever finds the threshold finds that nothing has reached it.
+        // Released: a thread that sees the threshold sees that nothing has reached it.
         self.threshold.store(bytes, Ordering::Release);
     }
 

@@ -8,7 +8,7 @@
 //! may change in the middle of a session: what was recorded stays valid, the peak goes on, and
 //! threads keep what they remember of the session. So nothing may compare the word as a whole:
 //! sessions compare by [`Session::bits`], which leaves the flags out. A flag stays as it is while
-//! sessions start, stop and clear; whoever has set it clears it.
+//! sessions start, stop and clear; the thread that sets it clears it.
 //!
 //! An event without anything special to do finds that out by one test ([`Session::is_simple`]).
 

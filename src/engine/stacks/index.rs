@@ -288,7 +288,7 @@ impl Piece {
         self.from(word.key()).any(|entry| {
             // Looked at before it is tried: an exchange that fails takes the line from other processors too.
             entry.load(Ordering::Relaxed) == Word::FREE
-                // Released: whoever finds the entry reads the node.
+                // Released: a thread that finds the entry reads the node.
                 && entry
                     .compare_exchange(Word::FREE, word.0, Ordering::Release, Ordering::Relaxed)
                     .is_ok()

@@ -11,7 +11,7 @@
 //! if every address agrees.
 //!
 //! Two threads that add one node at one time may leave it there twice. Both numbers then read as one
-//! list of addresses, and whoever groups stacks compares what they read.
+//! list of addresses, and code that groups stacks compares what it read.
 
 mod index;
 mod labels;

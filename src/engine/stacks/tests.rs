@@ -52,7 +52,7 @@ fn growth_loses_nothing_and_keeps_numbers() {
 #[test]
 fn equal_hashes_do_not_make_equal_stacks() {
     let (arena, stacks) = (Arena::new(), Stacks::new());
-    // Injected: paths that all have the same hash must still be told apart.
+    // Injected: paths that all have the same hash must still be distinct.
     let hash = Path::COMPLETE.hash.then(77);
     let child = |caller, address| {
         let key = Key::of_path(hash);

@@ -1,4 +1,4 @@
-//! Records of a session that samples are found by whoever frees the block: in all orders of two
+//! Records of a session that samples are found by the thread that frees the block: in all orders of two
 //! threads' steps, each made visible by an inner allocator that pauses.
 
 use std::num::NonZeroU64;
@@ -23,7 +23,7 @@ fn start_sampling(tracker: &Tracker) {
     assert!(matches!(tracker.start(settings, usize::MAX), Ok(Some(_))));
 }
 
-/// Answers with the same address at any time, and pauses before that if it is told to.
+/// Answers with the same address at any time, and pauses before that if asked to.
 struct At<'a> {
     address: usize,
     pause: Option<&'a [Barrier; 2]>,

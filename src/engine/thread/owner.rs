@@ -1,12 +1,12 @@
 //! Which thread a slot belongs to, and whether that thread has ended.
 
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-pub(crate) use not_told::Owner;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-pub(crate) use told::Owner;
+pub(crate) use known::Owner;
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
+pub(crate) use unknown::Owner;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-mod told {
+mod known {
     use crate::engine::memory::errno::KeepErrno;
 
     /// A process and a thread of it. Slots of another process are never taken over: after a `fork`
@@ -15,7 +15,7 @@ mod told {
     pub(crate) struct Owner(u64);
 
     impl Owner {
-        /// `None` where the system does not tell.
+        /// `None` where the system gives no number.
         pub(crate) fn me() -> Option<Self> {
             let _errno = KeepErrno::new();
             // SAFETY: takes nothing and returns a number.
@@ -48,15 +48,15 @@ mod told {
                 return false;
             }
             // SAFETY: signal 0 asks only whether the thread is there.
-            let told = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
-            told != 0 && crate::engine::memory::errno::last() == libc::ESRCH
+            let answer = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+            answer != 0 && crate::engine::memory::errno::last() == libc::ESRCH
         }
     }
 }
 
 /// Elsewhere the system does not tell whether a thread has ended: no thread has a slot.
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-mod not_told {
+mod unknown {
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) struct Owner(u64);
 

@@ -59,7 +59,7 @@ enum Reclaim {
     All,
 }
 
-/// A slot to begin at. It may be outdated: whoever reads it checks what it leads to.
+/// A slot to begin at. It may be outdated: readers check what it leads to.
 struct Hint(AtomicPtr<ThreadSlot>);
 
 impl Hint {
@@ -278,7 +278,7 @@ impl ThreadSlot {
     /// [`RECLAIMING`].
     #[inline(never)]
     fn give_back(&self, arena: &Arena, reclaim: Reclaim) {
-        // SAFETY: whoever set `RECLAIMING` has the slot to itself until it sets another owner; the owner
+        // SAFETY: the thread that set `RECLAIMING` owns the slot until it sets another owner; the owner
         // before has ended, or there was none.
         let cache = unsafe { &mut *self.stack_cache.get() };
         let touched = self.is_touched.load(Ordering::Relaxed);

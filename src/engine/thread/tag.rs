@@ -90,7 +90,7 @@ pub(crate) fn set_owner(owner: TagId) {
     local(|local| local.owner.set(owner));
 }
 
-/// Puts this thread into `tag`. Whoever calls it calls [`close`] on the same thread.
+/// Puts this thread into `tag`. The caller calls [`close`] on the same thread.
 pub(crate) fn open(tag: TagId) -> OpenTag {
     let opened = local(|local| {
         let before = local.tag.replace(tag);

@@ -192,7 +192,7 @@ enum Entry<'a> {
     Call(CallNode<'a>),
     /// Blocks whose stack ends at the call itself.
     Own(Amount),
-    /// So many entries that are not shown.
+    /// Number of entries that are not shown.
     Omitted(usize, Amount),
 }
 

@@ -111,6 +111,6 @@ fn damaged_files_are_read_to_an_end() {
             named += usize::from(!names(folder.path(), &bytes).is_empty());
         }
     }
-    // Damage that always stopped the reader at once would test nothing.
+    // Damage that always stopped the reader early would test nothing.
     assert!(named as u64 > ROUNDS, "{named}");
 }

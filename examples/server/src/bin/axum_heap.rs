@@ -50,7 +50,7 @@ const HTML: Form = Form {
     write: |snapshot, out| Html::new().write(snapshot, out),
 };
 
-/// Whoever takes a profile has the only permit.
+/// The request that takes a profile holds the only permit.
 type OneAtATime = Arc<Semaphore>;
 
 fn routes(permits: OneAtATime) -> Router {

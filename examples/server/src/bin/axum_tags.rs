@@ -4,7 +4,7 @@
 //!
 //! It listens on a free port of this machine, is asked by several clients at a time, and ends. A request's
 //! future moves between the threads of the runtime, and its tag with it. What a request leaves behind keeps
-//! the tag, whoever frees it: here a thread that forgets old images.
+//! the tag, also when another thread frees it: here one that forgets old images.
 
 use std::collections::BTreeMap;
 use std::error::Error;

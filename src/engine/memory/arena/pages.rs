@@ -137,14 +137,14 @@ mod mapped {
             let step = (len - offset).min(BATCH * PAGE);
             // SAFETY: `present` holds a byte for each page of the step; the call only reads the
             // page tables.
-            let told = unsafe {
+            let answer = unsafe {
                 libc::mincore(
                     ptr::without_provenance_mut(start + offset),
                     step,
                     present.as_mut_ptr().cast(),
                 )
             };
-            if told != 0 {
+            if answer != 0 {
                 // Larger pages than assumed, or none of the system's business: count what was
                 // mapped.
                 return len;
