@@ -233,10 +233,17 @@ impl History {
     }
 
     /// The thread of `slot` has allocated, and sees that all bytes are `total` now: moves the peak on
-    /// if that is a new one, or leaves it to [`History::before_free`].
+    /// if that is a new one, or leaves it to [`History::before_free`]. `current`: all bytes as other threads
+    /// have folded them by now.
     #[inline]
-    pub(crate) fn after_allocation(&self, session: Session, slot: &ThreadSlot, total: i64) {
-        if self.peak.raise_by_steps(session.number(), total) {
+    pub(crate) fn after_allocation(
+        &self,
+        session: Session,
+        slot: &ThreadSlot,
+        total: i64,
+        current: impl FnOnce() -> i64,
+    ) {
+        if self.peak.raise_by_steps(session.number(), total, current) {
             slot.rises.store(session.bits(), Ordering::Relaxed);
         }
     }

@@ -47,18 +47,28 @@ impl Peak {
         signed(self.total.get(number))
     }
 
-    /// `total` bytes are live: moves the peak if that is higher by a step. True if it is higher by less.
+    /// A thread sees `total` bytes: moves the peak if that is higher by a step. True if it is higher by less.
+    ///
+    /// `current`: the bytes as others have folded them by now. A thread that has stopped since its own last
+    /// fold may see bytes that others have long freed: the peak then was earlier, and must not move.
     #[inline]
-    pub(super) fn raise_by_steps(&self, number: SessionNumber, total: i64) -> bool {
+    pub(super) fn raise_by_steps(
+        &self,
+        number: SessionNumber,
+        total: i64,
+        current: impl FnOnce() -> i64,
+    ) -> bool {
         let peak = self.total(number);
-        if total <= peak {
+        let step = (peak / STEP).min(SLACK as i64);
+        if total <= peak || total - peak < step {
+            return total > peak;
+        }
+        let total = total.min(current());
+        if total > peak && total - peak >= step {
+            self.raise(number, total);
             return false;
         }
-        let is_less = total - peak < (peak / STEP).min(SLACK as i64);
-        if !is_less {
-            self.raise(number, total);
-        }
-        is_less
+        total > peak
     }
 
     /// True if `writer` was the last one that folded its part.

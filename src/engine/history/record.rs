@@ -366,10 +366,37 @@ impl Record {
     /// If the peak has moved on since the last change: what is live now was live then.
     #[inline]
     fn copy_at_peak(&self, at: At) {
-        if self.peak.load(Ordering::Relaxed) != at.peak
-            && self.at_peak.set(at, self.live.get(at.number))
+        match at.writer {
+            Writer::Shared => self.copy_at_peak_shared(at),
+            Writer::Alone => {
+                if self.peak.load(Ordering::Relaxed) != at.peak
+                    && self.at_peak.set(at, self.live.get(at.number))
+                {
+                    self.peak.store(at.peak, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// [`Record::copy_at_peak`] beside other threads. A thread may stop at any point for a long time, and
+    /// continue with a number of the peak, or with sums, that are long outdated. So the number only
+    /// advances, and a copy replaces only the one that it has found.
+    #[inline]
+    fn copy_at_peak_shared(&self, at: At) {
+        let (bytes, blocks) = (self.at_peak.bytes.word(), self.at_peak.blocks.word());
+        // Acquired: a thread that sees the number sees the copy that was made for it.
+        let seen = self.peak.load(Ordering::Acquire);
+        if at.peak.wrapping_sub(seen).cast_signed() <= 0 {
+            return;
+        }
+        let live = self.live.get(at.number);
+        if self.at_peak.bytes.replace(bytes, at.number, live.bytes)
+            && self.at_peak.blocks.replace(blocks, at.number, live.blocks)
         {
-            self.peak.store(at.peak, Ordering::Relaxed);
+            // Fails if another thread has copied too: its number is at least this one.
+            let _ = self
+                .peak
+                .compare_exchange(seen, at.peak, Ordering::Release, Ordering::Relaxed);
         }
     }
 
@@ -438,6 +465,35 @@ const _: () = assert!(size_of::<Record>() == 128);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::memory::arena::Arena;
+    use once_cell::race::OnceRef;
+
+    /// A thread that stopped before the peak moved on, and continues after another one has copied what was
+    /// live at the peak: its number of the peak is outdated.
+    #[test]
+    fn an_outdated_thread_leaves_what_was_copied_for_a_later_peak() {
+        let arena = Arena::new();
+        let cell: OnceRef<'static, Record> = OnceRef::new();
+        let record = arena.first_use(&cell).expect("memory");
+        let number = SessionNumber(1);
+        record.begin(number, StackId::COMPLETE, 0);
+        let count = |peak, bytes, event| {
+            let (writer, now) = (Writer::Shared, 0);
+            let at = At {
+                number,
+                writer,
+                peak,
+                now,
+            };
+            record.count(at, Amount { bytes, blocks: 1 }, event, None);
+        };
+        count(1, 100, Event::Allocated);
+        count(3, 10, Event::Allocated);
+        count(2, 20, Event::Allocated);
+        count(3, 100, Event::Freed);
+        let at_peak = record.sums(number, 3).history.at_peak;
+        assert_eq!((at_peak.bytes, at_peak.blocks), (100, 1));
+    }
 
     #[test]
     fn bytes_that_are_read_before_their_block_have_one() {

@@ -86,6 +86,24 @@ impl Sum {
         }
     }
 
+    /// The word, for [`Sum::replace`].
+    #[inline]
+    pub(crate) fn word(&self) -> u64 {
+        // Acquired: what is read next is not older than the word.
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// Replaces the sum if the word is still `word`. False if it is not, or if the session has ended.
+    #[inline]
+    pub(crate) fn replace(&self, word: u64, number: SessionNumber, sum: u64) -> bool {
+        changed(word, number, &|_| sum).is_some_and(|(tagged, _)| {
+            let replaced =
+                self.word
+                    .compare_exchange(word, tagged, Ordering::Relaxed, Ordering::Relaxed);
+            replaced.is_ok()
+        })
+    }
+
     /// True if the sum was last changed in session `number`.
     #[inline(always)]
     pub(crate) fn is_of(&self, number: SessionNumber) -> bool {

@@ -184,6 +184,12 @@ impl ThreadCounter {
         self.net.load(Ordering::Relaxed).wrapping_add(others)
     }
 
+    /// What of its bytes this thread has not folded.
+    pub(crate) fn unfolded(&self) -> i64 {
+        let folded = self.folded.load(Ordering::Relaxed);
+        self.net.load(Ordering::Relaxed).wrapping_sub(folded)
+    }
+
     /// The most that this thread has seen since the last reset of the peak of `session`.
     pub(crate) fn peak(&self, session: Session) -> i64 {
         self.of(|bits| bits == session.bits(), &self.peak)

@@ -8,6 +8,7 @@ use crate::engine::history::{Amount, Event, StackHistory, milliseconds};
 use crate::engine::session::Session;
 use crate::engine::stacks::StackId;
 use crate::engine::thread::guard::Guard;
+use crate::engine::thread::slot::ThreadSlot;
 use crate::engine::thread::slots::OwnSlot;
 
 impl Tracker {
@@ -93,15 +94,23 @@ impl Tracker {
     #[inline(never)]
     pub(super) fn note_total(&self, session: Session, slot: Option<&OwnSlot>) {
         match slot {
-            Some(OwnSlot { thread, .. }) => {
-                let total = thread.counter.seen();
-                self.history.after_allocation(session, thread, total);
-            }
+            Some(OwnSlot { thread, .. }) => self.note_own_total(session, thread),
             None => {
                 let total = self.shared.total(session.number());
                 self.history.raise_peak(session, total);
             }
         }
+    }
+
+    #[inline(always)]
+    fn note_own_total(&self, session: Session, thread: &ThreadSlot) {
+        let counter = &thread.counter;
+        let current = || {
+            let folded = self.shared.total(session.number());
+            folded.saturating_add(counter.unfolded())
+        };
+        self.history
+            .after_allocation(session, thread, counter.seen(), current);
     }
 
     /// [`Tracker::record`] in a session with a history, if it takes one word and counting needs no look at
@@ -137,7 +146,7 @@ impl Tracker {
             let event = Event::Allocated;
             history.count(&self.arena, session, Some(thread), stack, amount, event);
         }
-        history.after_allocation(session, thread, thread.counter.seen());
+        self.note_own_total(session, thread);
         true
     }
 
