@@ -29,6 +29,7 @@
 mod clock;
 mod peak;
 mod record;
+mod sums;
 mod table;
 
 use std::sync::atomic::Ordering;
@@ -42,8 +43,10 @@ use crate::engine::thread::slot::ThreadSlot;
 
 pub(crate) use clock::milliseconds;
 use peak::Peak;
-pub(crate) use record::{Amount, Resized};
-use record::{At, Record};
+use record::Record;
+pub(crate) use record::Resized;
+pub(crate) use sums::Amount;
+use sums::At;
 use table::Table;
 
 /// What is known of each stack beside its live blocks.

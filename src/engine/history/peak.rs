@@ -107,3 +107,23 @@ impl Peak {
         self.total.refresh(number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The thread saw a total before others freed.
+    #[test]
+    fn a_total_that_is_no_longer_live_moves_nothing() {
+        let (peak, number) = (Peak::new(), SessionNumber(1));
+        assert!(!peak.raise_by_steps(number, 1000, || 1000));
+        assert_eq!((peak.total(number), peak.moves()), (1000, 1));
+        assert!(!peak.raise_by_steps(number, 2000, || 600));
+        assert_eq!((peak.total(number), peak.moves()), (1000, 1));
+        // What is left of it may be a peak, by a step or by less.
+        assert!(peak.raise_by_steps(number, 2000, || 1001));
+        assert_eq!(peak.moves(), 1);
+        assert!(!peak.raise_by_steps(number, 2000, || 1500));
+        assert_eq!((peak.total(number), peak.moves()), (1500, 2));
+    }
+}
