@@ -75,7 +75,7 @@ impl Snapshot {
     ///
     /// Own are packages whose sources are not a registry's, a git checkout's or the standard library's
     /// (see [`Frame::origin`]): a dependency with a path is own code. Copied sources, as by `cargo vendor`, are
-    /// a dependency's if their directory bears a version, as in `log-0.4.29`, or lies in one called `vendor`
+    /// a dependency's if their directory has a version, as in `log-0.4.29`, or lies in one called `vendor`
     /// and they are no member of the workspace. The program's own package is own code wherever it lies. Where
     /// that is not what you want, [`show_frames`](Self::show_frames) takes any rule. A stack without any becomes the one
     /// frame `<no own code>`, as all do in a snapshot that does not know whose frames are, such as one

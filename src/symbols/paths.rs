@@ -22,7 +22,7 @@
 //! nothing. That is alike for a lone package and for a member of a workspace.
 //!
 //! **Copied packages.** Nothing but their directory tells packages that `cargo vendor` has copied from those
-//! that the program's authors wrote. So a package counts as a dependency if its directory bears a version, as
+//! that the program's authors wrote. So a package counts as a dependency if its directory name has a version, as
 //! in `log-0.4.29`, or lies in a directory called `vendor`. Not so the package of the program, the one at the
 //! root of the workspace, and members of the workspace without a version.
 
@@ -116,7 +116,7 @@ fn of_package(path: &str, parts: &[&str], context: &Context<'_>) -> Option<Sourc
     let copied = match package.workspace() {
         _ if package.is_main => None,
         Some(workspace) if workspace == len => None,
-        // What is built with the program's members is their authors', unless it bears a version.
+        // What is built with the program's members belongs to their authors, unless its directory has a version.
         Some(_) => copied(directory).filter(|copied| copied.is_versioned),
         None => copied(directory),
     };

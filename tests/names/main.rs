@@ -59,7 +59,7 @@ struct Built {
 }
 
 impl Built {
-    /// The same file under another name.
+    /// A hard link to the executable, under another name.
     fn called(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::hard_link(&self.path, &path).expect("a link");

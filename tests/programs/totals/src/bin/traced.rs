@@ -15,7 +15,7 @@ static ALLOC: TraceAlloc<Counted> = TraceAlloc::new(Counted);
 
 static ORACLE: Oracle = Oracle::new();
 
-/// The system's allocator, and the oracle that is told of each block.
+/// The system's allocator, with an oracle that counts each block.
 struct Counted;
 
 // SAFETY: every call is passed on to the system's allocator.
