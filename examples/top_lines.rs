@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::{env, fs, io};
 
-use tracemalloc::report::Text;
+use tracemalloc::report::{OwnCode, Text};
 use tracemalloc::{GroupBy, TraceAlloc};
 
 #[global_allocator]
@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     Text::new()
         .group_by(GroupBy::Line)
+        // The question is about a dependency: own code has one line, the one that calls the parser.
+        .own_code(OwnCode::Never)
         .limit(10)
         .write(&snapshot, &mut io::stdout())?;
 

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tracemalloc::report::{self, Text};
-use tracemalloc::{Domain, ErrorKind, Frame, GroupBy, Module, Snapshot, Trace, Traceback};
+use tracemalloc::report::{self, OwnCode, Text};
+use tracemalloc::{
+    Domain, ErrorKind, Frame, FrameOrigin, GroupBy, Module, Snapshot, Trace, Traceback,
+};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -362,6 +364,95 @@ fn the_hint_comes_only_where_it_helps() {
     // Frames that filters leave out may have had lines.
     assert!(!table(Text::new(), &shop(1).hide_frames(["*"])).contains(hint));
     assert!(!table(Text::new(), &shop(1).own_code()).contains(hint));
+}
+
+/// A frame of the program's own package `src/…`, or of a dependency.
+fn of_origin(file: &str, line: u32) -> Frame {
+    let (name, origin) = match file.split_once('-') {
+        None => ("shop_server", FrameOrigin::Own),
+        Some((name, _)) => (name, FrameOrigin::Dependency),
+    };
+    Frame::new(file, line)
+        .with_function(format!("{name}::f{line}"))
+        .with_crate(name)
+        .with_origin(origin)
+}
+
+/// A service whose memory dependencies allocate, some of it where no own code is in the stack.
+fn service(requests: usize) -> Snapshot {
+    let handler = of_origin("src/main.rs", 30);
+    let hyper = of_origin("hyper-1.6.0/src/io.rs", 538);
+    let parse = of_origin("serde_json-1.0.154/src/map.rs", 138);
+    let tower = of_origin("tower-0.5.3/src/layer.rs", 7);
+    Snapshot::from_traces(
+        [
+            blocks(requests, 632, &[hyper.clone(), handler.clone(), parse]),
+            blocks(requests, 64, &[hyper.clone(), handler]),
+            blocks(20, 512, std::slice::from_ref(&hyper)),
+            blocks(requests, 8, &[hyper, tower]),
+        ]
+        .concat(),
+        25,
+    )
+}
+
+#[test]
+fn own_code_is_shown_where_dependencies_allocate() {
+    let (new, old) = (service(100), service(60));
+    check_golden("own-code.txt", &table(Text::new(), &new));
+    check_golden("own-code-diff.txt", &diff(Text::new(), &new, &old));
+    let by_function = table(Text::new().group_by(GroupBy::Function), &new);
+    assert!(by_function.contains("\nFunctions of dependencies: --own-code=never"));
+    // By crate the whole is seen.
+    assert!(!table(Text::new().group_by(GroupBy::Crate), &new).contains("Own code"));
+    let never = Text::new().own_code(OwnCode::Never);
+    assert!(table(never, &new).contains("  serde_json-1.0.154/src/map.rs:138\n"));
+    assert!(diff(never, &new, &old).contains("  serde_json-1.0.154/src/map.rs:138\n"));
+    let by_crate = Text::new()
+        .group_by(GroupBy::Crate)
+        .own_code(OwnCode::Always);
+    let by_crate = table(by_crate, &new);
+    assert!(by_crate.contains("  shop_server\n") && by_crate.contains("  <no own code>\n"));
+    assert!(!by_crate.contains("OwnCode::Never"));
+    // What a filter of frames has left is nobody's choice but the caller's.
+    assert_eq!(new.own_code().statistics(GroupBy::Line).len(), 2);
+}
+
+#[test]
+fn own_code_is_shown_by_itself_only_where_it_serves() {
+    #[track_caller]
+    fn check(own: u64, dependency: u64, without: u64, is_shown: bool) {
+        let (main, library) = (
+            of_origin("src/main.rs", 1),
+            of_origin("log-0.4.2/lib.rs", 2),
+        );
+        let traces = [
+            (own, vec![main.clone()]),
+            (dependency, vec![main, library.clone()]),
+            (without, vec![library]),
+        ];
+        let traces = traces
+            .map(|(size, frames)| blocks(1, size, &frames))
+            .concat();
+        let snapshot = Snapshot::from_traces(traces, 25);
+        let nothing = Snapshot::from_traces([], 25);
+        assert_eq!(table(Text::new(), &snapshot).contains("Own code"), is_shown);
+        assert_eq!(
+            diff(Text::new(), &snapshot, &nothing).contains("Own code"),
+            is_shown
+        );
+        assert_eq!(
+            diff(Text::new(), &nothing, &snapshot).contains("Own code"),
+            is_shown
+        );
+    }
+    check(100, 0, 0, false);
+    check(50, 50, 0, false);
+    check(49, 51, 0, true);
+    check(0, 10, 90, true);
+    check(0, 9, 91, false);
+    check(10, 0, 90, true);
+    check(0, 0, 0, false);
 }
 
 #[test]

@@ -66,12 +66,16 @@ impl From<Sort> for SortBy {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.grouping.check()?;
-    let (old, new) = options.selection.load_pair(&options.old, &options.new)?;
-    let grouping = &options.grouping;
+    let (grouping, selection) = (&options.grouping, &options.selection);
+    let stacks = grouping.stacks(selection);
+    let (old, new) = stacks.load_pair(&options.old, &options.new)?;
     let sort_by = SortBy::from(options.sort);
     options.destination.write(grouping.format.content(), |out| {
         match grouping.format {
-            TableFormat::Text => grouping.text(sort_by, out).write_diff(&new, &old, out)?,
+            TableFormat::Text => {
+                let text = grouping.text(selection, sort_by, out);
+                text.write_diff(&new, &old, out)?;
+            }
             TableFormat::Json => grouping.json(sort_by).write_diff(&new, &old, out)?,
             TableFormat::Csv => grouping.csv(sort_by).write_diff(&new, &old, out)?,
         }

@@ -8,6 +8,7 @@ use tracemalloc::report::{Csv, Json, Text};
 use tracemalloc::{Counting, GroupBy, SortBy, View};
 
 use crate::failure::Failure;
+use crate::input::Selection;
 use crate::output::{Content, Out};
 
 /// The one snapshot that a command is about.
@@ -19,7 +20,7 @@ pub(crate) struct Subject {
 }
 
 /// What the numbers are about, if not live memory.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
 #[command(next_help_heading = "Which blocks and frames")]
 pub(crate) struct ViewFlags {
@@ -93,6 +94,14 @@ impl Grouping {
         Ok(())
     }
 
+    /// What a table is made of: a text leaves frames out itself.
+    pub(crate) fn stacks(&self, selection: &Selection) -> Selection {
+        match self.format {
+            TableFormat::Text => selection.of_whole_stacks(),
+            TableFormat::Json | TableFormat::Csv => selection.clone(),
+        }
+    }
+
     fn counting(&self) -> Counting {
         match self.inclusive {
             true => Counting::Inclusive,
@@ -100,8 +109,9 @@ impl Grouping {
         }
     }
 
-    pub(crate) fn text(&self, sort_by: SortBy, out: &Out) -> Text {
+    pub(crate) fn text(&self, selection: &Selection, sort_by: SortBy, out: &Out) -> Text {
         Text::new()
+            .own_code(selection.own_code())
             .group_by(self.by)
             .counting(self.counting())
             .sort_by(sort_by)

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use regex_lite::{Regex, RegexBuilder};
-use tracemalloc::report::terminal_text;
+use tracemalloc::report::{OwnCode, terminal_text};
 use tracemalloc::{Domain, Filter, Frame, FrameFilter, Snapshot, Symbolizer};
 
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::flags::ViewFlags;
 ///
 /// Each kind of condition filters what the kinds before it have left; within one kind a block that
 /// meets any of the conditions stays.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which blocks and frames")]
 pub(crate) struct Selection {
     #[command(flatten)]
@@ -70,9 +70,25 @@ pub(crate) struct Selection {
     show: Option<Regex>,
 
     /// Remove all frames but those of the program's own packages from the stacks,
-    /// so that the nearest line of its authors is blamed.
-    #[arg(long)]
-    own_code: bool,
+    /// so that the nearest line of its authors is blamed. `auto`: in tables by file,
+    /// line or function and in pages, where most of the memory is allocated in
+    /// dependencies and no option names files, functions, crates or frames to show.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "auto",
+        default_missing_value = "always"
+    )]
+    own_code: When,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
 }
 
 impl Selection {
@@ -156,10 +172,34 @@ impl Selection {
         if let Some(frames) = found_by(&self.show) {
             chosen = chosen.show_frames([frames]);
         }
-        if self.own_code {
+        if self.own_code == When::Always {
             chosen = chosen.own_code();
         }
         chosen
+    }
+
+    /// Whether a report for people shows own code, if it is made of [whole stacks](Self::of_whole_stacks).
+    pub(crate) fn own_code(&self) -> OwnCode {
+        match self.own_code {
+            When::Always => OwnCode::Always,
+            When::Never => OwnCode::Never,
+            When::Auto if self.names_places() => OwnCode::Never,
+            When::Auto => OwnCode::Auto,
+        }
+    }
+
+    /// True if the user says which files, functions, crates or frames to show.
+    fn names_places(&self) -> bool {
+        let globs = [&self.filter, &self.function, &self.crates];
+        globs.iter().any(|globs| !globs.is_empty()) || self.hide.is_some() || self.show.is_some()
+    }
+
+    /// The same choice for a report that leaves frames out itself, because it says what it leaves out.
+    pub(crate) fn of_whole_stacks(&self) -> Self {
+        Self {
+            own_code: When::Never,
+            ..self.clone()
+        }
     }
 
     fn looking_far(&self, filter: Filter) -> Filter {

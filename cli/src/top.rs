@@ -41,12 +41,15 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.grouping.check()?;
-    let snapshot = options.selection.load(&options.subject.path)?;
-    let grouping = &options.grouping;
+    let (grouping, selection) = (&options.grouping, &options.selection);
+    let snapshot = grouping.stacks(selection).load(&options.subject.path)?;
     let sort_by = SortBy::from(options.sort);
     options.destination.write(grouping.format.content(), |out| {
         match grouping.format {
-            TableFormat::Text => grouping.text(sort_by, out).write(&snapshot, out)?,
+            TableFormat::Text => {
+                let text = grouping.text(selection, sort_by, out);
+                text.write(&snapshot, out)?;
+            }
             TableFormat::Json => grouping.json(sort_by).write(&snapshot, out)?,
             TableFormat::Csv => grouping.csv(sort_by).write(&snapshot, out)?,
         }

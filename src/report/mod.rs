@@ -18,6 +18,7 @@ mod function_name;
 mod html;
 mod merged;
 mod notes;
+mod own_code;
 #[cfg(feature = "pprof")]
 mod pprof;
 mod pruned;
@@ -31,6 +32,7 @@ pub use dhat::Dhat;
 pub use folded::{Folded, Weight};
 #[cfg(feature = "html")]
 pub use html::Html;
+pub use own_code::OwnCode;
 #[cfg(feature = "pprof")]
 pub use pprof::Pprof;
 pub use statistics::Csv;

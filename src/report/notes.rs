@@ -50,7 +50,7 @@ pub(super) fn heading(snapshot: &Snapshot) -> String {
     }
 }
 
-fn capitalised(text: &str) -> String {
+pub(super) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().into_iter().flat_map(char::to_uppercase);
     first.chain(chars.clone()).collect()

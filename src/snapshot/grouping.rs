@@ -15,7 +15,7 @@ use super::runs::Run;
 use super::total::{Estimate, Sum, Total};
 use super::trace::Snapshot;
 use super::traceback::Traceback;
-use super::type_label::type_label;
+use super::type_label::type_labels;
 
 /// What the blocks of a group share.
 #[derive(Debug)]
@@ -223,24 +223,17 @@ impl<'a> LabelGroups<'a> {
         *self.numbers.entry(name).or_insert(next)
     }
 
-    /// Types are shown without their paths, but for those that would be taken for each other.
     fn into_groups(self, group_by: GroupBy) -> Vec<Group> {
         let mut names: Vec<(&str, u32)> = self.numbers.into_iter().collect();
         names.sort_unstable_by_key(|(_, number)| *number);
-        let label = |name: &str| match group_by {
-            GroupBy::Type => type_label(name),
-            _ => name.to_owned(),
+        let names: Vec<&str> = names.into_iter().map(|(name, _)| name).collect();
+        let labels = match group_by {
+            GroupBy::Type => type_labels(&names),
+            _ => names.into_iter().map(str::to_owned).collect(),
         };
-        let labels: Vec<String> = names.iter().map(|(name, _)| label(name)).collect();
-        let mut shown: HashMap<&str, u32> = HashMap::new();
-        for label in &labels {
-            *shown.entry(label).or_default() += 1;
-        }
-        let groups = names.iter().zip(&labels).map(|((name, _), label)| {
-            let is_clear = shown.get(&**label) == Some(&1);
-            let label = if is_clear { label } else { *name };
-            Group::new(Traceback::of(Frame::named(label)))
-        });
+        let groups = labels
+            .into_iter()
+            .map(|label| Group::new(Traceback::of(Frame::named(label))));
         groups.collect()
     }
 }

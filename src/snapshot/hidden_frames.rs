@@ -8,6 +8,7 @@ use super::frame_filter::FrameFilter;
 use super::history::HistoryRow;
 use super::identity::IdentityMap;
 use super::origin::FrameOrigin;
+use super::own_code::NO_OWN_CODE;
 use super::runs::{Runs, StackTable};
 use super::trace::Snapshot;
 use super::traceback::Traceback;
@@ -95,7 +96,7 @@ impl Snapshot {
     /// ```
     #[must_use = "the snapshot itself is not changed"]
     pub fn own_code(&self) -> Snapshot {
-        self.with_frames("<no own code>", |frame| {
+        self.with_frames(NO_OWN_CODE, |frame| {
             frame.origin() == Some(FrameOrigin::Own)
         })
     }
@@ -106,7 +107,7 @@ impl Snapshot {
             keeps,
             known: IdentityMap::default(),
             carriers: HashMap::new(),
-            hidden: Frame::named(hidden),
+            hidden: Frame::named(hidden).with_crate(hidden),
         };
         let mut table = StackTable::default();
         let stacks = self.stacks().iter().map(|stack| hiding.stack(stack));

@@ -18,6 +18,7 @@ mod history;
 mod identity;
 mod most_recent_first;
 mod origin;
+mod own_code;
 mod parse_size;
 mod recording;
 mod runs;
@@ -64,6 +65,7 @@ pub use view::View;
 pub(crate) use frame::UNKNOWN;
 #[cfg(feature = "pprof")]
 pub(crate) use identity::IdentityMap;
+pub(crate) use own_code::{CodeShares, NO_OWN_CODE};
 pub(crate) use runs::{Runs, StackTable};
 pub(crate) use sites::Site;
 pub(crate) use size::{Bytes, difference};
@@ -72,3 +74,5 @@ pub(crate) use source::lines_of;
 pub(crate) use source::read as source_text;
 pub(crate) use total::{Estimate, Sum};
 pub(crate) use trend::Series;
+#[cfg(feature = "html")]
+pub(crate) use type_label::type_labels;

@@ -1,8 +1,26 @@
 //! Types as people write them.
 
+use std::collections::HashMap;
+
+/// Texts for the types `names`, which are distinct: without their paths, but for those that would be taken
+/// for each other.
+pub(crate) fn type_labels(names: &[&str]) -> Vec<String> {
+    let labels: Vec<String> = names.iter().map(|name| type_label(name)).collect();
+    let mut shown: HashMap<&str, u32> = HashMap::new();
+    for label in &labels {
+        *shown.entry(label).or_default() += 1;
+    }
+    let clear = names.iter().zip(&labels);
+    let clear = clear.map(|(name, label)| match shown.get(&**label) {
+        Some(1) => label.clone(),
+        _ => (*name).to_owned(),
+    });
+    clear.collect()
+}
+
 /// The type `name` without the paths of what it is made of: `Vec<User>` for
 /// `alloc::vec::Vec<app::User>`. Closures and async functions keep the function that they are in.
-pub(super) fn type_label(name: &str) -> String {
+fn type_label(name: &str) -> String {
     if name.starts_with('<') {
         return name.to_owned();
     }

@@ -9,9 +9,18 @@ use crate::snapshot::{Frame, Size, Statistic, StatisticDiff};
 /// Rows that are shown.
 const ROWS: usize = 20;
 
-/// The largest lines of one snapshot. `total` is its size in bytes.
-pub(super) fn write(statistics: &[Statistic], total: u64, out: &mut impl Write) -> io::Result<()> {
-    let caption = caption("largest lines", statistics.len());
+/// The largest lines of one snapshot, of own code if `own_code`. `total` is its size in bytes.
+pub(super) fn write(
+    statistics: &[Statistic],
+    total: u64,
+    own_code: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let what = match own_code {
+        true => "largest lines of own code",
+        false => "largest lines",
+    };
+    let caption = caption(what, statistics.len());
     begin(&caption, &["Size", "Share", "Blocks"], out)?;
     for statistic in statistics.iter().take(ROWS) {
         let share = 100.0 * statistic.size as f64 / total.max(1) as f64;
@@ -25,11 +34,19 @@ pub(super) fn write(statistics: &[Statistic], total: u64, out: &mut impl Write) 
     end(out)
 }
 
-/// The lines that changed most between two snapshots.
-pub(super) fn write_diff(diffs: &[StatisticDiff], out: &mut impl Write) -> io::Result<()> {
+/// The lines that changed most between two snapshots, of own code if `own_code`.
+pub(super) fn write_diff(
+    diffs: &[StatisticDiff],
+    own_code: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let what = match own_code {
+        true => "lines of own code that changed most",
+        false => "lines that changed most",
+    };
     let changed = |diff: &&StatisticDiff| diff.size_diff != 0 || diff.count_diff != 0;
     let diffs: Vec<&StatisticDiff> = diffs.iter().filter(changed).collect();
-    let caption = caption("lines that changed most", diffs.len());
+    let caption = caption(what, diffs.len());
     begin(&caption, &["±Size", "Size", "±Blocks", "Blocks"], out)?;
     for diff in diffs.into_iter().take(ROWS) {
         let numbers = [

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use super::escape::Escaped;
 use crate::report::cut_stacks::CutStacks;
 use crate::report::notes;
-use crate::snapshot::{Size, Snapshot, View, difference};
+use crate::report::text::share;
+use crate::snapshot::{CodeShares, Size, Snapshot, View, difference};
 use crate::utc::Utc;
 
 /// One snapshot's totals and facts.
@@ -30,6 +31,7 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()>
     if recording.current > 0 && recording.current != snapshot.total_size() && is_live {
         figures.push(("Live in recording", Size(recording.current).to_string()));
     }
+    figures.extend(own_code(snapshot).map(|share| ("Own code", share)));
     write_figures(&figures, out)?;
     write_facts("", snapshot, out)?;
     let mut notices = of_recording(snapshot);
@@ -55,6 +57,7 @@ pub(super) fn write_diff(new: &Snapshot, old: &Snapshot, out: &mut impl Write) -
     if new.recording().peak > 0 {
         figures.push(("Peak, new", Size(new.recording().peak).to_string()));
     }
+    figures.extend(own_code(new).map(|share| ("Own code, new", share)));
     write_figures(&figures, out)?;
     write_facts("New", new, out)?;
     write_facts("Old", old, out)?;
@@ -63,6 +66,12 @@ pub(super) fn write_diff(new: &Snapshot, old: &Snapshot, out: &mut impl Write) -
         (!notices.is_empty()).then(|| format!("{whose}: {}", notices.join(" ")))
     });
     write_notices(of_both.into_iter().flatten().collect(), &[new, old], out)
+}
+
+/// The share of the bytes that have own code in their stacks; nothing where none have.
+fn own_code(snapshot: &Snapshot) -> Option<String> {
+    let shares = CodeShares::of(snapshot);
+    (shares.own > 0.0).then(|| share(shares.own, 1.0))
 }
 
 fn write_figures(figures: &[(&str, String)], out: &mut impl Write) -> io::Result<()> {

@@ -15,6 +15,7 @@ use std::io::{self, BufWriter, Write};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::report::own_code::OwnCode;
 use crate::snapshot::{GroupBy, Snapshot};
 use escape::{Escaped, InScript};
 use payload::Payload;
@@ -45,7 +46,7 @@ const SCRIPT: &str = concat!(
 const POLICY: &str = include_str!("policy.txt");
 
 /// A page of one file that shows snapshots in a browser: a flame graph, tables by line, function,
-/// file, crate and traceback, and the sizes of the blocks.
+/// file, crate and traceback, by type, tag and thread where they are known, and the sizes of the blocks.
 ///
 /// It opens by a double-click, needs no other file and no network, and sends nothing anywhere; the
 /// page forbids it to itself by a content security policy. Its header says how the snapshot was
@@ -71,6 +72,7 @@ const POLICY: &str = include_str!("policy.txt");
 #[derive(Clone, Debug)]
 pub struct Html {
     title: Option<String>,
+    own_code: OwnCode,
     source_lines: bool,
 }
 
@@ -78,6 +80,7 @@ impl Default for Html {
     fn default() -> Self {
         Self {
             title: None,
+            own_code: OwnCode::Auto,
             source_lines: true,
         }
     }
@@ -97,6 +100,15 @@ impl Html {
         self
     }
 
+    /// Whether the page shows [own code](Snapshot::own_code) when it is opened, if the snapshot knows whose
+    /// code frames are. A reader switches between own code and all frames. [`OwnCode::Auto`], as in a table
+    /// by line, unless this is called.
+    #[must_use]
+    pub fn own_code(mut self, own_code: OwnCode) -> Self {
+        self.own_code = own_code;
+        self
+    }
+
     /// Whether to put source lines into the page, which are read from the files that the snapshot
     /// names, as they are now: one line for each of the 10,000 frames with most memory below them,
     /// at most 160 characters long. Switch it off for a snapshot from someone who is not trusted to
@@ -113,13 +125,23 @@ impl Html {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        self.write_page("Heap snapshot", &[snapshot], out, |slot, out| match slot {
-            Slot::Header => header::write(snapshot, out),
-            Slot::Fallback => {
-                let statistics = snapshot.statistics(GroupBy::Line);
-                fallback::write(&statistics, snapshot.total_size(), out)
-            }
-        })
+        let own_code = self.own_code.of(snapshot, GroupBy::Line).is_some();
+        self.write_page(
+            "Heap snapshot",
+            &[snapshot],
+            own_code,
+            out,
+            |slot, out| match slot {
+                Slot::Header => header::write(snapshot, out),
+                Slot::Fallback => {
+                    let statistics = match own_code {
+                        true => snapshot.own_code().statistics(GroupBy::Line),
+                        false => snapshot.statistics(GroupBy::Line),
+                    };
+                    fallback::write(&statistics, snapshot.total_size(), own_code, out)
+                }
+            },
+        )
     }
 
     /// Writes a page that shows what changed from the snapshot `old` to `new`.
@@ -146,14 +168,19 @@ impl Html {
         old: &Snapshot,
         out: &mut impl Write,
     ) -> Result<(), Error> {
-        let diffs = new.compare_to(old, GroupBy::Line)?;
+        let own_code = self.own_code.of_change(new, old, GroupBy::Line)?.is_some();
+        let diffs = match own_code {
+            true => new.own_code().compare_to(&old.own_code(), GroupBy::Line)?,
+            false => new.compare_to(old, GroupBy::Line)?,
+        };
         self.write_page(
             "Heap difference",
             &[new, old],
+            own_code,
             out,
             |slot, out| match slot {
                 Slot::Header => header::write_diff(new, old, out),
-                Slot::Fallback => fallback::write_diff(&diffs, out),
+                Slot::Fallback => fallback::write_diff(&diffs, own_code, out),
             },
         )
         .map_err(|error| Error::io("cannot write", error))
@@ -163,6 +190,7 @@ impl Html {
         &self,
         kind: &str,
         snapshots: &[&Snapshot],
+        own_code: bool,
         out: &mut W,
         insert: impl Fn(Slot, &mut BufWriter<&mut W>) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -189,7 +217,7 @@ impl Html {
                 "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
                 "header" => insert(Slot::Header, &mut out)?,
                 "fallback" => insert(Slot::Fallback, &mut out)?,
-                "payload" => self.write_payload(snapshots, &mut out)?,
+                "payload" => self.write_payload(snapshots, own_code, &mut out)?,
                 unknown => unreachable!("the page has no mark {unknown}"),
             }
             rest = after;
@@ -198,8 +226,13 @@ impl Html {
         out.flush()
     }
 
-    fn write_payload(&self, snapshots: &[&Snapshot], out: &mut impl Write) -> io::Result<()> {
-        let payload = Payload::of(snapshots, self.source_lines);
+    fn write_payload(
+        &self,
+        snapshots: &[&Snapshot],
+        own_code: bool,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let payload = Payload::of(snapshots, self.source_lines, own_code);
         let mut serializer = serde_json::Serializer::with_formatter(out, InScript);
         payload.serialize(&mut serializer).map_err(io::Error::from)
     }

@@ -11,7 +11,9 @@ use serde::{Serialize, Serializer};
 use super::sources;
 use crate::report::visible;
 use crate::sampling::Fixed;
-use crate::snapshot::{Domain, Estimate, Frame, Snapshot, Sum, Traceback, View};
+use crate::snapshot::{
+    Domain, Estimate, Frame, FrameOrigin, NO_OWN_CODE, Snapshot, Sum, Traceback, View, type_labels,
+};
 
 /// The whole document. Memory grows with the distinct stacks, not with the blocks.
 #[derive(Serialize)]
@@ -25,6 +27,10 @@ pub(super) struct Payload {
     calls: Vec<u32>,
     /// One snapshot, or the new and the old one.
     snapshots: Vec<Sites>,
+    /// The node of blocks without own code; 0 if no frame is known to be own code.
+    no_own_code: u32,
+    /// Own code is what is shown first.
+    own_code: bool,
     /// The view that they are.
     view: &'static str,
     /// The other views of them, by name; none without history.
@@ -33,7 +39,7 @@ pub(super) struct Payload {
 }
 
 /// File, line, function, crate and source line; texts are indices into `strings`. At last
-/// `NAMED` and `STANDARD`, added up.
+/// `NAMED`, `STANDARD` and `OWN`, added up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 struct FrameRow(u32, u32, u32, u32, u32, u8);
 
@@ -41,6 +47,8 @@ struct FrameRow(u32, u32, u32, u32, u32, u8);
 const NAMED: u8 = 1;
 /// The frame is code of the standard library.
 const STANDARD: u8 = 2;
+/// The frame is code of the program's own packages.
+const OWN: u8 = 4;
 
 /// Blocks by where they were allocated, one column per field.
 #[derive(Default, Serialize)]
@@ -52,6 +60,8 @@ struct Sites {
     tags: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     threads: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    types: Vec<u32>,
     /// Class 0 are blocks of no bytes, class `n` those of 2^(n-1) to 2^n - 1 bytes.
     classes: Vec<u32>,
     bytes: Vec<Amount>,
@@ -71,8 +81,9 @@ impl Serialize for Amount {
 }
 
 impl Payload {
-    /// Of one snapshot, or of the new and the old one. Reads source files if `source_lines`.
-    pub(super) fn of(snapshots: &[&Snapshot], source_lines: bool) -> Self {
+    /// Of one snapshot, or of the new and the old one. Reads source files if `source_lines`. Own code is
+    /// shown first if `own_code`.
+    pub(super) fn of(snapshots: &[&Snapshot], source_lines: bool, own_code: bool) -> Self {
         let views = other_views(snapshots);
         let mut tables = Tables::new();
         let mut sites = Vec::new();
@@ -87,7 +98,11 @@ impl Payload {
         if source_lines {
             tables.add_sources();
         }
+        tables.name_types();
+        let no_own_code = tables.no_own_code();
         Self {
+            no_own_code,
+            own_code: own_code && no_own_code != 0,
             strings: tables.strings.shown,
             frames: tables.rows,
             parents: tables.parents,
@@ -129,6 +144,9 @@ struct Tables<'a> {
     parents: Vec<u32>,
     calls: Vec<u32>,
     nodes: HashMap<(u32, u32), u32>,
+    /// Types in the order in which they were met, each with the number of its text.
+    types: Vec<(&'a str, u32)>,
+    type_numbers: HashMap<&'a str, u32>,
 }
 
 impl<'a> Tables<'a> {
@@ -143,6 +161,8 @@ impl<'a> Tables<'a> {
             parents: vec![0],
             calls: vec![0],
             nodes: HashMap::new(),
+            types: Vec::new(),
+            type_numbers: HashMap::new(),
         }
     }
 
@@ -157,24 +177,26 @@ impl<'a> Tables<'a> {
         let mut last = None;
         for ((stack, domain, class), sum) in sums {
             // The sites of a stack follow each other.
-            let (node, tag, thread) = match last {
+            let place = match last {
                 Some((same, place)) if same == stack => place,
                 _ => snapshot
                     .stacks()
                     .get(stack as usize)
-                    .map_or((0, 0, 0), |stack| self.place(stack)),
+                    .map_or([0; 4], |stack| self.place(stack)),
             };
-            last = Some((stack, (node, tag, thread)));
+            last = Some((stack, place));
+            let [node, tag, thread, type_name] = place;
             self.weigh(node, sum.size.thousandths());
             sites.nodes.push(node);
             sites.domains.push(domain.0);
             sites.tags.push(tag);
             sites.threads.push(thread);
+            sites.types.push(type_name);
             sites.classes.push(class);
             sites.bytes.push(Amount(sum.size));
             sites.blocks.push(Amount(sum.count));
         }
-        for labels in [&mut sites.tags, &mut sites.threads] {
+        for labels in [&mut sites.tags, &mut sites.threads, &mut sites.types] {
             if labels.iter().all(|label| *label == 0) {
                 labels.clear();
             }
@@ -182,12 +204,43 @@ impl<'a> Tables<'a> {
         sites
     }
 
-    /// The node of a stack's most recent frame, its tag and its thread.
-    fn place(&mut self, stack: &'a Traceback) -> (u32, u32, u32) {
+    /// The node of a stack's most recent frame, its tag, its thread and its type.
+    fn place(&mut self, stack: &'a Traceback) -> [u32; 4] {
         let node = self.node(stack);
         let tag = self.strings.number(stack.tag().unwrap_or_default());
         let thread = self.strings.number(stack.thread_name().unwrap_or_default());
-        (node, tag, thread)
+        let type_name = stack.type_name().map_or(0, |name| self.type_number(name));
+        [node, tag, thread, type_name]
+    }
+
+    /// The text is known when all types are.
+    fn type_number(&mut self, name: &'a str) -> u32 {
+        if let Some(number) = self.type_numbers.get(name) {
+            return *number;
+        }
+        let number = self.strings.push("");
+        self.type_numbers.insert(name, number);
+        self.types.push((name, number));
+        number
+    }
+
+    fn name_types(&mut self) {
+        let names: Vec<&str> = self.types.iter().map(|(name, _)| *name).collect();
+        for ((_, number), label) in self.types.iter().zip(type_labels(&names)) {
+            self.strings.shown[*number as usize] = visible::escaped(&label).into_owned();
+        }
+    }
+
+    /// A node for blocks without own code, if some frame is own code. It stands for no frame of a stack, so
+    /// it comes after all of them.
+    fn no_own_code(&mut self) -> u32 {
+        if !self.rows.iter().any(|row| row.5 & OWN != 0) {
+            return 0;
+        }
+        let name = self.strings.push(NO_OWN_CODE);
+        let row = index(self.rows.len());
+        self.rows.push(FrameRow(name, 0, 0, name, 0, NAMED));
+        self.child(0, row)
     }
 
     /// The node of a stack's most recent frame.
@@ -225,6 +278,9 @@ impl<'a> Tables<'a> {
         }
         if is_standard(frame) {
             flags |= STANDARD;
+        }
+        if frame.origin() == Some(FrameOrigin::Own) {
+            flags |= OWN;
         }
         let row = FrameRow(
             self.strings.number(frame.filename()),

@@ -16,15 +16,17 @@ mod tree;
 use std::io::{self, Write};
 
 use super::notes::{self, Whose};
+use super::own_code::OwnCode;
 use super::visible;
 use crate::error::Error;
 use crate::snapshot::{
-    Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff, View,
+    CodeShares, Counting, GroupBy, Size, SizeDiff, Snapshot, SortBy, Statistic, StatisticDiff, View,
 };
 use layout::Layout;
 use style::Paint;
 use table::Table;
 
+pub(super) use rows::share;
 pub use source::Source;
 pub use style::terminal_color;
 pub use summary::Summary;
@@ -56,6 +58,7 @@ pub struct Text {
     group_by: GroupBy,
     counting: Counting,
     sort_by: SortBy,
+    own_code: OwnCode,
     limit: usize,
     layout: Layout,
     source_lines: bool,
@@ -67,6 +70,7 @@ impl Default for Text {
             group_by: GroupBy::Line,
             counting: Counting::Own,
             sort_by: SortBy::Size,
+            own_code: OwnCode::Auto,
             limit: 10,
             layout: Layout::default(),
             source_lines: true,
@@ -100,6 +104,15 @@ impl Text {
     #[must_use]
     pub fn sort_by(mut self, sort_by: SortBy) -> Self {
         self.sort_by = sort_by;
+        self
+    }
+
+    /// Whether blocks are in the group of the nearest frame of the program's own packages, or of the frame
+    /// that made the allocation. A block without own code is in the group `<no own code>`, below which the
+    /// crates stand that allocated there. [`OwnCode::Auto`] unless this is called.
+    #[must_use]
+    pub fn own_code(mut self, own_code: OwnCode) -> Self {
+        self.own_code = own_code;
         self
     }
 
@@ -140,7 +153,11 @@ impl Text {
     ///
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
-        let statistics = self.statistics(snapshot);
+        let own = self.own_code.of(snapshot, self.group_by);
+        let statistics = match own {
+            Some(_) => self.statistics(&snapshot.own_code()),
+            None => self.statistics(snapshot),
+        };
         if statistics.is_empty() {
             let nothing = match (snapshot.viewed(), snapshot.sample_every()) {
                 (View::Live, None) => "No live blocks.".to_owned(),
@@ -150,8 +167,9 @@ impl Text {
             writeln!(out, "{nothing}")?;
         } else {
             let (shown, others) = statistics.split_at(self.limit.min(statistics.len()));
-            let table = rows::of_statistics(self, shown, snapshot.total_size());
-            self.write_table(&notes::heading(snapshot), &table, statistics.len(), out)?;
+            let table = rows::of_statistics(self, shown, snapshot.total_size(), own.as_ref());
+            let title = self.title(&notes::heading(snapshot), [shown.len(), statistics.len()]);
+            self.write_table(title, &table, own.as_ref(), "the bytes", out)?;
             self.write_others(others, out)?;
             writeln!(out, "{}", notes::total(snapshot))?;
         }
@@ -187,8 +205,12 @@ impl Text {
         old: &Snapshot,
         out: &mut impl Write,
     ) -> Result<(), Error> {
-        let diffs = self.diffs(new, old)?;
-        self.write_changes(&diffs, new, old, out)
+        let own = self.own_code.of_change(new, old, self.group_by)?;
+        let diffs = match own {
+            Some(_) => self.diffs(&new.own_code(), &old.own_code())?,
+            None => self.diffs(new, old)?,
+        };
+        self.write_changes(&diffs, own.as_ref(), [new, old], out)
             .map_err(|error| Error::io("cannot write", error))
     }
 
@@ -219,8 +241,8 @@ impl Text {
     fn write_changes(
         &self,
         diffs: &[StatisticDiff],
-        new: &Snapshot,
-        old: &Snapshot,
+        own: Option<&CodeShares>,
+        [new, old]: [&Snapshot; 2],
         out: &mut impl Write,
     ) -> io::Result<()> {
         let changed: Vec<&StatisticDiff> = diffs.iter().filter(|diff| has_changed(diff)).collect();
@@ -236,7 +258,9 @@ impl Text {
                 View::Live => what.to_owned(),
                 view => format!("{what} of {view}"),
             };
-            self.write_table(&what, &rows::of_diffs(self, shown), changed.len(), out)?;
+            let title = self.title(&what, [shown.len(), changed.len()]);
+            let table = rows::of_diffs(self, shown, own);
+            self.write_table(title, &table, own, "the change", out)?;
             if !others.is_empty() {
                 let size = others
                     .iter()
@@ -253,17 +277,8 @@ impl Text {
         notes::write_hint([new, old], out)
     }
 
-    fn write_table(
-        &self,
-        what: &str,
-        table: &Table,
-        groups: usize,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        let shown = table.rows.len();
-        if shown == 0 {
-            return Ok(());
-        }
+    /// `shown` of `all` groups stand below it.
+    fn title(&self, what: &str, [shown, all]: [usize; 2]) -> String {
         let mut title = format!("{what} by {}", self.group_by);
         if self.counts_callers() {
             title += ", callers included";
@@ -271,14 +286,34 @@ impl Text {
         if let Some(order) = self.unusual_order() {
             title += &format!(", {order} first");
         }
-        if shown < groups {
+        if shown < all {
             let which = match self.unusual_order() {
                 None => "the largest ",
                 Some(_) => "",
             };
-            title += &format!(", {which}{shown} of {groups}");
+            title += &format!(", {which}{shown} of {all}");
         }
-        writeln!(out, "{}\n", self.layout.paint(Paint::Strong, &title))?;
+        title
+    }
+
+    fn write_table(
+        &self,
+        title: String,
+        table: &Table,
+        own: Option<&CodeShares>,
+        what: &str,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        if table.rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "{}", self.layout.paint(Paint::Strong, &title))?;
+        if let Some(shares) = own {
+            for line in self.own_code.header(shares, what, self.group_by) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        writeln!(out)?;
         table::write(table, self.layout, out)
     }
 

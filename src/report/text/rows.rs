@@ -3,9 +3,19 @@
 use super::Text;
 use super::style::Paint;
 use super::table::{Line, Number, Row, Table};
-use crate::snapshot::{Bytes, Frame, GroupBy, Size, SizeDiff, Statistic, StatisticDiff, Traceback};
+use crate::report::own_code::crates_without_own;
+use crate::snapshot::{
+    Bytes, CodeShares, Frame, GroupBy, NO_OWN_CODE, Size, SizeDiff, Statistic, StatisticDiff,
+    Traceback,
+};
 
-pub(super) fn of_statistics(text: &Text, statistics: &[Statistic], total: u64) -> Table {
+/// `own`: whose code is in the stacks, if own code is shown.
+pub(super) fn of_statistics(
+    text: &Text,
+    statistics: &[Statistic],
+    total: u64,
+    own: Option<&CodeShares>,
+) -> Table {
     Table {
         headings: vec!["size", "share", "blocks", "average"],
         rows: statistics
@@ -13,18 +23,18 @@ pub(super) fn of_statistics(text: &Text, statistics: &[Statistic], total: u64) -
             .map(|statistic| Row {
                 numbers: vec![
                     Number::new(Size(statistic.size)),
-                    Number::new(share(statistic.size, total)),
+                    Number::new(share(statistic.size as f64, total as f64)),
                     Number::new(statistic.count),
                     Number::new(average(statistic.size, statistic.count)),
                 ],
                 place: place(text.group_by, statistic.traceback.most_recent()),
-                details: details(text, &statistic.traceback),
+                details: details(text, &statistic.traceback, own, false),
             })
             .collect(),
     }
 }
 
-pub(super) fn of_diffs(text: &Text, diffs: &[&StatisticDiff]) -> Table {
+pub(super) fn of_diffs(text: &Text, diffs: &[&StatisticDiff], own: Option<&CodeShares>) -> Table {
     Table {
         headings: vec!["±size", "size", "±blocks", "blocks"],
         rows: diffs
@@ -44,17 +54,17 @@ pub(super) fn of_diffs(text: &Text, diffs: &[&StatisticDiff]) -> Table {
                     Number::new(diff.count),
                 ],
                 place: place(text.group_by, diff.traceback.most_recent()),
-                details: details(text, &diff.traceback),
+                details: details(text, &diff.traceback, own, true),
             })
             .collect(),
     }
 }
 
-pub(super) fn share(size: u64, total: u64) -> String {
-    if total == 0 {
+pub(in crate::report) fn share(size: f64, total: f64) -> String {
+    if total == 0.0 {
         return "-".to_owned();
     }
-    match size as f64 / total as f64 * 100.0 {
+    match size / total * 100.0 {
         share if share > 0.0 && share < 0.05 => "<0.1%".to_owned(),
         share => format!("{share:.1}%"),
     }
@@ -89,7 +99,11 @@ pub(super) fn file_and_line(frame: &Frame) -> String {
     }
 }
 
-fn details(text: &Text, stack: &Traceback) -> Vec<Line> {
+fn details(text: &Text, stack: &Traceback, own: Option<&CodeShares>, is_change: bool) -> Vec<Line> {
+    let shares = own.filter(|_| stack.most_recent().filename() == NO_OWN_CODE);
+    if let Some(shares) = shares {
+        return vec![Line::Source(crates_without_own(shares, is_change))];
+    }
     match text.group_by {
         GroupBy::File
         | GroupBy::Function

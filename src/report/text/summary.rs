@@ -119,9 +119,9 @@ impl Summary {
             let numbers = vec![
                 range(class),
                 class.count.to_string(),
-                rows::share(class.count, count),
+                rows::share(class.count as f64, count as f64),
                 Size(class.size).to_string(),
-                rows::share(class.size, size),
+                rows::share(class.size as f64, size as f64),
             ];
             columns.push(numbers, bar(class.size, largest));
         }
@@ -140,7 +140,7 @@ impl Summary {
         for total in &domains {
             let numbers = vec![
                 Size(total.size).to_string(),
-                rows::share(total.size, size),
+                rows::share(total.size as f64, size as f64),
                 total.count.to_string(),
             ];
             let whose = match total.domain {
@@ -165,7 +165,7 @@ impl Summary {
             ..Text::default()
         };
         self.heading("By crate", out)?;
-        let table = rows::of_statistics(&text, shown, snapshot.total_size());
+        let table = rows::of_statistics(&text, shown, snapshot.total_size(), None);
         super::table::write_rows(&table, self.layout, out)?;
         text.write_others(others, out)
     }

@@ -320,7 +320,7 @@ impl<'t> Walk<'t> {
         let amount = placed.entry.amount();
         let numbers = vec![
             Size(amount.size).to_string(),
-            rows::share(self.weight(amount), self.weight(self.whole)),
+            rows::share(self.weight(amount) as f64, self.weight(self.whole) as f64),
             amount.count.to_string(),
         ];
         let blank = || vec![String::new(); HEADINGS.len() - 1];

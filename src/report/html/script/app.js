@@ -15,8 +15,11 @@ const state = {
   domain: "",
   tag: "",
   thread: "",
+  type: "",
   // What the sums are about: live memory, or one of the other views.
   memory: "",
+  // Only the frames of the program's own packages.
+  ownCode: payload.own_code,
   hideStandard: true,
 };
 const address = new Address(state);
@@ -30,10 +33,12 @@ const metricOf = () => (state.metric === "bytes" ? BYTES : BLOCKS);
 const nothing = new Query("", false);
 const whole = new Selection({
   hideStandard: false,
+  ownCode: false,
   crate: null,
   domain: null,
   tag: null,
   thread: null,
+  type: null,
   focus: nothing,
   ignore: nothing,
 });
@@ -87,6 +92,10 @@ function showStatus() {
     const before = isDiff ? `, before ${spoken(metric, selection.total[which][metric])}` : "";
     parts.push(`Filtered: ${spoken(metric, shown)} of ${spoken(metric, all)}${before}.`);
   }
+  if (state.ownCode) {
+    const own = shown - selection.own[NEW][metric][noOwnCode];
+    parts.push(`Own code: frames of other packages are left out; the rest is in the stacks of ${percent(own, shown)}.`);
+  }
   for (const name of ["query", "focus", "ignore"]) {
     const { error } = queryOf(name);
     byId(name).setAttribute("aria-invalid", String(error !== ""));
@@ -126,10 +135,12 @@ function showView() {
 function select() {
   selection = new Selection({
     hideStandard: state.hideStandard,
+    ownCode: state.ownCode,
     crate: state.crate === "" ? null : Number(state.crate),
     domain: state.domain === "" ? null : Number(state.domain),
     tag: state.tag === "" ? null : Number(state.tag),
     thread: state.thread === "" ? null : Number(state.thread),
+    type: state.type === "" ? null : Number(state.type),
     focus: queryOf("focus"),
     ignore: queryOf("ignore"),
   });
@@ -214,9 +225,10 @@ choices("crate", "all crates", groupsBy("crate", whole)
   .map((group) => [String(frames.crate[group.frame]), crateOf(group.frame)]));
 choices("domain", "all", domains.map((domain) => [String(domain), domainName(domain)]));
 byId("domain").parentElement.hidden = domains.length < 2;
-for (const [name, column, none] of [["tag", "tags", "<untagged>"], ["thread", "threads", UNKNOWN]]) {
+for (const [name, { column }] of Object.entries(LABELS)) {
   const labels = labelsBySize(column);
-  choices(name, "all", labels.map((label) => [String(label), strings[label] || none]));
+  byId("by").querySelector(`button[value=${name}]`).hidden = labels.length === 0;
+  choices(name, "all", labels.map((label) => [String(label), labelName(name, label)]));
   byId(name).parentElement.hidden = labels.length === 0;
 }
 
@@ -235,12 +247,22 @@ controls.push(() => {
 const sizesButton = byId("view").querySelector("button[value=sizes]");
 sizesButton.hidden = memory !== "" || payload.view !== "live";
 
+byId("own").parentElement.hidden = noOwnCode === 0;
 controls.push(() => {
+  state.ownCode &&= noOwnCode !== 0;
+  byId("own").checked = state.ownCode;
+  // Its frames are no own code.
+  byId("standard").disabled = state.ownCode;
   byId("standard").checked = state.hideStandard;
   byId("pattern").setAttribute("aria-pressed", String(state.pattern));
 });
 byId("standard").addEventListener("change", (event) => {
   state.hideStandard = event.target.checked;
+  select();
+});
+byId("own").addEventListener("change", (event) => {
+  state.ownCode = event.target.checked;
+  syncControls();
   select();
 });
 byId("pattern").addEventListener("click", () => {

@@ -48,6 +48,9 @@ const CUT = 0;
 const CUT_NAME = "… older frames, not kept";
 const UNKNOWN = "<unknown>";
 
+// The node of blocks without own code; 0 if nobody knows whose code is whose.
+const noOwnCode = payload.no_own_code;
+const isOwn = (frame) => (frames.flags[frame] & 4) !== 0;
 const isStandard = (frame) => (frames.flags[frame] & 2) !== 0;
 const isNamed = (frame) => (frames.flags[frame] & 1) !== 0;
 
@@ -66,7 +69,7 @@ function placeOf(frame) {
 const domains = [...new Set(snapshots.flatMap((sites) => sites.domains))].sort((a, b) => a - b);
 const domainName = (domain) => (domain === 0 ? "Heap" : `Domain ${domain}`);
 
-// The labels of blocks, tags or threads: texts, the largest first. Empty if no block has one.
+// The labels of blocks, their tags, threads or types: texts, the largest first. Empty if no block has one.
 function labelsBySize(column) {
   const sums = new Map();
   for (const sites of snapshots) {

@@ -1,5 +1,5 @@
 
-// Sums per line, function, file, crate or traceback.
+// Sums per line, function, file, crate or traceback, and per label: type, tag or thread.
 
 // What tells the groups of frames apart, and how they are called.
 const GROUPINGS = {
@@ -20,6 +20,19 @@ const GROUPINGS = {
     about: (frame) => (isNamed(frame) ? "" : strings[frames.function[frame]]),
   },
 };
+
+// The labels that blocks may have: their column, and what is said of a block without one.
+const LABELS = {
+  type: { column: "types", none: UNKNOWN },
+  tag: { column: "tags", none: "<untagged>" },
+  thread: { column: "threads", none: UNKNOWN },
+};
+const isLabel = (by) => Object.hasOwn(LABELS, by);
+const labelName = (by, label) => strings[label] || LABELS[by].none;
+
+const nameOfGroup = (by, group) =>
+  isLabel(by) ? labelName(by, group.number) : GROUPINGS[by].name(group.frame);
+const aboutGroup = (by, group) => (isLabel(by) ? "" : GROUPINGS[by].about(group.frame));
 
 // The group of each frame, as a number. Frame 0 is in none.
 const numbered = new Map();
@@ -60,7 +73,7 @@ function groupsOfStacks(selection) {
   return groups;
 }
 
-// A group: its number, a node where it occurs, the frame that names it, and by snapshot and metric
+// A group: its number, which of labels is that of the text, a node where it occurs, the frame that names it, and by snapshot and metric
 // what was allocated there and what was with all that it calls.
 class Group {
   constructor(number, node) {
@@ -99,6 +112,16 @@ function groupsBy(by, selection) {
       sums[which][BLOCKS] += own[BLOCKS][node];
     });
   };
+  if (isLabel(by)) {
+    selection.eachSite((which, site, node) => {
+      const sites = snapshots[which];
+      const found = group(labelOf(sites, LABELS[by].column, site), node);
+      found.own[which][BYTES] += sites.bytes[site];
+      found.own[which][BLOCKS] += sites.blocks[site];
+      found.all = found.own;
+    });
+    return [...groups.values()];
+  }
   if (by === "traceback") {
     const numbers = groupsOfStacks(selection);
     for (const leaf of selection.leaves) {

@@ -14,10 +14,13 @@ function nodesBelow(query) {
 }
 
 class Selection {
-  // `crate`, `tag` and `thread` are indices into the strings or null, `domain` a number or null. `focus` and `ignore` are
-  // queries: stacks with a frame that one finds are the only ones kept, or left out.
-  constructor({ hideStandard, crate, domain, tag, thread, focus, ignore }) {
-    this.#hide(hideStandard);
+  // `crate`, `tag`, `thread` and `type` are indices into the strings or null, `domain` a number or null. `focus` and
+  // `ignore` are queries: stacks with a frame that one finds are the only ones kept, or left out.
+  constructor({ hideStandard, ownCode, crate, domain, tag, thread, type, focus, ignore }) {
+    const hidden = (frame) => hideStandard && isStandard(frame);
+    // Whatever is shown, a block is allocated by one crate.
+    this.allocating = this.#hide(hidden, 0);
+    this.at = ownCode ? this.#hide((frame) => !isOwn(frame), noOwnCode) : this.allocating;
     const focused = nodesBelow(focus);
     const ignored = nodesBelow(ignore);
     const keeps = (node) => (focused === null || focused[node] === 1) && (ignored === null || ignored[node] === 0);
@@ -27,30 +30,35 @@ class Selection {
     this.total = snapshots.map(() => [0, 0]);
     // By snapshot and metric: by class of size.
     this.sizes = snapshots.map(() => [new Float64Array(65), new Float64Array(65)]);
-    const chosen = { crate, domain, tag, thread };
+    // By snapshot: the sites that are kept.
+    this.sites = snapshots.map(() => []);
+    const labels = Object.entries({ tags: tag, threads: thread, types: type });
+    const chosen = { crate, domain, labels: labels.filter(([, label]) => label !== null) };
     snapshots.forEach((sites, which) => this.#add(which, sites, chosen, keeps));
     const used = (node) => this.own.some((own) => own[BLOCKS][node] !== 0);
     this.leaves = Array.from(parents.keys()).filter(used);
     this.all = this.own.map((own) => own.map((sums) => this.inclusive(sums)));
   }
 
-  // Which frames are left out. A stack of which nothing would be left keeps its most recent frame.
-  #hide(hideStandard) {
+  // Leaves out the frames of which `isHidden` is true, and returns the node that blocks of each node are
+  // shown at. A stack of which nothing would be left is shown at the node `none`, or if that is 0 keeps its
+  // most recent frame.
+  #hide(isHidden, none) {
     const shown = new Uint32Array(parents.length);
     // The caller of each node among those that are shown.
     this.up = new Uint32Array(parents.length);
-    // The node that blocks of each node are shown at.
-    this.at = new Uint32Array(parents.length);
+    const at = new Uint32Array(parents.length);
     for (let node = 1; node < parents.length; node += 1) {
       const caller = shown[parents[node]];
-      const hidden = hideStandard && isStandard(calls[node]);
+      const hidden = node !== noOwnCode && calls[node] !== CUT && isHidden(calls[node]);
       this.up[node] = caller;
       shown[node] = hidden ? caller : node;
-      this.at[node] = hidden && calls[caller] !== CUT ? caller : node;
+      at[node] = hidden && calls[caller] !== CUT ? caller : hidden && none !== 0 ? none : node;
     }
+    return at;
   }
 
-  #add(which, sites, { crate, domain, tag, thread }, keeps) {
+  #add(which, sites, { crate, domain, labels }, keeps) {
     for (let site = 0; site < sites.nodes.length; site += 1) {
       const node = this.at[sites.nodes[site]];
       if (!keeps(sites.nodes[site])) {
@@ -59,15 +67,13 @@ class Selection {
       if (domain !== null && sites.domains[site] !== domain) {
         continue;
       }
-      if (tag !== null && labelOf(sites, "tags", site) !== tag) {
+      if (!labels.every(([column, label]) => labelOf(sites, column, site) === label)) {
         continue;
       }
-      if (thread !== null && labelOf(sites, "threads", site) !== thread) {
+      if (crate !== null && frames.crate[calls[this.allocating[sites.nodes[site]]]] !== crate) {
         continue;
       }
-      if (crate !== null && frames.crate[calls[node]] !== crate) {
-        continue;
-      }
+      this.sites[which].push(site);
       const amounts = [sites.bytes[site], sites.blocks[site]];
       for (const metric of [BYTES, BLOCKS]) {
         this.own[which][metric][node] += amounts[metric];
@@ -75,6 +81,13 @@ class Selection {
         this.sizes[which][metric][sites.classes[site]] += amounts[metric];
       }
     }
+  }
+
+  // Calls `visit` with each site that is kept: its snapshot, its number, and the node that it is shown at.
+  eachSite(visit) {
+    this.sites.forEach((kept, which) => {
+      kept.forEach((site) => visit(which, site, this.at[snapshots[which].nodes[site]]));
+    });
   }
 
   // Sums at the nodes with all that they call.

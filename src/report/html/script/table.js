@@ -9,7 +9,7 @@ function columnsFor(metric, by) {
   const other = metric === BYTES ? BLOCKS : BYTES;
   const title = metric === BYTES ? "Bytes" : "Blocks";
   const otherTitle = metric === BYTES ? "Blocks" : "Bytes";
-  const cumulative = by !== "traceback";
+  const cumulative = by !== "traceback" && !isLabel(by);
   if (isDiff) {
     const change = (name, title, sums, which, lesser) => ({
       name,
@@ -104,8 +104,7 @@ class Table {
     if (this.by === "traceback") {
       return this.selection.stack(group.node).some((frame) => this.query.findsFrame(frame));
     }
-    const { name, about } = GROUPINGS[this.by];
-    return this.query.finds(name(group.frame)) || this.query.finds(about(group.frame));
+    return this.query.finds(this.#name(group)) || this.query.finds(aboutGroup(this.by, group));
   }
 
   #sort() {
@@ -122,7 +121,7 @@ class Table {
   }
 
   #name(group) {
-    return GROUPINGS[this.by].name(group.frame);
+    return nameOfGroup(this.by, group);
   }
 
   #heading() {
@@ -145,8 +144,8 @@ class Table {
     const numbers = this.columns.map(({ name, title, lesser }) =>
       heading(name, title, numberClass(lesser)),
     );
-    const place = { line: "Line", function: "Function", file: "File", crate: "Crate" }[this.by];
-    const last = heading("name", place ?? "Most recent call", "wide");
+    const place = this.by === "traceback" ? "Most recent call" : this.by[0].toUpperCase() + this.by.slice(1);
+    const last = heading("name", place, "wide");
     this.#head.replaceChildren(element("tr", {}, ...numbers, last));
   }
 
@@ -170,7 +169,7 @@ class Table {
       { type: "button", className: "place", "aria-expanded": "false" },
       element("span", {}, ...this.query.marked(this.#name(group))),
     );
-    const about = GROUPINGS[this.by].about(group.frame);
+    const about = aboutGroup(this.by, group);
     const source = this.by === "line" || this.by === "traceback" ? sourceOf(group.frame) : "";
     const place = element(
       "th",
@@ -214,42 +213,61 @@ class Table {
 
   #stacks(group) {
     const box = element("div", { className: "stacks" });
-    const leaves = this.by === "traceback" ? [group.node] : this.#leavesThrough(group);
-    for (const leaf of leaves.slice(0, STACKS_SHOWN)) {
-      const sums = this.selection.own.map((own) => own[this.metric][leaf]);
+    const stacks = this.#stacksOf(group);
+    for (const { leaf, sums } of stacks.slice(0, STACKS_SHOWN)) {
       const size = isDiff ? signed(this.metric, sums[NEW] - sums[OLD]) : spoken(this.metric, sums[NEW]);
       if (this.by !== "traceback") {
         box.append(element("h3", {}, size));
       }
       box.append(stackList(this.selection, leaf));
     }
-    const others = leaves.length - STACKS_SHOWN;
+    const others = stacks.length - STACKS_SHOWN;
     if (others > 0) {
       const text = `${unsignedCount(others)} more ${others === 1 ? "stack" : "stacks"}`;
       box.append(element("p", { className: "faint" }, text));
     }
-    const name = this.by === "traceback" ? functionOf(group.frame) : this.#name(group);
-    const find = element("button", { type: "button" }, "Find in flame graph");
-    find.addEventListener("click", () => this.find(name));
-    box.append(find);
+    if (!isLabel(this.by)) {
+      const name = this.by === "traceback" ? functionOf(group.frame) : this.#name(group);
+      const find = element("button", { type: "button" }, "Find in flame graph");
+      find.addEventListener("click", () => this.find(name));
+      box.append(find);
+    }
     return box;
   }
 
-  // The stacks that have a group in them, the largest first.
+  // The stacks of a group and what they hold of it by snapshot, the largest first.
+  #stacksOf(group) {
+    const held = new Map();
+    if (isLabel(this.by)) {
+      this.selection.eachSite((which, site, node) => {
+        const sites = snapshots[which];
+        if (labelOf(sites, LABELS[this.by].column, site) === group.number) {
+          const sums = held.get(node) ?? snapshots.map(() => 0);
+          sums[which] += (this.metric === BYTES ? sites.bytes : sites.blocks)[site];
+          held.set(node, sums);
+        }
+      });
+    } else {
+      for (const leaf of this.by === "traceback" ? [group.node] : this.#leavesThrough(group)) {
+        held.set(leaf, this.selection.own.map((own) => own[this.metric][leaf]));
+      }
+    }
+    const weight = ({ sums }) => (isDiff ? Math.abs(sums[NEW] - sums[OLD]) : sums[NEW]);
+    const stacks = [...held].map(([leaf, sums]) => ({ leaf, sums }));
+    return stacks.sort((a, b) => weight(b) - weight(a));
+  }
+
+  // The stacks that have a group of frames in them.
   #leavesThrough(group) {
-    const { selection, metric } = this;
+    const { selection } = this;
     const numbers = groupsOfFrames(this.by);
-    const sums = selection.own.map((own) => own[metric]);
-    const weight = (leaf) =>
-      isDiff ? Math.abs(sums[NEW][leaf] - sums[OLD][leaf]) : sums[NEW][leaf];
-    const through = (leaf) => {
+    return selection.leaves.filter((leaf) => {
       for (let node = leaf; node !== 0; node = selection.up[node]) {
         if (numbers[calls[node]] === group.number) {
           return true;
         }
       }
       return false;
-    };
-    return selection.leaves.filter(through).sort((a, b) => weight(b) - weight(a));
+    });
   }
 }
