@@ -43,10 +43,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let (new, old) = options
-        .selection
+    let selection = &options.selection;
+    let (new, old) = selection
+        .of_whole_stacks()
         .load_with(&options.subject.path, options.diff.as_deref())?;
-    let mut page = Html::new().source_lines(!options.no_source);
+    let mut page = Html::new()
+        .own_code(selection.own_code())
+        .source_lines(!options.no_source);
     if let Some(title) = &options.title {
         page = page.title(title);
     }

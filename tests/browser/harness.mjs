@@ -85,6 +85,12 @@ export class Watched {
     return this.page.click(`#${group} button[value="${value}"]`);
   }
 
+  // What the table can be grouped by.
+  groupings() {
+    return this.page.$$eval("#by button", (all) =>
+      all.filter((button) => !button.hidden).map((button) => button.value));
+  }
+
   search(text) {
     return this.fill("query", text);
   }

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use tracemalloc::{Domain, Frame, Snapshot, Trace, Traceback};
+use tracemalloc::{Domain, Frame, FrameOrigin, Snapshot, Trace, Traceback};
 
 use crate::folder::{folder, line};
 use crate::tool::{command, finish, run, succeed};
@@ -44,6 +44,57 @@ fn frames_are_hidden_and_no_block_is_lost() {
     // The file is of version 1, which does not say whose code frames are.
     let text = succeed(folder.path(), &line("top @new --own-code")).text();
     assert!(text.contains("<no own code>"), "{text}");
+    let text = succeed(folder.path(), &line("top @new")).text();
+    assert!(!text.contains("own code"), "{text}");
+}
+
+/// A snapshot whose memory a dependency allocates for own code.
+fn write_service(path: &std::path::Path, bytes: u64) {
+    let frames = [
+        Frame::new("src/main.rs", 12)
+            .with_crate("service")
+            .with_origin(FrameOrigin::Own),
+        Frame::new("hyper-1.6.0/src/io.rs", 90)
+            .with_crate("hyper")
+            .with_origin(FrameOrigin::Dependency),
+    ];
+    let stack = Traceback::from_oldest_first(frames).unwrap();
+    let block = Trace::new(Domain::HEAP, bytes, stack);
+    Snapshot::from_traces([block], 25).dump(path).unwrap();
+}
+
+#[test]
+fn own_code_is_shown_to_people_where_dependencies_allocate() {
+    let folder = folder();
+    write_service(&folder.path().join("a"), 64);
+    write_service(&folder.path().join("b"), 640);
+    #[track_caller]
+    fn check(folder: &std::path::Path, flags: &str, is_own: bool) {
+        for command in ["top b", "diff a b"] {
+            let text = succeed(folder, &format!("{command} {flags}")).text();
+            assert_eq!(text.contains("src/main.rs"), is_own, "{command}: {text}");
+            assert_eq!(text.contains("hyper"), !is_own, "{command}: {text}");
+        }
+    }
+    let check = |flags: &str, is_own| check(folder.path(), flags, is_own);
+    check("", true);
+    check("--own-code", true);
+    check("--own-code=always", true);
+    check("--own-code=never", false);
+    check("--crate hyper", false);
+    check("--crate hyper --own-code", true);
+    check("--hide nothing", false);
+    check("--focus hyper --exclude nothing", true);
+    // What programs read does not change with what is allocated.
+    for format in ["--format json", "--format csv"] {
+        check(format, false);
+        check(&format!("{format} --own-code"), true);
+    }
+    for (flags, is_own) in [("", true), ("--own-code=never", false), ("--show .", false)] {
+        let page = succeed(folder.path(), &format!("report b -o - {flags}")).text();
+        assert!(page.contains(&format!("\"own_code\":{is_own}")), "{flags}");
+        assert!(page.contains("hyper"), "{flags}");
+    }
 }
 
 #[test]

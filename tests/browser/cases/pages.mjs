@@ -5,7 +5,7 @@ import { count } from "./numbers.mjs";
 
 export function pages(expected) {
   const views = ["flame", "table", "sizes"];
-  const narrow = ["heap", "diff", "hostile", "empty"].map((page) => ({
+  const narrow = ["heap", "diff", "service", "hostile", "empty"].map((page) => ({
     name: `${page}: nothing is wider than 390 pixels`,
     page,
     options: { width: 390, height: 844 },
@@ -15,7 +15,7 @@ export function pages(expected) {
         await view.check();
       }
       await view.press("view", "table");
-      for (const by of ["line", "function", "file", "crate", "traceback"]) {
+      for (const by of await view.groupings()) {
         await view.press("by", by);
         await (await view.page.$("#table .place"))?.click();
         await view.check();

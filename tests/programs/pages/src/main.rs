@@ -1,6 +1,7 @@
 //! Writes pages into the folder that is its argument, and `expected.json`: what they must show, as
 //! the library itself counts it.
 
+mod service;
 mod shop;
 
 use std::error::Error;
@@ -38,11 +39,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(&folder, "empty", &Snapshot::from_traces([], 25))?;
     write(&folder, "hostile", &hostile())?;
     write(&folder, "many", &many())?;
+    let (old_service, service) = (service::snapshot(20), service::snapshot(50));
+    write(&folder, "service", &service)?;
+    let mut out = File::create(folder.join("service-diff.html"))?;
+    Html::new().write_diff(&service, &old_service, &mut out)?;
     let history = with_history(&shop::snapshot(3)?, &new);
     write(&folder, "history", &history)?;
     let expected = json!({
         "history": views(&history)?,
         "statistics": statistics(&new)?,
+        "service": {
+            "own": groups(&service.own_code(), GroupBy::Line),
+            "all": groups(&service, GroupBy::Line),
+            "type": groups(&service, GroupBy::Type),
+            "tag": groups(&service, GroupBy::Tag),
+            "thread": groups(&service, GroupBy::Thread),
+            "change": service
+                .own_code()
+                .compare_to(&old_service.own_code(), GroupBy::Line)?
+                .iter()
+                .map(|change| json!([place(&change.traceback), change.size_diff]))
+                .collect::<Vec<_>>(),
+        },
         "changes": new
             .compare_to(&old, GroupBy::Line)?
             .iter()
@@ -102,6 +120,15 @@ fn place(stack: &Traceback) -> String {
     } else {
         frame.to_string()
     }
+}
+
+/// Groups with their bytes, the largest first.
+fn groups(snapshot: &Snapshot, by: GroupBy) -> Value {
+    let groups = snapshot.statistics(by);
+    let groups = groups
+        .iter()
+        .map(|group| json!([place(&group.traceback), group.size]));
+    groups.collect()
 }
 
 /// By grouping: each group with its own bytes and blocks, and those with what it calls.
