@@ -34,7 +34,7 @@ fn stacks_with_authenticated_return_addresses_agree() {
     extern "C" fn check() {
         compare(200);
         // SAFETY: where the function that called this one has saved its return address.
-        let word = unsafe { walk::read(caller().sp + 8) };
+        let word = unsafe { word::read(caller().sp + 8) };
         let signed = usize::from(word != arch::plain(word));
         SIGNED.fetch_add(signed, Ordering::SeqCst);
     }
