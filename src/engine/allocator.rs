@@ -10,7 +10,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 
 use crate::engine::blocks::Spacing;
-use crate::engine::capture::CallContext;
+use crate::engine::capture::{CallContext, Candidate};
 use crate::engine::scopes;
 use crate::engine::session::{Session, Settings};
 use crate::engine::thread::guard::Guard;
@@ -208,16 +208,16 @@ unsafe fn record_plain<A: GlobalAlloc, const ZEROED: bool>(
     // SAFETY: passed on from the caller.
     match unsafe { record_plain_fast::<A, ZEROED>(wrapper, session, layout, caller) } {
         Ok(block) => block,
-        Err(guard) => {
+        Err(missed) => {
             let Caller { pc, sp, fp } = caller;
             // SAFETY: passed on from the caller.
-            unsafe { record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard) }
+            unsafe { record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, missed) }
         }
     }
 }
 
 /// Fast path of [`record_plain`]. If it cannot serve nothing has been done but entering the tracer: then
-/// the guard comes back.
+/// the guard comes back, with what the look-up has found out.
 ///
 /// A function of its own for builds without optimisation: what it needs of the stack is free again on the
 /// slow path.
@@ -230,7 +230,7 @@ unsafe fn record_plain_fast<A: GlobalAlloc, const ZEROED: bool>(
     session: Session,
     layout: Layout,
     caller: Caller,
-) -> Result<*mut u8, Guard> {
+) -> Result<*mut u8, (Guard, Candidate)> {
     let tracker = wrapper.tracker;
     // The guard is held across the inner call: what the inner allocator allocates is its own
     // affair.
@@ -238,8 +238,9 @@ unsafe fn record_plain_fast<A: GlobalAlloc, const ZEROED: bool>(
         // SAFETY: passed on from the caller.
         return Ok(unsafe { wrapper.allocate::<ZEROED>(layout) });
     };
-    let Some(mut context) = tracker.call_context_fast(session, &mut guard, caller) else {
-        return Err(guard);
+    let mut context = match tracker.call_context_fast(session, &mut guard, caller) {
+        Ok(context) => context,
+        Err(candidate) => return Err((guard, candidate)),
     };
     tracker.label(session, &mut context);
     // SAFETY: passed on from the caller.
@@ -260,10 +261,11 @@ unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     pc: usize,
     sp: usize,
     fp: usize,
-    mut guard: Guard,
+    (mut guard, candidate): (Guard, Candidate),
 ) -> *mut u8 {
     let caller = Caller { pc, sp, fp };
-    let mut context = wrapper.tracker.call_context(session, &mut guard, caller);
+    let tracker = wrapper.tracker;
+    let mut context = tracker.call_context(session, &mut guard, caller, candidate);
     wrapper.tracker.label(session, &mut context);
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate_apart::<ZEROED>(layout) };

@@ -59,7 +59,7 @@ mod questions;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::blocks::{LiveTable, Moving, Record, SWEEP_EVERY, Spacing};
-use crate::engine::capture::{CallContext, Capture};
+use crate::engine::capture::{CallContext, Candidate, Capture};
 use crate::engine::history::History;
 use crate::engine::memory::arena::Arena;
 use crate::engine::session::{
@@ -269,28 +269,30 @@ impl Tracker {
         self.live.settle_spacing(find_out);
     }
 
-    /// The call context of an allocation that the function at `caller` makes.
+    /// The call context of an allocation that the function at `caller` makes. `candidate`: what
+    /// [`Tracker::call_context_fast`] has found out for the same `caller`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn call_context<'g>(
         &self,
         session: Session,
         guard: &'g mut Guard,
         caller: Caller,
+        candidate: Candidate,
     ) -> CallContext<'g> {
         let slot = self.threads.own_slot(&self.arena, guard);
         self.capture
-            .call_context(&self.arena, slot, session, caller)
+            .call_context(&self.arena, slot, session, caller, candidate)
     }
 
-    /// Fast path of [`Tracker::call_context`]: makes no call. `None` if that takes more.
+    /// Fast path of [`Tracker::call_context`]: makes no call. Fails if that takes more.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn call_context_fast<'g>(
         &self,
         session: Session,
         guard: &'g mut Guard,
         caller: Caller,
-    ) -> Option<CallContext<'g>> {
-        let slot = self.threads.known_slot(guard)?;
+    ) -> Result<CallContext<'g>, Candidate> {
+        let slot = self.threads.known_slot(guard).ok_or(Candidate::NONE)?;
         self.capture.call_context_fast(slot, session, caller)
     }
 

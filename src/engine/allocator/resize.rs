@@ -11,6 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::TraceAlloc;
+use crate::engine::capture::Candidate;
 use crate::engine::scopes::{self, Counting};
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
@@ -74,9 +75,9 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
         unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
     } else if session.is_on() {
         // A block of a scope is nobody's from now on.
-        let guard = Guard::enter();
+        let missed = (Guard::enter(), Candidate::UNKNOWN);
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_slow(wrapper, session, block, resize, registers, guard) }
+        unsafe { record_resize_slow(wrapper, session, block, resize, registers, missed) }
     } else {
         let _guard = Guard::enter();
         // SAFETY: passed on from the caller.
@@ -106,15 +107,15 @@ unsafe fn record_resize_plain<A: GlobalAlloc>(
     // SAFETY: passed on from the caller.
     match unsafe { record_resize_fast(wrapper, session, block, resize, registers) } {
         Ok(moved) => moved,
-        Err(guard) => {
+        Err(missed) => {
             // SAFETY: passed on from the caller.
-            unsafe { record_resize_slow(wrapper, session, block, resize, registers, guard) }
+            unsafe { record_resize_slow(wrapper, session, block, resize, registers, missed) }
         }
     }
 }
 
 /// Fast path of [`record_resize`]. If it cannot serve nothing has been done but entering the tracer: then the
-/// guard comes back, `None` if the thread was inside already.
+/// guard comes back, `None` if the thread was inside already, with what the look-up has found out.
 ///
 /// A function of its own for builds without optimisation: what it needs of the stack is free again on the
 /// slow path.
@@ -128,22 +129,24 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     block: *mut u8,
     resize: &Resize,
     (pc, sp, fp): (usize, usize, usize),
-) -> Result<*mut u8, Option<Guard>> {
+) -> Result<*mut u8, (Option<Guard>, Candidate)> {
     let Resize { layout, new_size } = *resize;
     let tracker = wrapper.tracker;
     if session.is_sampled() {
-        return Err(Guard::enter());
+        return Err((Guard::enter(), Candidate::UNKNOWN));
     }
     let Some(mut guard) = Guard::enter() else {
-        return Err(None);
+        return Err((None, Candidate::UNKNOWN));
     };
     let caller = Caller { pc, sp, fp };
-    let Some(mut context) = tracker.call_context_fast(session, &mut guard, caller) else {
-        return Err(Some(guard));
+    let mut context = match tracker.call_context_fast(session, &mut guard, caller) {
+        Ok(context) => context,
+        Err(candidate) => return Err((Some(guard), candidate)),
     };
     tracker.label(session, &mut context);
     let Some(moving) = tracker.begin_move_fast(session, block.addr(), layout.size()) else {
-        return Err(Some(guard));
+        // The stack is known: a look-up finds it again.
+        return Err((Some(guard), Candidate::UNKNOWN));
     };
     // SAFETY: passed on from the caller.
     let moved = unsafe { wrapper.inner.realloc(block, layout, new_size) };
@@ -169,13 +172,15 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     block: *mut u8,
     resize: &Resize,
     (pc, sp, fp): (usize, usize, usize),
-    mut guard: Option<Guard>,
+    (mut guard, candidate): (Option<Guard>, Candidate),
 ) -> *mut u8 {
     let tracker = wrapper.tracker;
     let passes =
         !scopes::records(session) || tracker.samples.is_unsampled(session, resize.new_size);
     let mut context = match &mut guard {
-        Some(guard) if !passes => Some(tracker.call_context(session, guard, Caller { pc, sp, fp })),
+        Some(guard) if !passes => {
+            Some(tracker.call_context(session, guard, Caller { pc, sp, fp }, candidate))
+        }
         _ => None,
     };
     if let Some(context) = &mut context {

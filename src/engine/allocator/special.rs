@@ -3,6 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use super::{TraceAlloc, record_block_slow, record_plain};
+use crate::engine::capture::Candidate;
 use crate::engine::scopes::{self, Counting};
 use crate::engine::session::Session;
 use crate::engine::thread::guard::Guard;
@@ -70,7 +71,8 @@ unsafe fn record_sampled<A: GlobalAlloc, const ZEROED: bool>(
         None => unsafe { wrapper.allocate::<ZEROED>(layout) },
         // SAFETY: passed on from the caller.
         Some(guard) => unsafe {
-            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, guard)
+            let missed = (guard, Candidate::UNKNOWN);
+            record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, missed)
         },
     }
 }

@@ -13,6 +13,7 @@ use crate::engine::memory::buffers::Buffers;
 use crate::engine::memory::errno::KeepErrno;
 use crate::engine::session::counters::Counter;
 use crate::engine::session::{Session, SessionNumber};
+pub(crate) use crate::engine::stack_cache::Candidate;
 use crate::engine::stacks::{Path, StackId, Stacks};
 use crate::engine::thread::slots::OwnSlot;
 use crate::engine::unwind::{Caller, DEEPEST, Mark, OwnStack, StackEnd, Unwinder, here};
@@ -61,6 +62,7 @@ impl Capture {
     }
 
     /// The call context of an allocation that the function at `caller` makes. `slot`: its thread's.
+    /// `candidate`: what [`Capture::call_context_fast`] has found out for the same `caller`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn call_context<'g>(
         &self,
@@ -68,9 +70,13 @@ impl Capture {
         mut slot: Option<OwnSlot<'g>>,
         session: Session,
         caller: Caller,
+        candidate: Candidate,
     ) -> CallContext<'g> {
         let cached = match &mut slot {
-            Some(slot) => slot.stack_cache().recall(caller, frames_of(session)),
+            Some(slot) => {
+                let cache = slot.stack_cache();
+                cache.recall(caller, frames_of(session), candidate)
+            }
             None => None,
         };
         let context = match cached {
@@ -85,7 +91,7 @@ impl Capture {
         context
     }
 
-    /// Fast path of [`Capture::call_context`]: makes no call. `None` if the thread's cache has no entry
+    /// Fast path of [`Capture::call_context`]: makes no call. Fails if the thread's cache has no entry
     /// that is valid as it stands.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn call_context_fast<'g>(
@@ -93,11 +99,11 @@ impl Capture {
         mut slot: OwnSlot<'g>,
         session: Session,
         caller: Caller,
-    ) -> Option<CallContext<'g>> {
+    ) -> Result<CallContext<'g>, Candidate> {
         let stack = slot.stack_cache().recall_fast(caller, frames_of(session))?;
         self.check(session, stack, caller.mark());
         let slot = Some(slot);
-        Some(CallContext { stack, slot })
+        Ok(CallContext { stack, slot })
     }
 
     /// Slow path of [`Capture::call_context`]: walks the stack.

@@ -11,7 +11,7 @@
 //! ```
 
 use super::base_stack::BaseStack;
-use super::{Entry, StackCache, probe};
+use super::{Candidate, Entry, StackCache, probe};
 use crate::engine::stacks::StackId;
 use crate::engine::unwind::Caller;
 use crate::engine::unwind::cfi::reader::Reader;
@@ -64,7 +64,7 @@ impl StackCache {
             }
             foreign |= !base_stack.pages.is_empty();
         }
-        foreign.then(|| self.recall(start.foreign(), max_frames))?
+        foreign.then(|| self.recall(start.foreign(), max_frames, Candidate::UNKNOWN))?
     }
 }
 

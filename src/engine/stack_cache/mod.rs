@@ -61,6 +61,7 @@
 mod attachment;
 mod base_stack;
 mod base_stacks;
+mod candidate;
 mod entries;
 mod fill;
 mod foreign;
@@ -76,6 +77,7 @@ use crate::engine::unwind::cfi::{Unwinder, probe};
 use crate::engine::unwind::{Caller, OwnStack};
 use attachment::Attachment;
 use base_stacks::BaseStacks;
+pub(crate) use candidate::Candidate;
 use entries::{Entries, WAYS};
 
 /// Maximum number of frames that can be asked for. Deeper stacks are not cached.
@@ -186,26 +188,57 @@ impl StackCache {
     ///
     /// Compares as many words as tell the `max_frames` most recent frames. Makes no call, so that
     /// everything stays in registers. So it also tries no entry after the first whose own words are
-    /// unchanged: that would hardly ever help.
+    /// unchanged: that would hardly ever help. That entry is the candidate, which [`StackCache::recall`]
+    /// need not look for a second time.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn recall_fast(&self, start: Caller, max_frames: usize) -> Option<StackId> {
-        let mut ways = self.entries.ways(start)?.iter();
-        let entry = ways.find(|entry| entry.is_valid(start))?;
-        self.base_stacks
-            .is_valid_fast(entry, max_frames)
-            .then_some(entry.stack)
+    pub(crate) fn recall_fast(
+        &self,
+        start: Caller,
+        max_frames: usize,
+    ) -> Result<StackId, Candidate> {
+        let mut ways = self.entries.ways(start).ok_or(Candidate::NONE)?.iter();
+        let entry = ways
+            .find(|entry| entry.is_valid(start))
+            .ok_or(Candidate::NONE)?;
+        if self.base_stacks.is_valid_fast(entry, max_frames) {
+            Ok(entry.stack)
+        } else {
+            Err(Candidate::of(entry))
+        }
     }
 
-    /// The cached stack for `start`, if every word that its walk read is unchanged.
+    /// The cached stack for `start`, if every word that its walk read is unchanged. `candidate`: what
+    /// [`StackCache::recall_fast`] has found out for this very `start`.
     ///
-    /// Compares as many words as tell the `max_frames` most recent frames; the stack may have more. An
-    /// entry that was found behind one whose base stack has changed is put in front of it, where
-    /// [`StackCache::recall_fast`] finds it.
+    /// Compares as many words as tell the `max_frames` most recent frames; the stack may have more.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn recall(&mut self, start: Caller, max_frames: usize) -> Option<StackId> {
+    pub(crate) fn recall(
+        &mut self,
+        start: Caller,
+        max_frames: usize,
+        candidate: Candidate,
+    ) -> Option<StackId> {
+        if candidate == Candidate::NONE {
+            return None;
+        }
         let ways = self.entries.ways_mut(start)?;
-        let mut in_front = None;
-        for at in 0..WAYS {
+        let at = candidate.way(ways);
+        if let Some(entry) = ways.get_mut(at)
+            && self.base_stacks.is_valid(entry, max_frames)
+        {
+            return Some(entry.stack);
+        }
+        self.recall_behind(start, max_frames, at)
+    }
+
+    /// [`StackCache::recall`] by an entry behind that in way `first`, whose own words are unchanged but
+    /// not its base stack's: the two change places, so that [`StackCache::recall_fast`] finds the valid
+    /// one. By any entry, if there is no such way.
+    #[inline(never)]
+    fn recall_behind(&mut self, start: Caller, max_frames: usize, first: usize) -> Option<StackId> {
+        let ways = self.entries.ways_mut(start)?;
+        let mut in_front = (first < WAYS).then_some(first);
+        for at in in_front.map_or(0, |first| first + 1)..WAYS {
             let entry = ways.get_mut(at)?;
             if !entry.is_valid(start) {
                 continue;

@@ -8,6 +8,15 @@ use crate::engine::unwind::{Caller, OwnStack, Unwinder};
 /// Always empty.
 pub(crate) struct StackCache;
 
+/// What a look-up has found out: nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate;
+
+impl Candidate {
+    pub(crate) const NONE: Self = Self;
+    pub(crate) const UNKNOWN: Self = Self;
+}
+
 // SAFETY: there is nothing that could be invalid.
 unsafe impl Zeroed for StackCache {}
 
@@ -29,12 +38,21 @@ impl StackCache {
     }
 
     /// Finds nothing.
-    pub(crate) fn recall_fast(&self, _caller: Caller, _max_frames: usize) -> Option<StackId> {
-        None
+    pub(crate) fn recall_fast(
+        &self,
+        _caller: Caller,
+        _max_frames: usize,
+    ) -> Result<StackId, Candidate> {
+        Err(Candidate::NONE)
     }
 
     /// Finds nothing.
-    pub(crate) fn recall(&self, _caller: Caller, _max_frames: usize) -> Option<StackId> {
+    pub(crate) fn recall(
+        &self,
+        _caller: Caller,
+        _max_frames: usize,
+        _candidate: Candidate,
+    ) -> Option<StackId> {
         None
     }
 

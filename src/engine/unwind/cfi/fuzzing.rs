@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::rule::UnwindRule;
 use super::walk::{NoStep, Slots, no_step, step, unusual_step};
 use super::{Arena, Caller, Mark, OwnStack, Unwinder};
-use crate::engine::stack_cache::StackCache;
+use crate::engine::stack_cache::{Candidate, StackCache};
 use crate::engine::stacks::{StackId, Stacks};
 use crate::engine::unwind::StackEnd;
 
@@ -257,7 +257,11 @@ fn compare(
     let mut reader = Reader::new(&unwinder.main_stack, OwnStack::default());
     let walked = unwinder.walk(arena, caller, Mark(caller.sp), &mut reader, buffer);
     let fast = stack_cache.recall_fast(caller, max_frames);
-    let cached = stack_cache.recall(caller, max_frames);
+    let candidate = fast.err().unwrap_or(Candidate::UNKNOWN);
+    let fast = fast.ok();
+    let cached = stack_cache.recall(caller, max_frames, candidate);
+    let anew = stack_cache.recall(caller, max_frames, Candidate::UNKNOWN);
+    assert_eq!(cached, anew, "{caller:x?} {candidate:?}");
     let filled = match cached {
         None => stack_cache.fill(arena, unwinder, stacks, caller, max_frames),
         Some(_) => None,

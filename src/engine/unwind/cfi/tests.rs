@@ -15,7 +15,7 @@ use std::hint::black_box;
 
 use super::rule::Kind;
 use super::*;
-use crate::engine::stack_cache::StackCache;
+use crate::engine::stack_cache::{Candidate, StackCache};
 use crate::engine::stacks::Stacks;
 use crate::engine::unwind::{StackEnd, system};
 
@@ -54,9 +54,12 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
         frames
     };
     STACK_CACHE.with_borrow_mut(|stack_cache| {
-        let fast = stack_cache.recall_fast(caller, limit).map(frames);
-        let known = stack_cache.recall(caller, limit).map(frames);
-        assert!(fast.is_none() || fast == known);
+        let fast = stack_cache.recall_fast(caller, limit);
+        let candidate = fast.err().unwrap_or(Candidate::UNKNOWN);
+        let known = stack_cache.recall(caller, limit, candidate);
+        let anew = stack_cache.recall(caller, limit, Candidate::UNKNOWN);
+        assert!(known == anew && (fast.is_err() || fast.ok() == known));
+        let known = known.map(frames);
         let known = known.or_else(|| stack_cache.recall_foreign(caller, limit).map(frames));
         let mut walk = || stack_cache.fill(&ARENA, &UNWINDER, &STACKS, caller, limit);
         known.or_else(|| walk().map(frames))

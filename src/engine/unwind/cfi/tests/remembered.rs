@@ -15,7 +15,7 @@ fn was_remembered(limit: usize) -> bool {
     let caller = caller();
     let known = STACK_CACHE.with_borrow_mut(|stack_cache| {
         stack_cache
-            .recall(caller, limit)
+            .recall(caller, limit, Candidate::UNKNOWN)
             .or_else(|| stack_cache.recall_foreign(caller, limit))
             .is_some()
     });
