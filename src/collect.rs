@@ -177,7 +177,7 @@ impl Collector<'_> {
             } else {
                 resident_memory()
             },
-            allocator_memory: allocator_memory(),
+            allocator_memory: allocator_memory(self.tracker.may_be_glibcs()),
             current,
             peak,
             tracer_memory: (self.tracker.own_memory() + self.symbols.memory()) as u64,

@@ -13,14 +13,15 @@ pub(crate) fn resident_memory() -> Option<u64> {
     resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// The function that tells what the allocator holds; null: the C library is asked.
+/// The function that tells what the allocator holds; null: the C library is asked, if blocks come from there.
 static TELLER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// Has `held` asked for what the allocator of the program holds, for each snapshot from now on.
 ///
 /// Snapshots record it as [`Recording::allocator_memory`](crate::Recording::allocator_memory), and reports set it
 /// beside the live blocks: what an allocator holds beyond them is free memory that it keeps, or gaps between blocks.
-/// Without this call glibc is asked. A program that wraps another allocator hands over that one's own statistics.
+/// Without this call glibc is asked, if [`TraceAlloc::system`](crate::TraceAlloc::system) is installed and its `malloc`
+/// is glibc's. A program that wraps another allocator hands over that one's own statistics.
 ///
 /// `held` returns bytes, or `None` if it does not know. Whichever thread takes a snapshot calls it, several at
 /// one time if they do. What it allocates is not traced. A later call replaces the function.
@@ -42,12 +43,13 @@ pub fn set_allocator_memory(held: fn() -> Option<u64>) {
     TELLER.store(held as *mut (), Ordering::Release);
 }
 
-/// Bytes that the allocator has got from the system, in use or not; `None` if nobody tells.
+/// Bytes that the allocator has got from the system, in use or not; `None` if nobody tells. `is_c_librarys`:
+/// the program's blocks come from the C library, as far as is known.
 #[expect(unsafe_code, reason = "a function in an atomic")]
-pub(crate) fn allocator_memory() -> Option<u64> {
+pub(crate) fn allocator_memory(is_c_librarys: bool) -> Option<u64> {
     let teller = TELLER.load(Ordering::Acquire);
     if teller.is_null() {
-        return c_allocator_memory();
+        return is_c_librarys.then(c_allocator_memory).flatten();
     }
     // SAFETY: only `set_allocator_memory` writes there, functions of this type.
     let teller = unsafe { std::mem::transmute::<*mut (), fn() -> Option<u64>>(teller) };

@@ -14,6 +14,10 @@ fn tracing_is_on_before_main_and_stays_off_once_stopped() {
     // The test harness has allocated before this line: its own blocks are in the snapshot.
     let snapshot = tracemalloc::take_snapshot().unwrap();
     assert!(snapshot.block_count() > 5);
+    let held = snapshot.recording().allocator_memory;
+    if let (true, Some(held)) = (cfg!(all(target_os = "linux", target_env = "gnu")), held) {
+        assert!(held >= snapshot.total_size(), "{held}");
+    }
     tracemalloc::stop();
     drop(black_box(vec![1_u8; 100]));
     assert!(!tracemalloc::is_tracing());

@@ -73,8 +73,8 @@ pub struct Recording {
     /// if the system does not report them.
     pub resident_memory: Option<u64>,
     /// Bytes that the allocator had got from the system, blocks in use and free ones: as
-    /// [`set_allocator_memory`](crate::set_allocator_memory) says, or the C library's allocator where it
-    /// tells. glibc does, from 2.33 on. Where this grows and `current` does not, memory is fragmented
+    /// [`set_allocator_memory`](crate::set_allocator_memory) says, or the C library's allocator where blocks come from
+    /// it and it tells. glibc does, from 2.33 on. Where this grows and `current` does not, memory is fragmented
     /// or kept for later.
     pub allocator_memory: Option<u64>,
     /// Traced bytes live when the snapshot was taken; an estimate of a

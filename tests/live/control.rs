@@ -27,6 +27,7 @@ cases![
     a_reused_address_has_the_traceback_of_its_new_block,
     nframe_limits_the_stack_and_says_so,
     nframe_may_be_65535,
+    another_allocators_memory_is_not_the_c_librarys,
 ];
 
 fn current() -> u64 {
@@ -382,4 +383,18 @@ fn nframe_may_be_65535() {
         );
     };
     thread.spawn(run).unwrap().join().unwrap();
+}
+
+/// These tests wrap an allocator of their own, of which glibc knows nothing as far as the tracer can tell.
+fn another_allocators_memory_is_not_the_c_librarys() {
+    tracemalloc::start(1).unwrap();
+    let kept = black_box(vec![1_u8; 1000]);
+    let held = || {
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        snapshot.recording().allocator_memory
+    };
+    assert_eq!(held(), None);
+    tracemalloc::set_allocator_memory(|| Some(5000));
+    assert_eq!(held(), Some(5000));
+    drop(kept);
 }

@@ -165,6 +165,11 @@ impl LiveTable {
         }
     }
 
+    /// True once a block has come from an allocator that is not known as glibc's `malloc`.
+    pub(crate) fn is_close(&self) -> bool {
+        self.spacing.load(Ordering::Relaxed) == Spacing::Close as u8
+    }
+
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn class(&self, size: u64) -> Class {
         Class::of(

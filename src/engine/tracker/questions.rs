@@ -61,6 +61,11 @@ impl Tracker {
         self.lost.with_stacks(number, self.capture.lost(number))
     }
 
+    /// False once a block has come from another allocator than glibc's `malloc`, which says nothing of that one.
+    pub(crate) fn may_be_glibcs(&self) -> bool {
+        !self.live.is_close()
+    }
+
     /// Bytes of physical memory that the tracer's tables take, or of memory that counts for the limit if the
     /// system is not to be asked.
     pub(crate) fn own_memory(&self) -> usize {
