@@ -15,6 +15,7 @@ cases![
     memory_that_falls_and_rises_again_saves_nothing,
     one_thread_waits_at_a_time,
     several_threads_cross_a_threshold_together,
+    a_block_that_crosses_several_thresholds_counts_once,
 ];
 
 const MIB: u64 = 1 << 20;
@@ -128,4 +129,18 @@ fn several_threads_cross_a_threshold_together() {
     });
     drop(dumper);
     assert_eq!(folder.snapshots().len(), 1);
+}
+
+fn a_block_that_crosses_several_thresholds_counts_once() {
+    let folder = Folder::new("above-several");
+    tracemalloc::start(5).unwrap();
+    let dumper = tracemalloc::dump_above(MIB, series(&folder)).unwrap();
+    let first = black_box(vec![0_u8; 5 << 20]);
+    wait_for(&folder, 1);
+    let second = black_box(vec![0_u8; 2 << 20]);
+    wait_for(&folder, 2);
+    drop((dumper, first, second));
+    let snapshots = folder.snapshots();
+    let thresholds = snapshots.iter().map(|of| number(of, "threshold") / MIB);
+    assert_eq!(thresholds.collect::<Vec<u64>>(), [5, 7]);
 }

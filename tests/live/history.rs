@@ -17,6 +17,11 @@ cases![
     tracked_regions_have_a_history,
     a_samples_history_is_an_estimate,
     a_memory_limit_is_said,
+    a_restart_begins_another_history,
+    tags_have_a_history_each,
+    what_another_thread_frees_is_not_temporary,
+    #[cfg(unix)]
+    a_forked_child_continues_a_history_of_its_own,
     the_environment_asks_for_it with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_HISTORY", "1")],
     a_bad_value_is_an_error
         with &[("TRACEMALLOC", "13"), ("TRACEMALLOC_HISTORY", "yes")],
@@ -190,6 +195,76 @@ fn a_memory_limit_is_said() {
     let losses = tracemalloc::take_snapshot().unwrap().recording().losses;
     assert!(losses.history_events + losses.blocks > 0, "{losses:?}");
     drop(kept);
+}
+
+fn a_restart_begins_another_history() {
+    start();
+    let kept = black_box(vec![1_u8; 50_000]);
+    let line = line!() - 1;
+    tracemalloc::stop();
+    start();
+    drop(kept);
+    let more = black_box(vec![1_u8; 700]);
+    for other in [View::Live, View::Allocated, View::AtPeak, View::Temporary] {
+        assert_eq!(at_line(&view(other), line), (0, 0), "{other}");
+    }
+    assert_eq!(at_line(&view(View::AtPeak), line + 5), (700, 1));
+    drop(more);
+}
+
+fn tags_have_a_history_each() {
+    start();
+    for (name, times) in [("images", 30), ("items", 20)] {
+        let _tag = tracemalloc::tag(name);
+        for _ in 0..times {
+            drop(black_box(vec![1_u8; 1000]));
+        }
+    }
+    let allocated = view(View::Allocated);
+    let of = |name: &str| {
+        let tagged = allocated.filter_traces([Filter::include_tag(name)]);
+        (tagged.total_size(), tagged.block_count())
+    };
+    assert_eq!((of("images"), of("items")), ((30_000, 30), (20_000, 20)));
+}
+
+fn what_another_thread_frees_is_not_temporary() {
+    start();
+    let line = line!() + 3;
+    for _ in 0..100 {
+        // Freed at once, though not by the thread that has allocated it.
+        let block = black_box(Box::new([0_u8; 640]));
+        std::thread::spawn(move || drop(block)).join().unwrap();
+    }
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let of = |other| at_line(&snapshot.view(other).unwrap(), line);
+    assert_eq!(of(View::Allocated), (64_000, 100));
+    assert_eq!((of(View::Live), of(View::Temporary)), ((0, 0), (0, 0)));
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "fork")]
+fn a_forked_child_continues_a_history_of_its_own() {
+    fn allocate(times: usize) {
+        for _ in 0..times {
+            drop(black_box(vec![1_u8; 1000]));
+        }
+    }
+    let line = line!() - 3;
+    start();
+    allocate(30);
+    // SAFETY: the child runs code of this test alone.
+    let child = unsafe { libc::fork() };
+    allocate(20);
+    let allocated = at_line(&view(View::Allocated), line);
+    if child == 0 {
+        // SAFETY: ends the child without what its parent has registered.
+        unsafe { libc::_exit(i32::from(allocated != (50_000, 50))) };
+    }
+    let mut status = -1;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((status, allocated), (0, (50_000, 50)));
 }
 
 fn the_environment_asks_for_it() {
