@@ -3,7 +3,8 @@
 //!
 //!     cargo run --release --example growing_service [FOLDER]
 //!
-//! Prints how the memory grows and what grew, and saves the two snapshots between which it did.
+//! Prints how the memory grows and what grew, and saves the two snapshots between which it did. Then the
+//! mended service does the same work, and grows no more.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -12,7 +13,7 @@ use std::{env, fs, io};
 
 use serde_json::{Value, json};
 use tracemalloc::report::Text;
-use tracemalloc::{Counting, GroupBy, Snapshot, StatisticDiff, TraceAlloc};
+use tracemalloc::{Counting, GroupBy, Growth, Snapshot, StatisticDiff, TraceAlloc};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
@@ -20,10 +21,13 @@ static ALLOC: TraceAlloc = TraceAlloc::system();
 const PRODUCTS: usize = 1_000;
 const PAGES_KEPT: usize = 300;
 const REQUESTS_PER_MINUTE: usize = 2_000;
+const BASKET: usize = 16;
 
 struct Request {
     path: String,
     session: usize,
+    /// The visitor has been here before, and says so.
+    has_cookie: bool,
     agent: &'static str,
 }
 
@@ -36,6 +40,7 @@ impl Request {
         Self {
             path: format!("/products/{product}"),
             session: if robot { 1_000 + number } else { number % 100 },
+            has_cookie: !robot,
             agent: if robot {
                 "Mozilla/5.0 (compatible; ExampleRobot/2.1; +https://robot.example.com/about)"
             } else {
@@ -57,7 +62,7 @@ impl Session {
         Self {
             agent: agent.to_owned(),
             token: vec![0; 256],
-            basket: Vec::with_capacity(16),
+            basket: Vec::with_capacity(BASKET),
             requests: 0,
         }
     }
@@ -69,22 +74,31 @@ struct Service {
     pages: HashMap<String, String>,
     /// What is known of visitors. Nothing ever leaves it: that is the leak.
     sessions: HashMap<usize, Session>,
+    /// A visitor without a cookie has no session yet: that mends it.
+    is_mended: bool,
 }
 
 impl Service {
-    fn start() -> Result<Self, serde_json::Error> {
+    fn start(is_mended: bool) -> Result<Self, serde_json::Error> {
         Ok(Self {
             products: serde_json::from_str(&catalogue())?,
             pages: HashMap::new(),
             sessions: HashMap::new(),
+            is_mended,
         })
     }
 
     fn handle(&mut self, request: &Request) -> usize {
         let length = self.page(&request.path).len();
+        if self.is_mended && !request.has_cookie {
+            return length;
+        }
         let session = self.session(request);
         session.requests += 1;
         if session.requests.is_multiple_of(8) {
+            if session.basket.len() == BASKET {
+                session.basket.clear(); // It is ordered.
+            }
             session.basket.push(request.path.len());
         }
         length
@@ -144,25 +158,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(folder);
     fs::create_dir_all(&folder)?;
 
-    let mut snapshots = Vec::with_capacity(2);
     tracemalloc::start(64)?; // Enough for the parser's stacks, too.
-    let mut service = Service::start()?;
-    println!("minute  live KiB  peak KiB");
-    for minute in 1..=10 {
-        serve(&mut service, minute);
-        let memory = tracemalloc::get_traced_memory();
-        let (live, peak) = (memory.current >> 10, memory.peak >> 10);
-        println!("{minute:6} {live:9} {peak:9}");
-        // What is filled once, such as the pages, is full after some minutes: what still grows then
-        // will go on growing.
-        if minute == 6 || minute == 10 {
-            snapshots.push(tracemalloc::take_snapshot()?);
-        }
-    }
-
-    let [before, after] = &snapshots[..] else {
-        return Err("two snapshots were to be taken".into());
-    };
+    let mut service = Service::start(false)?;
+    let ([before, after], _) = &ten_minutes(&mut service)?;
     before.dump(folder.join("before.tmsnap.json.gz"))?;
     after.dump(folder.join("after.tmsnap.json.gz"))?;
     println!();
@@ -172,8 +170,39 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     show_holder(&service)?;
     show_peak(&service);
+    drop(service);
+    tracemalloc::reset_peak();
+
+    println!("\nA session begins when a visitor comes back:");
+    let mut mended = Service::start(true)?;
+    let (_, grown) = ten_minutes(&mut mended)?;
     tracemalloc::stop();
+    assert_eq!(grown, 0, "a line of the mended service still grows");
     check(before, after)
+}
+
+/// Prints the memory of each minute, and how many lines hold more than ever before. Returns the snapshots of
+/// the sixth minute and the tenth, and how many lines grew in one minute after the sixth, at most.
+fn ten_minutes(service: &mut Service) -> Result<([Snapshot; 2], usize), tracemalloc::Error> {
+    let mut growth = Growth::new(GroupBy::Line);
+    let (mut snapshots, mut grown_later) = (Vec::with_capacity(10), 0);
+    println!("minute  live KiB  peak KiB  lines that grew");
+    for minute in 1..=10 {
+        serve(service, minute);
+        let memory = tracemalloc::get_traced_memory();
+        let snapshot = tracemalloc::take_snapshot()?;
+        let grown = growth.beyond_highest(&snapshot).len();
+        let (live, peak) = (memory.current >> 10, memory.peak >> 10);
+        println!("{minute:6} {live:9} {peak:9} {grown:16}");
+        // What is filled once, such as the pages, is full after some minutes: what still grows then
+        // will go on growing.
+        if minute > 6 {
+            grown_later = grown_later.max(grown);
+        }
+        snapshots.push(snapshot);
+    }
+    let (tenth, sixth) = (snapshots.swap_remove(9), snapshots.swap_remove(5));
+    Ok(([sixth, tenth], grown_later))
 }
 
 fn serve(service: &mut Service, minute: usize) {
