@@ -22,9 +22,18 @@ export function ownCode({ service }) {
         assert.ok((await view.text("#status")).includes(`in the stacks of ${share}`));
         await view.press("view", "table");
         assert.deepEqual(await shown(view), named(service.own));
+        // The row without own code says whose memory it is, and opens to whole stacks.
+        await view.search("no own code");
+        assert.equal(await view.text("#table .sub"), "hyper 4800 B, tower 2000 B");
+        await view.page.click("#table .place");
+        assert.deepEqual(await view.texts("#table .stacks li:first-child"), [
+          "hyper-1.6.0/src/io.rs:538hyper::f538", "tower-0.5.3/src/lib.rs:7tower::f7",
+        ]);
+        await view.search("");
         await view.press("view", "flame");
         await view.clickFlame(1, 0.1);
         assert.equal((await view.texts("#path button"))[1], "service::f30");
+        assert.deepEqual(await view.texts("#legend li"), ["service", "no own code"]);
       },
     },
     {

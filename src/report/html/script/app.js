@@ -44,9 +44,8 @@ const whole = new Selection({
 });
 const cratesBySize = groupsBy("crate", whole)
   .sort((a, b) => b.all[NEW][BYTES] - a.all[NEW][BYTES])
-  .filter((group) => !isStandard(group.frame))
-  .map((group) => frames.crate[group.frame]);
-const colors = new Colors(cratesBySize);
+  .filter((group) => !isStandard(group.frame));
+const colors = new Colors();
 const flame = new Flame(colors, () => showSelected());
 const table = new Table((name) => findInFlame(name));
 let selection = whole;
@@ -94,7 +93,8 @@ function showStatus() {
   }
   if (state.ownCode) {
     const own = shown - selection.own[NEW][metric][noOwnCode];
-    parts.push(`Own code: frames of other packages are left out; the rest is in the stacks of ${percent(own, shown)}.`);
+    const what = metric === BYTES ? "bytes" : "blocks";
+    parts.push(`Own code is in the stacks of ${percent(own, shown)} of the ${what}; frames of other packages are left out.`);
   }
   for (const name of ["query", "focus", "ignore"]) {
     const { error } = queryOf(name);
@@ -133,6 +133,8 @@ function showView() {
 }
 
 function select() {
+  const crates = cratesBySize.filter((group) => !state.ownCode || isOwn(group.frame));
+  colors.give(crates.map((group) => frames.crate[group.frame]), state.ownCode);
   selection = new Selection({
     hideStandard: state.hideStandard,
     ownCode: state.ownCode,

@@ -7,8 +7,12 @@ class Colors {
   #values = new Map();
   #crates = new Map();
 
-  // `crates` are the crates in the order of their size: the largest have colors of their own.
-  constructor(crates) {
+  #ownCode = false;
+
+  // `crates` are the crates in the order of their size: the largest get colors of their own.
+  give(crates, ownCode) {
+    this.#ownCode = ownCode;
+    this.#crates.clear();
     crates.slice(0, CRATE_COLOURS).forEach((crate, index) => {
       this.#crates.set(crate, `--crate-${index + 1}`);
     });
@@ -73,7 +77,8 @@ class Colors {
     const crates = [...this.#crates].map(([crate, variable]) =>
       entry(strings[crate] || UNKNOWN, this.css(variable)),
     );
-    return [...crates, entry("standard library", this.css("--standard")), entry("other", this.css("--other"))];
+    const other = entry(this.#ownCode ? "no own code" : "other", this.css("--other"));
+    return [...crates, this.#ownCode ? "" : entry("standard library", this.css("--standard")), other];
   }
 }
 

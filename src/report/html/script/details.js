@@ -93,6 +93,14 @@ function filterButtons(call, filter) {
   return element("p", { className: "actions" }, button("focus", "Focus on it"), button("ignore", "Ignore it"));
 }
 
+function aboutCall(tree, call) {
+  if (call.frame === CUT) {
+    return "";
+  }
+  const isWithoutOwn = call.frame === calls[noOwnCode];
+  return isWithoutOwn ? cratesWithoutOwnCode(tree.selection, tree.metric) : `crate ${crateOf(call.frame)}`;
+}
+
 // `filter` is called with the name of a filter and of the function that it is to look for.
 function showDetails(tree, call, filter) {
   const box = byId("details");
@@ -105,7 +113,7 @@ function showDetails(tree, call, filter) {
   const left = lines.length - rows.length;
   box.replaceChildren(
     element("h2", {}, functionOf(call.frame)),
-    element("p", { className: "faint" }, call.frame === CUT ? "" : `crate ${crateOf(call.frame)}`),
+    element("p", { className: "faint" }, aboutCall(tree, call)),
     element("dl", { className: "amounts" }, ...amounts(tree, call)),
     element("table", { className: "lines" }, element("tbody", {}, ...rows)),
     left > 0 ? element("p", { className: "faint" }, `${left} more lines`) : "",

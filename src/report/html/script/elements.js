@@ -30,10 +30,10 @@ function element(tag, properties, ...children) {
 
 const span = (className, text) => element("span", { className }, text);
 
-// The stack whose most recent node is `node`. The allocation comes first, where a reader looks first.
-function stackList(selection, node) {
+// A stack of frames, oldest first. The allocation comes first, where a reader looks first.
+function stackList(stack) {
   const list = element("ol");
-  for (const frame of selection.stack(node).reverse()) {
+  for (const frame of stack.toReversed()) {
     const name = functionOf(frame);
     const place = placeOf(frame);
     const source = sourceOf(frame);

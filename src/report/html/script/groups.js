@@ -34,6 +34,29 @@ const nameOfGroup = (by, group) =>
   isLabel(by) ? labelName(by, group.number) : GROUPINGS[by].name(group.frame);
 const aboutGroup = (by, group) => (isLabel(by) ? "" : GROUPINGS[by].about(group.frame));
 
+const CRATES_SHOWN = 4;
+
+// The crates that allocated blocks without own code and what of a metric, the largest first, as a text.
+function cratesWithoutOwnCode(selection, metric) {
+  const sums = new Map();
+  selection.eachSite((which, site, node) => {
+    if (node === noOwnCode) {
+      const sites = snapshots[which];
+      const name = crateOf(calls[selection.allocating[sites.nodes[site]]]);
+      const sum = sums.get(name) ?? snapshots.map(() => 0);
+      sum[which] += (metric === BYTES ? sites.bytes : sites.blocks)[site];
+      sums.set(name, sum);
+    }
+  });
+  const value = (sum) => (isDiff ? sum[NEW] - sum[OLD] : sum[NEW]);
+  const crates = [...sums].map(([name, sum]) => [name, value(sum)]).filter(([, sum]) => sum !== 0);
+  crates.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+  const text = (sum) => (isDiff ? signed(metric, sum) : spoken(metric, sum));
+  const names = crates.slice(0, CRATES_SHOWN).map(([name, sum]) => `${name} ${text(sum)}`);
+  const others = crates.length - names.length;
+  return [...names, ...(others > 0 ? [`${others} other`] : [])].join(", ");
+}
+
 // The group of each frame, as a number. Frame 0 is in none.
 const numbered = new Map();
 function groupsOfFrames(by) {

@@ -109,4 +109,13 @@ class Selection {
     }
     return stack.reverse();
   }
+
+  // All frames of a stack, oldest first.
+  static wholeStack(node) {
+    const stack = [];
+    for (let at = node; at !== 0; at = parents[at]) {
+      stack.push(calls[at]);
+    }
+    return stack.reverse();
+  }
 }

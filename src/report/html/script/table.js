@@ -169,7 +169,8 @@ class Table {
       { type: "button", className: "place", "aria-expanded": "false" },
       element("span", {}, ...this.query.marked(this.#name(group))),
     );
-    const about = aboutGroup(this.by, group);
+    const isWithoutOwn = group.node === noOwnCode && !isLabel(this.by);
+    const about = isWithoutOwn ? cratesWithoutOwnCode(this.selection, this.metric) : aboutGroup(this.by, group);
     const source = this.by === "line" || this.by === "traceback" ? sourceOf(group.frame) : "";
     const place = element(
       "th",
@@ -216,10 +217,12 @@ class Table {
     const stacks = this.#stacksOf(group);
     for (const { leaf, sums } of stacks.slice(0, STACKS_SHOWN)) {
       const size = isDiff ? signed(this.metric, sums[NEW] - sums[OLD]) : spoken(this.metric, sums[NEW]);
-      if (this.by !== "traceback") {
+      if (this.by !== "traceback" || group.node === noOwnCode) {
         box.append(element("h3", {}, size));
       }
-      box.append(stackList(this.selection, leaf));
+      // What has no own code would have nothing to show.
+      const isWhole = group.node === noOwnCode && !isLabel(this.by);
+      box.append(stackList(isWhole ? Selection.wholeStack(leaf) : this.selection.stack(leaf)));
     }
     const others = stacks.length - STACKS_SHOWN;
     if (others > 0) {
@@ -238,15 +241,20 @@ class Table {
   // The stacks of a group and what they hold of it by snapshot, the largest first.
   #stacksOf(group) {
     const held = new Map();
+    const addSites = (leafOf) => this.selection.eachSite((which, site, node) => {
+      const sites = snapshots[which];
+      const leaf = leafOf(sites, site, node);
+      if (leaf !== 0) {
+        const sums = held.get(leaf) ?? snapshots.map(() => 0);
+        sums[which] += (this.metric === BYTES ? sites.bytes : sites.blocks)[site];
+        held.set(leaf, sums);
+      }
+    });
     if (isLabel(this.by)) {
-      this.selection.eachSite((which, site, node) => {
-        const sites = snapshots[which];
-        if (labelOf(sites, LABELS[this.by].column, site) === group.number) {
-          const sums = held.get(node) ?? snapshots.map(() => 0);
-          sums[which] += (this.metric === BYTES ? sites.bytes : sites.blocks)[site];
-          held.set(node, sums);
-        }
-      });
+      const { column } = LABELS[this.by];
+      addSites((sites, site, node) => (labelOf(sites, column, site) === group.number ? node : 0));
+    } else if (group.node === noOwnCode) {
+      addSites((sites, site, node) => (node === noOwnCode ? sites.nodes[site] : 0));
     } else {
       for (const leaf of this.by === "traceback" ? [group.node] : this.#leavesThrough(group)) {
         held.set(leaf, this.selection.own.map((own) => own[this.metric][leaf]));
