@@ -70,9 +70,10 @@ pub(crate) struct Selection {
     show: Option<Regex>,
 
     /// Remove all frames but those of the program's own packages from the stacks,
-    /// so that the nearest line of its authors is blamed. `auto`: in tables by file,
-    /// line or function and in pages, where most of the memory is allocated in
-    /// dependencies and no option names files, functions, crates or frames to show.
+    /// so that the nearest line of its authors is blamed. `auto`: in pages, and in
+    /// texts of top, diff and trend by file, line or function, where most of the
+    /// memory is allocated in dependencies and no option names files, functions,
+    /// crates or frames to show.
     #[arg(
         long,
         value_name = "WHEN",
@@ -192,6 +193,14 @@ impl Selection {
     fn names_places(&self) -> bool {
         let globs = [&self.filter, &self.function, &self.crates];
         globs.iter().any(|globs| !globs.is_empty()) || self.hide.is_some() || self.show.is_some()
+    }
+
+    /// The same choice, with own code.
+    pub(crate) fn with_own_code(&self) -> Self {
+        Self {
+            own_code: When::Always,
+            ..self.clone()
+        }
     }
 
     /// The same choice for a report that leaves frames out itself, because it says what it leaves out.

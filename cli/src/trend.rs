@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tracemalloc::report::terminal_text;
+use tracemalloc::report::{short_function, terminal_text};
 use tracemalloc::{
     Generation, GroupBy, MemoryGrowth, ProcessMemory, SiteTrend, Size, SizeDiff, Suspect,
     Traceback, Trend,
@@ -55,11 +55,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let (trend, span) = trend(options)?;
+    let (trend, span, own_code) = trend(options)?;
     let mut sites = trend.sites();
     sites.sort_by(|a, b| b.bytes_per_snapshot.total_cmp(&a.bytes_per_snapshot));
     let mut report = Report {
         by: options.by,
+        own_code,
         limit: options.limit,
         width: usize::MAX,
         snapshots: trend.len(),
@@ -83,8 +84,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// The trend, and the seconds from the first snapshot to the last, if they are known.
-fn trend(options: &Options) -> Result<(Trend, Option<u64>), Failure> {
+/// True if a text shows own code: where a table of the `last` snapshot would.
+fn shows_own_code(options: &Options, last: &Path) -> Result<bool, Failure> {
+    if options.format != Format::Text {
+        return Ok(false);
+    }
+    let last = options.selection.of_whole_stacks().load(last)?;
+    Ok(options.selection.own_code().applies_to(&last, options.by))
+}
+
+/// The trend, the seconds from the first snapshot to the last if they are known, and whether it is one of
+/// own code.
+fn trend(options: &Options) -> Result<(Trend, Option<u64>, bool), Failure> {
     // A snapshot may be large, so one at a time is loaded: first for its time alone.
     let mut paths = Vec::new();
     let mut processes = Vec::new();
@@ -103,9 +114,17 @@ fn trend(options: &Options) -> Result<(Trend, Option<u64>), Failure> {
     if processes.len() > 1 {
         warn("the snapshots are of several processes, which do not go on where others end");
     }
+    let own_code = match paths.last() {
+        Some((_, last)) => shows_own_code(options, last)?,
+        None => false,
+    };
+    let selection = match own_code {
+        true => options.selection.with_own_code(),
+        false => options.selection.clone(),
+    };
     let mut trend = Trend::new(options.by);
     for (_, path) in &paths {
-        let snapshot = options.selection.load(path)?;
+        let snapshot = selection.load(path)?;
         trend
             .push(&snapshot)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
@@ -115,11 +134,12 @@ fn trend(options: &Options) -> Result<(Trend, Option<u64>), Failure> {
         [Some(first), Some(last)] => Some(last - first),
         _ => None,
     };
-    Ok((trend, span))
+    Ok((trend, span, own_code))
 }
 
 struct Report {
     by: GroupBy,
+    own_code: bool,
     limit: usize,
     /// Columns of a line.
     width: usize,
@@ -136,9 +156,15 @@ impl Report {
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let snapshots = self.snapshots;
         match self.span {
-            Some(seconds) => writeln!(out, "{snapshots} snapshots over {seconds} s\n")?,
-            None => writeln!(out, "{snapshots} snapshots\n")?,
+            Some(seconds) => writeln!(out, "{snapshots} snapshots over {seconds} s")?,
+            None => writeln!(out, "{snapshots} snapshots")?,
         }
+        if self.own_code {
+            let how =
+                "Own code: frames of other packages are left out; --own-code=never shows them";
+            writeln!(out, "{how}")?;
+        }
+        writeln!(out)?;
         memory::write(&self.memory, self.memory_growth, self.width, out)?;
         self.write_suspects(out)?;
         self.write_sites(out)
@@ -294,6 +320,7 @@ fn numbers(site: &SiteTrend) -> [String; 3] {
 fn place(stack: &Traceback, width: usize) -> String {
     let frame = stack.most_recent();
     match frame.lineno() {
+        0 if frame.is_named() => short(frame.filename(), width),
         0 => fitted(frame.filename(), width),
         _ => fitted(&frame.to_string(), width),
     }
@@ -303,7 +330,11 @@ fn place(stack: &Traceback, width: usize) -> String {
 fn function(stack: &Traceback, width: usize) -> Option<String> {
     let frame = stack.most_recent();
     let name = frame.function().filter(|name| *name != frame.filename())?;
-    Some(fitted(name, width))
+    Some(short(name, width))
+}
+
+fn short(function: &str, width: usize) -> String {
+    short_function(&terminal_text(function), width).into_owned()
 }
 
 /// The end of a text that is too long, because the end of a path says most.

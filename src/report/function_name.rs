@@ -13,10 +13,18 @@ use std::borrow::Cow;
 
 const ELLIPSIS: char = '…';
 
-/// `name` in at most `width` characters. Generic arguments go first, the innermost before the outer
-/// ones, then the paths of a method's type and trait, then the trait, then the middle of the name. The last
-/// segment is cut only if it does not fit by itself.
-pub(super) fn shortened(name: &str, width: usize) -> Cow<'_, str> {
+/// The name of a function in at most `width` characters, as reports for a terminal write it.
+///
+/// Generic arguments go first, the innermost before the outer ones, then the paths of a method's type and
+/// trait, then the trait, then the middle of the name. The last segment is cut only if it does not fit by itself.
+///
+/// ```
+/// use tracemalloc::report::short_function;
+///
+/// let name = "serde_json::map::Map<alloc::string::String,serde_json::value::Value>::insert";
+/// assert_eq!(short_function(name, 40), "serde_json::map::Map<…>::insert");
+/// ```
+pub fn shortened(name: &str, width: usize) -> Cow<'_, str> {
     if fits(name, width) {
         return Cow::Borrowed(name);
     }

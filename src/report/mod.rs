@@ -30,6 +30,7 @@ mod visible;
 #[cfg(feature = "json")]
 pub use dhat::Dhat;
 pub use folded::{Folded, Weight};
+pub use function_name::shortened as short_function;
 #[cfg(feature = "html")]
 pub use html::Html;
 pub use own_code::OwnCode;

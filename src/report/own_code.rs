@@ -53,6 +53,20 @@ const MIN_OWN: f64 = 0.1;
 const MAX_CRATES: usize = 4;
 
 impl OwnCode {
+    /// True if a report of `snapshot` in groups by `group_by` shows own code: the rule of [`OwnCode::Auto`]
+    /// for reports of a program's own.
+    ///
+    /// ```
+    /// use tracemalloc::{GroupBy, Snapshot, report::OwnCode};
+    ///
+    /// let nothing = Snapshot::from_traces([], 25);
+    /// assert!(!OwnCode::Auto.applies_to(&nothing, GroupBy::Line));
+    /// assert!(OwnCode::Always.applies_to(&nothing, GroupBy::Line));
+    /// ```
+    pub fn applies_to(self, snapshot: &Snapshot, group_by: GroupBy) -> bool {
+        self.of(snapshot, group_by).is_some()
+    }
+
     /// The shares of what is shown, if that is own code.
     pub(super) fn of(self, snapshot: &Snapshot, group_by: GroupBy) -> Option<CodeShares> {
         let is_possible = self.is_possible(group_by);
@@ -94,11 +108,7 @@ impl OwnCode {
 impl OwnCode {
     /// What the header says where own code is shown of `what`, the bytes or the change.
     pub(super) fn header(self, shares: &CodeShares, what: &str, group_by: GroupBy) -> Vec<String> {
-        let percent = |part| share(part, 1.0);
-        let (own, dependencies) = (percent(shares.own), percent(shares.dependencies));
-        let shares = format!(
-            "Own code is in the stacks of {own} of {what}; dependencies allocated {dependencies}"
-        );
+        let shares = in_words(shares, what);
         let groups = notes::capitalised(&group_by.to_string());
         let others = format!("{groups}s of dependencies: --own-code=never or OwnCode::Never");
         let is_asked_for = self == Self::Always;
@@ -106,6 +116,13 @@ impl OwnCode {
             .chain((!is_asked_for).then_some(others))
             .collect()
     }
+}
+
+/// The shares of `what`, the bytes or the change.
+pub(super) fn in_words(shares: &CodeShares, what: &str) -> String {
+    let percent = |part| share(part, 1.0);
+    let (own, dependencies) = (percent(shares.own), percent(shares.dependencies));
+    format!("Own code is in the stacks of {own} of {what}; dependencies allocated {dependencies}")
 }
 
 /// The crates that allocated memory without own code, and how much of it; of a difference with signs.

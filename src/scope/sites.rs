@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::guard::ScopeHandle;
 use crate::error::Error;
-use crate::snapshot::{FrameOrigin, GroupBy, Size, Snapshot, Statistic, View};
+use crate::snapshot::{GroupBy, Size, Snapshot, Statistic, View, is_own_code};
 
 /// Lines that are shown.
 const SHOWN: usize = 5;
@@ -40,10 +40,8 @@ impl Sites {
 /// better than none.
 pub(super) fn own_lines(snapshot: &Snapshot) -> Vec<Statistic> {
     let own = snapshot.own_code();
-    let is_known = own.stacks().iter().any(|stack| {
-        let frame = stack.most_recent();
-        frame.origin() == Some(FrameOrigin::Own)
-    });
+    let mut stacks = own.stacks().iter();
+    let is_known = stacks.any(|stack| is_own_code(stack.most_recent()));
     if is_known { &own } else { snapshot }.statistics(GroupBy::Line)
 }
 

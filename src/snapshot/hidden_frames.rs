@@ -7,8 +7,7 @@ use super::frame::{Frame, Module, UNKNOWN};
 use super::frame_filter::FrameFilter;
 use super::history::HistoryRow;
 use super::identity::IdentityMap;
-use super::origin::FrameOrigin;
-use super::own_code::NO_OWN_CODE;
+use super::own_code::{NO_OWN_CODE, is_own_code};
 use super::runs::{Runs, StackTable};
 use super::trace::Snapshot;
 use super::traceback::Traceback;
@@ -77,7 +76,8 @@ impl Snapshot {
     /// Own are packages whose sources are not a registry's, a git checkout's or the standard library's
     /// (see [`Frame::origin`]): a dependency with a path is own code. Copied sources, as by `cargo vendor`, are
     /// a dependency's if their directory has a version, as in `log-0.4.29`, or lies in one called `vendor`
-    /// and they are no member of the workspace. The program's own package is own code wherever it lies. Where
+    /// and they are no member of the workspace. The program's own package is own code wherever it lies, and
+    /// this library never is. Where
     /// that is not what you want, [`show_frames`](Self::show_frames) takes any rule. A stack without any becomes the one
     /// frame `<no own code>`, as all do in a snapshot that does not know whose frames are, such as one
     /// from a file of version 1.
@@ -96,9 +96,7 @@ impl Snapshot {
     /// ```
     #[must_use = "the snapshot itself is not changed"]
     pub fn own_code(&self) -> Snapshot {
-        self.with_frames(NO_OWN_CODE, |frame| {
-            frame.origin() == Some(FrameOrigin::Own)
-        })
+        self.with_frames(NO_OWN_CODE, is_own_code)
     }
 
     /// `hidden`: what stands for the frames of a stack that `keeps` is true of none of.
@@ -271,7 +269,7 @@ mod tests {
 
     #[test]
     fn own_code_is_that_of_the_programs_packages() {
-        use FrameOrigin::{Dependency, Own, Standard};
+        use crate::snapshot::FrameOrigin::{self, Dependency, Own, Standard};
         let stack = |frames: &[(&str, Option<FrameOrigin>)]| {
             let frames = frames.iter().map(|(name, origin)| match origin {
                 Some(origin) => Frame::new(*name, 1).with_origin(*origin),

@@ -65,7 +65,7 @@ pub use view::View;
 pub(crate) use frame::UNKNOWN;
 #[cfg(feature = "pprof")]
 pub(crate) use identity::IdentityMap;
-pub(crate) use own_code::{CodeShares, NO_OWN_CODE};
+pub(crate) use own_code::{CodeShares, NO_OWN_CODE, is_own_code};
 pub(crate) use runs::{Runs, StackTable};
 pub(crate) use sites::Site;
 pub(crate) use size::{Bytes, difference};

@@ -13,6 +13,11 @@ use crate::error::Error;
 /// What stands for the frames of a stack without own code.
 pub(crate) const NO_OWN_CODE: &str = "<no own code>";
 
+/// True for code of the program's own packages. The tracer is none of them, wherever its sources are.
+pub(crate) fn is_own_code(frame: &Frame) -> bool {
+    frame.origin() == Some(FrameOrigin::Own) && frame.crate_name() != Some("tracemalloc")
+}
+
 /// Whose code is in the stacks of a snapshot's memory, or of what changed between two. Shares are from 0
 /// to 1, of the bytes; of two snapshots of the changes of lines, growth and shrinkage alike.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,8 +122,7 @@ impl CodeSizes {
 /// The crate that allocates if the stack has no own code, and whether a dependency allocates.
 fn class(stack: &Traceback) -> (Option<&str>, bool) {
     let allocating = stack.most_recent();
-    let is_own = |frame: &Frame| frame.origin() == Some(FrameOrigin::Own);
-    let crate_name = match stack.newest_first().any(is_own) {
+    let crate_name = match stack.newest_first().any(is_own_code) {
         true => None,
         false => Some(allocating.crate_name().unwrap_or(UNKNOWN)),
     };
@@ -165,6 +169,13 @@ mod tests {
         let without_own = [("d2".to_owned(), 45), ("x".to_owned(), 5)];
         assert_eq!(shares.without_own, BTreeMap::from(without_own));
         assert_eq!(CodeShares::of(&snapshot(&[])), CodeShares::default());
+    }
+
+    #[test]
+    fn the_tracer_is_nobodys_own_code() {
+        let tracer = Frame::new("write.rs", 44).with_origin(FrameOrigin::Own);
+        assert!(is_own_code(&tracer));
+        assert!(!is_own_code(&tracer.with_crate("tracemalloc")));
     }
 
     #[test]

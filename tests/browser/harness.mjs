@@ -85,6 +85,15 @@ export class Watched {
     return this.page.click(`#${group} button[value="${value}"]`);
   }
 
+  // Chooses what the sums are about; the page is loaded again.
+  async showMemory(name) {
+    await this.page.evaluate(() => { window.before = true; });
+    await this.page.select("#memory", name);
+    await this.page.waitForFunction(
+      () => window.before === undefined && document.getElementById("report")?.hidden === false,
+    );
+  }
+
   // What the table can be grouped by.
   groupings() {
     return this.page.$$eval("#by button", (all) =>

@@ -1,15 +1,32 @@
-// The pictures of the documentation, from the pages of the example `html_report` and from snapshots of
-// `growing_service`.
+// The pictures of the documentation, from the pages of the examples `html_report` and `batch` and from
+// snapshots of `growing_service`.
 
 import path from "node:path";
 import { Watched } from "./harness.mjs";
 
+// What a batch program's memory was: each view of its history.
+const views = [["live", ""], ["at-peak", "at_peak"], ["allocated", "allocated"], ["temporary", "temporary"]];
+
 const PICTURES = [
+  ...views.map(([name, memory]) => ({
+    file: `view-${name}.png`,
+    page: "batch.html",
+    options: { width: 900, height: 560 },
+    prepare: async (view) => {
+      if (memory !== "") {
+        await view.showMemory(memory);
+      }
+    },
+  })),
   {
     file: "html-flame.png",
     page: "tracemalloc-heap.html",
     options: { height: 860 },
-    prepare: (view) => view.clickFlame(2, 0.4),
+    // The parser's frames too.
+    prepare: async (view) => {
+      await view.page.click("#own");
+      await view.clickFlame(2, 0.4);
+    },
   },
   {
     file: "html-table.png",

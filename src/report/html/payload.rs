@@ -12,7 +12,7 @@ use super::sources;
 use crate::report::visible;
 use crate::sampling::Fixed;
 use crate::snapshot::{
-    Domain, Estimate, Frame, FrameOrigin, NO_OWN_CODE, Snapshot, Sum, Traceback, View, type_labels,
+    Domain, Estimate, Frame, NO_OWN_CODE, Snapshot, Sum, Traceback, View, is_own_code, type_labels,
 };
 
 /// The whole document. Memory grows with the distinct stacks, not with the blocks.
@@ -279,7 +279,7 @@ impl<'a> Tables<'a> {
         if is_standard(frame) {
             flags |= STANDARD;
         }
-        if frame.origin() == Some(FrameOrigin::Own) {
+        if is_own_code(frame) {
             flags |= OWN;
         }
         let row = FrameRow(

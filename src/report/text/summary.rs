@@ -7,13 +7,14 @@ use super::layout::Layout;
 use super::style::Paint;
 use super::{Text, rows};
 use crate::report::notes::{self, Whose};
+use crate::report::own_code;
 use crate::report::visible::terminal_text;
-use crate::snapshot::{Bytes, Domain, GroupBy, Size, SizeClass, Snapshot};
+use crate::snapshot::{Bytes, CodeShares, Domain, GroupBy, Size, SizeClass, Snapshot};
 
 /// Characters of the longest bar.
 const BAR: usize = 24;
 
-/// The totals of a snapshot, its blocks by size, its domains, its largest crates, and what it could do
+/// The totals of a snapshot, how much has own code in its stack, its blocks by size, its domains, its largest crates, and what it could do
 /// [better](Snapshot::advice), as text of 80 columns. Below them, as in [`Text`], what the snapshot does not hold.
 ///
 /// ```
@@ -75,6 +76,10 @@ impl Summary {
     /// What `out` returns.
     pub fn write(&self, snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", totals(snapshot))?;
+        let shares = CodeShares::of(snapshot);
+        if shares.own > 0.0 {
+            writeln!(out, "{}", own_code::in_words(&shares, "the bytes"))?;
+        }
         if snapshot.block_count() > 0 {
             self.write_sizes(snapshot, out)?;
             self.write_domains(snapshot, out)?;

@@ -40,12 +40,7 @@ export function tables(expected) {
           return Object.fromEntries(rows.filter((row) => row[0] !== "0 B").map((row) => [row.at(-1), row[0]]));
         };
         if (memory !== "live") {
-          // The page is loaded again.
-          await view.page.evaluate(() => { window.before = true; });
-          await view.page.select("#memory", memory);
-          await view.page.waitForFunction(
-            () => window.before === undefined && document.getElementById("report")?.hidden === false,
-          );
+          await view.showMemory(memory);
         }
         const expectedBytes = Object.fromEntries(Object.entries(lines).map(([name, bytes]) => [name, size(bytes)]));
         assert.deepEqual(await bytesOf(), expectedBytes);

@@ -69,7 +69,8 @@ impl Shown<'_> {
 /// The functions of the frames that `frames` hits, most memory first.
 pub(super) fn listings<'a>(sites: &[Site<'a>], frames: &FrameFilter) -> Vec<Listing<'a>> {
     let mut listings: HashMap<(&str, &str), Listing<'a>> = HashMap::new();
-    for site in sites {
+    // A stack may have a history and nothing of what is shown.
+    for site in sites.iter().filter(|site| site.count > 0) {
         // A block counts once for a function and once for a line, however deep the recursion.
         let mut counted = BTreeSet::new();
         let newest = site.stack.len() - 1;
