@@ -59,9 +59,12 @@ impl Peak {
         current: impl FnOnce() -> i64,
     ) -> bool {
         let peak = self.total(number);
+        if total <= peak {
+            return false;
+        }
         let step = (peak / STEP).min(SLACK as i64);
-        if total <= peak || total - peak < step {
-            return total > peak;
+        if total - peak < step {
+            return true;
         }
         let total = total.min(current());
         if total > peak && total - peak >= step {

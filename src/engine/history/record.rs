@@ -161,7 +161,7 @@ impl Record {
     /// [`Record::allocated_alone`] and [`Record::freed_alone`] will do.
     #[inline(always)]
     pub(super) fn is_current_of(&self, writer: u32, number: SessionNumber) -> bool {
-        // An allocation changes all sums that those change.
+        // The first allocation of a session brings all sums into it.
         self.is_of(writer) && self.allocated.bytes.is_of(number)
     }
 
@@ -180,8 +180,9 @@ impl Record {
         if let Some(beside) = beside {
             live = live.plus(beside.live.get(number)).signed();
         }
-        if live.bytes > self.highest.bytes.get(number) {
-            self.highest.set(at, live);
+        if live.bytes > self.highest.bytes.get_alone() {
+            self.highest.bytes.set_alone(number, live.bytes);
+            self.highest.blocks.set_alone(number, live.blocks);
         }
     }
 
@@ -193,7 +194,8 @@ impl Record {
         self.live.blocks.add_alone(at.number, 1_u64.wrapping_neg());
         self.time.change_alone(at.number, at.now);
         if is_soon {
-            self.temporary.add(at, Amount { bytes, blocks: 1 });
+            self.temporary.bytes.add_alone_saturating(at.number, bytes);
+            self.temporary.blocks.add_alone_saturating(at.number, 1);
         }
     }
 
@@ -246,6 +248,9 @@ impl Record {
 
     #[inline]
     fn count_allocated(&self, at: At, amount: Amount, beside: Option<&Self>) {
+        if at.writer == Writer::Alone && !self.allocated.bytes.is_of(at.number) {
+            self.refresh(at.number);
+        }
         let mut live = self.live.change(at, amount, true);
         if let Some(beside) = beside {
             live = live.plus(beside.live.get(at.number));
@@ -289,18 +294,19 @@ impl Record {
         }
     }
 
+    /// Brings all sums into session `number`, `allocated` last: see [`Record::is_current_of`].
     pub(super) fn refresh(&self, number: SessionNumber) {
-        let sums = [
-            &self.live,
-            &self.at_peak,
-            &self.allocated,
-            &self.highest,
-            &self.temporary,
-        ];
-        sums.into_iter().for_each(|sums| sums.refresh(number));
         self.time.refresh(number);
         self.resizes.refresh(number);
         self.copied.refresh(number);
+        let sums = [
+            &self.live,
+            &self.at_peak,
+            &self.highest,
+            &self.temporary,
+            &self.allocated,
+        ];
+        sums.into_iter().for_each(|sums| sums.refresh(number));
     }
 }
 

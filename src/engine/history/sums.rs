@@ -115,8 +115,8 @@ impl Sums {
     }
 
     pub(super) fn refresh(&self, number: SessionNumber) {
-        self.bytes.refresh(number);
         self.blocks.refresh(number);
+        self.bytes.refresh(number);
     }
 }
 

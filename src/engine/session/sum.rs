@@ -110,6 +110,12 @@ impl Sum {
         self.word.load(Ordering::Relaxed) >> SUM_BITS == number.0 & (u64::MAX >> SUM_BITS)
     }
 
+    /// A sum that nobody else writes, of the session that it was last changed in.
+    #[inline(always)]
+    pub(crate) fn get_alone(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) & SUM
+    }
+
     /// Adds to a sum of session `number` that nobody else writes, in two's complement; the new sum.
     #[inline(always)]
     pub(crate) fn add_alone(&self, number: SessionNumber, by: u64) -> u64 {
