@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use tracemalloc::{Frame, GroupBy, Snapshot};
+use tracemalloc::{Frame, GroupBy, Growth, Snapshot};
 
 use crate::cases;
 
@@ -15,6 +15,8 @@ cases![
     types_of_one_layout_stay_apart,
     #[cfg(target_os = "linux")]
     own_code_is_told_from_dependencies,
+    #[cfg(target_os = "linux")]
+    growth_is_found_by_type,
 ];
 
 #[expect(dead_code, reason = "only its size counts")]
@@ -98,4 +100,21 @@ fn own_code_is_told_from_dependencies() {
     );
     assert_eq!(files(&snapshot.own_code()), [file!()]);
     drop(held);
+}
+
+#[cfg(target_os = "linux")]
+fn growth_is_found_by_type() {
+    tracemalloc::start(25).unwrap();
+    let mut growth = Growth::new(GroupBy::Type);
+    let mut kept = Vec::with_capacity(20);
+    for (more, blocks) in [(10, 10), (0, 0), (5, 5)] {
+        kept.extend((0..more).map(|n| black_box(Box::new(User(n, n)))));
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        let grown = growth.beyond_highest(&snapshot);
+        let users = grown
+            .iter()
+            .find(|group| group.traceback.most_recent().filename() == "Box<User>");
+        assert_eq!(users.map_or(0, |group| group.count_diff), blocks);
+    }
+    drop(kept);
 }
