@@ -36,7 +36,8 @@ pub enum ErrorKind {
     CumulativeTraceback,
     /// Two snapshots were recorded too differently for their difference to mean anything.
     NotComparable,
-    /// The snapshot does not hold the view that was asked for: its session recorded no history.
+    /// The snapshot does not hold the view that was asked for: its session recorded no history, or only a
+    /// sample.
     ViewNotRecorded,
     /// A view has sums for each stack. Single blocks and their sizes are not known.
     NoSingleBlocks,

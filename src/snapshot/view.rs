@@ -32,7 +32,7 @@ pub enum View {
     AtPeak,
     /// All that was allocated since tracing started, freed or not.
     Allocated,
-    /// What was freed again soon after it was allocated.
+    /// What was freed again soon after it was allocated. A session that samples does not know it.
     Temporary,
 }
 
@@ -75,8 +75,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ViewNotRecorded`] if the session did not record [history](Self::has_history), or
-    /// if this snapshot is another view.
+    /// [`ErrorKind::ViewNotRecorded`] if the session did not record [history](Self::has_history), if this
+    /// snapshot is another view, or for [`View::Temporary`] of a sampled one.
     ///
     /// ```
     /// use tracemalloc::{BlockSum, Domain, Frame, GroupBy, Snapshot, StackHistory, Traceback, View};
@@ -103,6 +103,12 @@ impl Snapshot {
         };
         if !self.has_history() {
             return Err(self.other_view(view));
+        }
+        if view == View::Temporary && self.sample_every().is_some() {
+            return Err(Error::new(
+                ErrorKind::ViewNotRecorded,
+                "no temporary memory: a sample does not tell which blocks lived for a few allocations",
+            ));
         }
         let mut rows = self.history_rows().to_vec();
         rows.sort_unstable_by_key(|row| (row.stack, row.domain));

@@ -183,6 +183,11 @@ fn sums_are_exact_whatever_the_average() {
 fn sums_of_a_sample_are_not_weighed_again() {
     let sampled = snapshot().with_sample_every(NonZeroU64::new(1_000).unwrap());
     assert!(sampled.total_size() > 24);
+    let error = sampled.view(View::Temporary).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ViewNotRecorded);
+    let text =
+        "no temporary memory: a sample does not tell which blocks lived for a few allocations";
+    assert_eq!(error.to_string(), text);
     let peak = sampled.view(View::AtPeak).unwrap();
     assert_eq!((peak.total_size(), peak.block_count()), (153, 11));
     assert_eq!(peak.statistics(GroupBy::File)[0].size, 103);
