@@ -90,7 +90,8 @@ fn a_fork_while_others_allocate_in_registered_code() {
             });
         }
         begun.wait();
-        for _ in 0..number("TRACEMALLOC_FORKS", 200) {
+        let usual = if cfg!(debug_assertions) { 50 } else { 200 };
+        for _ in 0..number("TRACEMALLOC_FORKS", usual) {
             if fork() {
                 code(allocate);
                 // The others' last blocks stay counted: this child's own come and go beside them.

@@ -66,6 +66,13 @@ const PAGES_ARE_KNOWN: bool = cfg!(any(target_os = "linux", windows));
 const CASE: &str = "TRACEMALLOC_CASE";
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
+/// How often a case repeats its work: `full` times in an optimised build, or where the variable asks for it.
+/// A quarter of it in a debug build, where each takes ten times as long.
+fn repetitions(full: usize) -> usize {
+    let all = cfg!(not(debug_assertions)) || env::var_os("TRACEMALLOC_ALL_REPETITIONS").is_some();
+    if all { full } else { full / 4 }
+}
+
 /// A case: what the child runs, and how.
 #[derive(Clone, Copy)]
 struct Case {

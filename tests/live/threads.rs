@@ -8,7 +8,7 @@ use std::thread;
 use tracemalloc::{Config, GroupBy};
 
 use crate::busy::among_busy_threads;
-use crate::{PAGES_ARE_KNOWN, cases};
+use crate::{PAGES_ARE_KNOWN, cases, repetitions};
 
 cases![
     two_hundred_threads_end_and_leave_nothing,
@@ -98,7 +98,7 @@ fn in_order_after(disturb: impl FnOnce()) {
 
 fn control_calls_race_with_allocations() {
     in_order_after(|| {
-        for round in 0..20_000 {
+        for round in 0..repetitions(20_000) {
             match round % 7 {
                 0 | 4 => tracemalloc::start(round % 40 + 1).unwrap(),
                 1 => tracemalloc::stop(),

@@ -7,7 +7,7 @@ use std::thread;
 use tracemalloc::{Budget, Config, ErrorKind, Filter, GroupBy, NoGrowth, Scope, View, measure};
 
 use super::{block, live_in, work};
-use crate::cases;
+use crate::{cases, repetitions};
 
 cases![
     a_recording_scope_owns_what_its_threads_allocate,
@@ -82,7 +82,7 @@ fn recordings_side_by_side_do_not_see_each_other() {
     });
     let tests = [1_usize, 2, 3].map(|seed| {
         thread::spawn(move || {
-            for round in 0..100 {
+            for round in 0..repetitions(100) {
                 let scope = Scope::recording().unwrap();
                 let kept: Vec<Vec<u8>> = Vec::from([block(seed), block(seed * 10)]);
                 assert_eq!(live_in(&scope).0, (seed * 11 + 48) as u64, "{round}");
@@ -256,7 +256,7 @@ fn scopes_that_come_and_go_do_not_mix_up() {
 /// However many scopes record one after the other, while another one keeps their session open.
 fn short_scopes_take_bounded_memory() {
     let scopes = |count: usize| {
-        for _ in 0..count {
+        for _ in 0..repetitions(count) {
             Budget::new().no_leak().check(work);
         }
         tracemalloc::get_tracemalloc_memory()
