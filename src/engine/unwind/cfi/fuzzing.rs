@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+use super::arch::PROCESSOR;
 #[cfg(fuzzing)]
 use super::modules::{Module, describe};
 use super::reader::Reader;
@@ -153,7 +154,12 @@ fn rule_of(code: usize) -> UnwindRule {
     // None that leads to a coroutine's caller.
     let kind = [1, 1, 1, 2, 2, 5, 7, [3, 4][code >> 4 & 1]][code & 7];
     let saved = (code as u64 >> 3 & 1) * (8 | u64::from(saved_at as u16) << 16);
-    UnwindRule::from_bits(u64::from(cfa as u32) << 32 | saved | kind)
+    let return_slot = match PROCESSOR.return_slot {
+        Some(_) => 0,
+        // As on the other processors: in the frame's last word.
+        None => u64::from((-1_i16 << 4) as u16),
+    };
+    UnwindRule::from_bits(u64::from(cfa as u32) << 32 | saved | return_slot | kind)
 }
 
 /// What a word of the fuzzer's means on the stack: code, a place on or near the stack, or neither.

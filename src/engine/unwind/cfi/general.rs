@@ -186,7 +186,7 @@ fn interrupted_by_signal(
 }
 
 /// Makes a general step by whatever `module` says of a place, with registers and memory of any content.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(all(test, target_arch = "x86_64"), fuzzing))]
 pub(super) fn step_anywhere(module: &Module, return_address: usize) {
     let mut registers = super::arch::kept_registers();
     registers.set(PROCESSOR.return_address, Some(return_address));

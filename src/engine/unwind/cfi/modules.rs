@@ -112,7 +112,7 @@ impl Module {
     }
 
     /// A module whose call-frame information, the header first, is `bytes`.
-    #[cfg(test)]
+    #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn with_information(bytes: &'static [u8], code: std::ops::Range<usize>) -> Self {
         let header = bytes.as_ptr().expose_provenance();
         Self {
