@@ -178,7 +178,6 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
     align: usize,
     caller: Caller,
 ) -> *mut u8 {
-    let Caller { pc, sp, fp } = caller;
     // SAFETY: the caller's promise: they are a layout's parts.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     if session.is_simple() {
@@ -189,7 +188,9 @@ unsafe fn record_block<A: GlobalAlloc, const ZEROED: bool>(
         unsafe { wrapper.allocate::<ZEROED>(layout) }
     } else {
         // SAFETY: passed on from the caller.
-        unsafe { record_special::<A, ZEROED>(wrapper, session, layout, pc, sp, fp) }
+        unsafe {
+            record_special::<A, ZEROED>(wrapper, session, layout, caller.pc, caller.sp, caller.fp)
+        }
     }
 }
 
@@ -208,11 +209,13 @@ unsafe fn record_plain<A: GlobalAlloc, const ZEROED: bool>(
     // SAFETY: passed on from the caller.
     match unsafe { record_plain_fast::<A, ZEROED>(wrapper, session, layout, caller) } {
         Ok(block) => block,
-        Err(missed) => {
-            let Caller { pc, sp, fp } = caller;
-            // SAFETY: passed on from the caller.
-            unsafe { record_block_slow::<A, ZEROED>(wrapper, session, layout, pc, sp, fp, missed) }
-        }
+        // No variables of their own: without optimisation they would lie below the walk.
+        // SAFETY: passed on from the caller.
+        Err(missed) => unsafe {
+            record_block_slow::<A, ZEROED>(
+                wrapper, session, layout, caller.pc, caller.sp, caller.fp, missed,
+            )
+        },
     }
 }
 
@@ -264,8 +267,9 @@ unsafe fn record_block_slow<A: GlobalAlloc, const ZEROED: bool>(
     (mut guard, candidate): (Guard, Candidate),
 ) -> *mut u8 {
     let caller = Caller { pc, sp, fp };
-    let tracker = wrapper.tracker;
-    let mut context = tracker.call_context(session, &mut guard, caller, candidate);
+    let mut context = wrapper
+        .tracker
+        .call_context(session, &mut guard, caller, candidate);
     wrapper.tracker.label(session, &mut context);
     // SAFETY: passed on from the caller.
     let block = unsafe { wrapper.allocate_apart::<ZEROED>(layout) };

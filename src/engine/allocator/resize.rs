@@ -41,13 +41,12 @@ pub(super) unsafe fn record_resize<A: GlobalAlloc>(
     let resize = std::ptr::with_exposed_provenance::<Resize>(resize);
     // SAFETY: the caller's promise: the address is that of a `Resize` that it keeps.
     let resize = unsafe { &*resize };
-    let registers = (caller.pc, caller.sp, caller.fp);
     if session.is_simple() {
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
+        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
     } else {
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_special(wrapper, session, block, resize, registers) }
+        unsafe { record_resize_special(wrapper, session, block, resize, caller) }
     }
 }
 
@@ -62,7 +61,7 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
     session: Session,
     block: *mut u8,
     resize: &Resize,
-    registers: (usize, usize, usize),
+    caller: Caller,
 ) -> *mut u8 {
     let Resize { layout, new_size } = *resize;
     if !session.is_on() && !scopes::is_open() {
@@ -72,12 +71,12 @@ unsafe fn record_resize_special<A: GlobalAlloc>(
     let counting = Counting::of(session);
     let moved = if scopes::records(session) {
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_plain(wrapper, session, block, resize, registers) }
+        unsafe { record_resize_plain(wrapper, session, block, resize, caller) }
     } else if session.is_on() {
         // A block of a scope is nobody's from now on.
         let missed = (Guard::enter(), Candidate::UNKNOWN);
         // SAFETY: passed on from the caller.
-        unsafe { record_resize_slow(wrapper, session, block, resize, registers, missed) }
+        unsafe { record_resize_slow(wrapper, session, block, resize, caller, missed) }
     } else {
         let _guard = Guard::enter();
         // SAFETY: passed on from the caller.
@@ -102,14 +101,14 @@ unsafe fn record_resize_plain<A: GlobalAlloc>(
     session: Session,
     block: *mut u8,
     resize: &Resize,
-    registers: (usize, usize, usize),
+    caller: Caller,
 ) -> *mut u8 {
     // SAFETY: passed on from the caller.
-    match unsafe { record_resize_fast(wrapper, session, block, resize, registers) } {
+    match unsafe { record_resize_fast(wrapper, session, block, resize, caller) } {
         Ok(moved) => moved,
         Err(missed) => {
             // SAFETY: passed on from the caller.
-            unsafe { record_resize_slow(wrapper, session, block, resize, registers, missed) }
+            unsafe { record_resize_slow(wrapper, session, block, resize, caller, missed) }
         }
     }
 }
@@ -128,7 +127,7 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     session: Session,
     block: *mut u8,
     resize: &Resize,
-    (pc, sp, fp): (usize, usize, usize),
+    caller: Caller,
 ) -> Result<*mut u8, (Option<Guard>, Candidate)> {
     let Resize { layout, new_size } = *resize;
     let tracker = wrapper.tracker;
@@ -138,7 +137,6 @@ unsafe fn record_resize_fast<A: GlobalAlloc>(
     let Some(mut guard) = Guard::enter() else {
         return Err((None, Candidate::UNKNOWN));
     };
-    let caller = Caller { pc, sp, fp };
     let mut context = match tracker.call_context_fast(session, &mut guard, caller) {
         Ok(context) => context,
         Err(candidate) => return Err((Some(guard), candidate)),
@@ -171,16 +169,14 @@ unsafe fn record_resize_slow<A: GlobalAlloc>(
     session: Session,
     block: *mut u8,
     resize: &Resize,
-    (pc, sp, fp): (usize, usize, usize),
+    caller: Caller,
     (mut guard, candidate): (Option<Guard>, Candidate),
 ) -> *mut u8 {
     let tracker = wrapper.tracker;
     let passes =
         !scopes::records(session) || tracker.samples.is_unsampled(session, resize.new_size);
     let mut context = match &mut guard {
-        Some(guard) if !passes => {
-            Some(tracker.call_context(session, guard, Caller { pc, sp, fp }, candidate))
-        }
+        Some(guard) if !passes => Some(tracker.call_context(session, guard, caller, candidate)),
         _ => None,
     };
     if let Some(context) = &mut context {

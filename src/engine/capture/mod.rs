@@ -83,8 +83,7 @@ impl Capture {
             Some(stack) => CallContext { stack, slot },
             None => {
                 // Registers one by one: a `Caller` would be put into memory on the other path too.
-                let Caller { pc, sp, fp } = caller;
-                self.call_context_slow(arena, slot, session, pc, sp, fp)
+                self.call_context_slow(arena, slot, session, caller.pc, caller.sp, caller.fp)
             }
         };
         self.check(session, context.stack, caller.mark());

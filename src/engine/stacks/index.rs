@@ -193,25 +193,33 @@ impl Index {
         nodes: u32,
         make: impl FnOnce() -> Option<StackId>,
     ) -> Option<StackId> {
-        let mut generation = self.newest.load(Ordering::Acquire);
-        let is_full = nodes >> (FIRST_BITS + generation) >= GROW_AT;
-        let mut piece = match is_full
-            .then(|| self.grown(arena, generation, key))
-            .flatten()
-        {
-            Some((next, piece)) => {
-                generation = next;
-                piece
-            }
-            None => self.piece(arena, generation, key)?,
+        let newest = self.newest.load(Ordering::Acquire);
+        let is_full = nodes >> (FIRST_BITS + newest) >= GROW_AT;
+        let grown = is_full.then(|| self.grown(arena, newest, key)).flatten();
+        let piece = match grown {
+            Some((_, piece)) => piece,
+            None => self.piece(arena, newest, key)?,
         };
         let node = make()?;
-        // Each turn takes a later generation, and there are few. One turn is nearly always enough: at half the
-        // load no place is crowded, unless hashes agree in many bits.
-        while !piece.add(Word::new(key, node)) {
-            (generation, piece) = self.grown(arena, generation, key)?;
+        let word = Word::new(key, node);
+        (piece.add(word) || self.add_beyond(arena, newest, word)).then_some(node)
+    }
+
+    /// Adds `word` to a generation after `generation`, where there was no room for it. False if there is none in
+    /// any.
+    ///
+    /// Each turn takes a later generation, and there are few. One turn is nearly always enough: at half the load
+    /// no place is crowded, unless hashes agree in many bits.
+    #[cold]
+    #[inline(never)]
+    fn add_beyond(&self, arena: &Arena, mut generation: u32, word: Word) -> bool {
+        while let Some((next, piece)) = self.grown(arena, generation, word.key()) {
+            if piece.add(word) {
+                return true;
+            }
+            generation = next;
         }
-        Some(node)
+        false
     }
 
     /// A generation after `generation`, which begins now unless it has begun, and its piece for `key`. `None`
