@@ -16,9 +16,9 @@ use super::shared::Path;
 ///
 /// Tracebacks are equal, ordered and hashed by their frames alone, oldest first, as in CPython: a tag, a
 /// thread, a type describe what the stack allocates and make no other stack.
-/// Dereferences to `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `Display` writes
-/// the oldest frame, as CPython does; see [`Traceback::most_recent`] for the frame that made the
-/// allocation.
+/// Dereferences to `[Frame]`, so `traceback[0]`, `iter`, `len` and slices work. `{}` writes the oldest
+/// frame, as CPython does; see [`Traceback::most_recent`] for the frame that made the allocation. `{:#}`
+/// writes the whole stack, a line for each frame, with its function where it is known.
 ///
 /// ```
 /// use tracemalloc::{Frame, Traceback};
@@ -27,6 +27,7 @@ use super::shared::Path;
 /// let traceback = Traceback::from_oldest_first(frames).unwrap();
 /// assert_eq!(traceback.most_recent().to_string(), "parse.rs:40");
 /// assert_eq!(traceback.to_string(), "main.rs:3");
+/// assert_eq!(format!("{traceback:#}"), "main.rs:3\nparse.rs:40");
 /// assert!(Traceback::from_oldest_first([]).is_none());
 /// ```
 #[derive(Clone)]
@@ -367,7 +368,17 @@ impl Hash for Traceback {
 
 impl fmt::Display for Traceback {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.oldest().fmt(out)
+        if !out.alternate() {
+            return self.oldest().fmt(out);
+        }
+        for (index, frame) in self.iter().enumerate() {
+            let between = if index == 0 { "" } else { "\n" };
+            write!(out, "{between}{frame}")?;
+            if let Some(function) = frame.function().filter(|_| !frame.is_named()) {
+                write!(out, " {function}")?;
+            }
+        }
+        Ok(())
     }
 }
 
