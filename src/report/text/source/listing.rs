@@ -234,7 +234,7 @@ impl<'a> Listing<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Domain, Snapshot, Trace, Traceback};
+    use crate::snapshot::{BlockSum, Domain, Snapshot, StackHistory, Trace, Traceback, View};
 
     fn frame(function: &str, line: u32) -> Frame {
         Frame::new("a.rs", line).with_function(function)
@@ -263,6 +263,20 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    #[test]
+    fn a_function_that_has_given_everything_back_is_not_listed() {
+        let live = snapshot(&[(&[("a::f", 3)], 100)]);
+        let gone = snapshot(&[(&[("a::g", 9)], 8)]).stacks()[0].clone();
+        let history = StackHistory {
+            allocated: BlockSum::new(8, 1),
+            ..StackHistory::default()
+        };
+        let live = live.with_history([(gone, Domain::HEAP, history)]);
+        assert_eq!(sums(&live, "*"), [("a::f".to_owned(), 100, 100)]);
+        let all = live.view(View::Allocated).expect("history was recorded");
+        assert_eq!(sums(&all, "*"), [("a::g".to_owned(), 8, 8)]);
     }
 
     #[test]
