@@ -17,6 +17,7 @@ mod limits;
 mod list;
 mod man;
 mod output;
+mod place;
 mod report;
 mod stats;
 mod symbolize;

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::flags::{Format, group_by, limit};
 use crate::input::{Selection, read, warn};
 use crate::output::{Content, Destination};
+use crate::place;
 
 /// Show what grows over a series of snapshots, and what looks like a leak.
 #[derive(Args, Debug)]
@@ -319,18 +320,16 @@ fn numbers(site: &SiteTrend) -> [String; 3] {
 /// The most recent frame, in `width` columns.
 fn place(stack: &Traceback, width: usize) -> String {
     let frame = stack.most_recent();
-    match frame.lineno() {
-        0 if frame.is_named() => short(frame.filename(), width),
-        0 => fitted(frame.filename(), width),
-        _ => fitted(&frame.to_string(), width),
+    let name = place::name(frame);
+    match frame.is_named() {
+        true => short(&name, width),
+        false => fitted(&name, width),
     }
 }
 
 /// The function of the most recent frame, where that says more than its place, in `width` columns.
 fn function(stack: &Traceback, width: usize) -> Option<String> {
-    let frame = stack.most_recent();
-    let name = frame.function().filter(|name| *name != frame.filename())?;
-    Some(short(name, width))
+    place::function(stack.most_recent()).map(|name| short(name, width))
 }
 
 fn short(function: &str, width: usize) -> String {

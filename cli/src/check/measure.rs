@@ -4,6 +4,7 @@ use tracemalloc::{Frame, GroupBy, Size, SizeDiff, Snapshot, Statistic, Statistic
 
 use crate::failure::Verdict;
 use crate::limits::Growth;
+use crate::place;
 
 /// The outcome of a check.
 pub(super) struct Outcome {
@@ -124,18 +125,12 @@ impl Site {
         }
     }
 
-    /// The line is left out where it is not known, or not what sites are.
     pub(super) fn name(&self) -> String {
-        match self.frame.lineno() {
-            0 => self.frame.filename().to_owned(),
-            _ => self.frame.to_string(),
-        }
+        place::name(&self.frame)
     }
 
-    /// The function, unless the name says as much.
     pub(super) fn function(&self) -> Option<&str> {
-        let function = self.frame.function();
-        function.filter(|function| *function != self.frame.filename())
+        place::function(&self.frame)
     }
 }
 
