@@ -194,6 +194,7 @@ impl NamedCalls {
                 is_library: named.role.is_library(),
                 is_physical: named.is_physical,
                 is_global: named.is_global,
+                function: named.frame.function().unwrap_or_default(),
             }
         }))
     }

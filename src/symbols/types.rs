@@ -10,7 +10,9 @@
 //! container is a part of: a `Vec<u8>` inside of a `String`, a table inside of a `HashMap`. A frame that is
 //! inlined into code of others is certain. One that is not may bear another type of the same layout,
 //! because identical functions are merged in optimised builds. So it counts only where a certain frame
-//! agrees, or where the code is not optimised.
+//! agrees, where a function that is inlined into the caller has the same generic arguments, such as
+//! `Map<String, Value>::insert` around `BTreeMap<String, Value>::insert`, or where the code is not
+//! optimised.
 
 use std::sync::Arc;
 
@@ -97,8 +99,8 @@ impl Held {
     /// True if a value of this type, around the other one, is what holds the block of that one.
     fn is_made_of(&self, inner: &Self) -> bool {
         use Container::{
-            Arc, BTreeMap, BTreeSet, BinaryHeap, Buffer, CString, HashMap, HashSet, Node, OsString,
-            PathBuf, Rc, String, Table, Vec, VecDeque,
+            Arc, BTreeMap, BTreeSet, BinaryHeap, Box, Buffer, CString, HashMap, HashSet, Node,
+            OsString, PathBuf, Rc, String, Table, Vec, VecDeque,
         };
         let is_bytes = inner.name.ends_with("<u8>");
         match (self.container, inner.container) {
@@ -110,6 +112,10 @@ impl Held {
             (HashMap | HashSet, Table) | (HashSet, HashMap) => true,
             (BTreeMap | BTreeSet, Node) | (BTreeSet, BTreeMap) => true,
             (Rc, Rc) | (Arc, Arc) => self.name.ends_with("<str>") && inner.name.ends_with("<[u8]>"),
+            (Box, Buffer | Vec) => self.slice_content().is_some_and(|content| {
+                // A slice that is collected is a vector first.
+                format!("{content}>") == inner.content()
+            }),
             _ => false,
         }
     }
@@ -118,10 +124,30 @@ impl Held {
         self.name.split_once('<').map_or("", |(_, content)| content)
     }
 
+    /// What the elements of a slice are.
+    fn slice_content(&self) -> Option<&str> {
+        self.content().strip_prefix('[')?.strip_suffix("]>")
+    }
+
     /// True if the type has no arguments, so that no function of another type is merged with its own.
     /// Of bytes there is one type that people use.
     fn is_plain(&self) -> bool {
-        !self.name.contains('<') || self.name.ends_with("<u8>")
+        let plain = ["<u8>", "<[u8]>", "<str>"];
+        !self.name.contains('<') || plain.iter().any(|end| self.name.ends_with(end))
+    }
+
+    /// True if a function has the arguments of this type among its own. Arguments without a path, such
+    /// as `u64`, say too little.
+    fn is_named_by(&self, function: &str) -> bool {
+        let squeezed = |text: &str| text.replace(' ', "");
+        let content = squeezed(self.content());
+        let content = content.strip_suffix('>').unwrap_or(&content);
+        let function = squeezed(function);
+        content.contains("::")
+            && function.match_indices(content).any(|(at, _)| {
+                let after = &function[at + content.len()..];
+                function[..at].ends_with(['<', ',']) && after.starts_with(['>', ','])
+            })
     }
 }
 
@@ -326,19 +352,23 @@ pub(crate) struct Seen<'a> {
     pub(crate) is_physical: bool,
     /// One of the functions that lead to the global allocator.
     pub(crate) is_global: bool,
+    /// The function by its path, with its generic arguments where they are known.
+    pub(crate) function: &'a str,
 }
 
 /// The file of those functions.
 pub(crate) const GLOBAL_FILE: &str = "<std>/alloc/src/alloc.rs";
 
 /// The type of what is allocated by a stack, whose frames come newest first.
-pub(crate) fn type_of<'a>(stack: impl Iterator<Item = Seen<'a>>) -> Option<Arc<str>> {
+pub(crate) fn type_of<'a>(mut stack: impl Iterator<Item = Seen<'a>>) -> Option<Arc<str>> {
     let mut run = Vec::new();
     let mut is_inside = false;
-    for seen in stack {
+    let mut caller = None;
+    for seen in stack.by_ref() {
         if !seen.is_library && seen.held.is_none() {
             // Frames since the last physical one are inlined into this one's function.
             is_inside = run.last().is_some_and(|last: &Seen<'_>| !last.is_physical);
+            caller = Some(seen);
             break;
         }
         run.push(seen);
@@ -364,7 +394,12 @@ pub(crate) fn type_of<'a>(stack: impl Iterator<Item = Seen<'a>>) -> Option<Arc<s
         });
     }
     let (held, is_certain) = best?;
-    (is_certain || held.is_plain()).then(|| Arc::clone(&held.name))
+    let is_known = is_certain || held.is_plain() || {
+        let inlined = caller.into_iter().chain(stack);
+        let mut inlined = inlined.take_while(|seen| !seen.is_physical && !seen.is_library);
+        inlined.any(|seen| held.is_named_by(seen.function))
+    };
+    is_known.then(|| Arc::clone(&held.name))
 }
 
 /// True if the code is not optimised: even the short functions before the allocator are functions of
@@ -377,7 +412,9 @@ fn is_unoptimised(run: &[Seen<'_>]) -> bool {
 /// True if `outer`, which is certain, is about the container that `inner` is about, and not about one
 /// that has such a container in it.
 fn agrees(outer: &Held, inner: &Held) -> bool {
-    outer.container == inner.container && !outer.content().contains(&*inner.name)
+    let is_vector = matches!(inner.container, Container::Buffer | Container::Vec);
+    let is_slice = is_vector && outer.slice_content().is_some();
+    (is_slice || outer.container == inner.container) && !outer.content().contains(&*inner.name)
 }
 
 /// The generic arguments of a name.

@@ -1,6 +1,6 @@
 //! Types: what blocks hold, by the standard library's functions that allocated them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -24,6 +24,16 @@ struct User(u64, u64);
 #[expect(dead_code, reason = "only its size counts")]
 struct Order(u64, u64);
 
+/// Its name says what the map inside is, whose functions may be another's.
+struct Object<K, V>(BTreeMap<K, V>);
+
+impl Object<String, Order> {
+    #[inline(always)]
+    fn add(&mut self, key: String, order: Order) {
+        self.0.insert(key, order);
+    }
+}
+
 fn size_of_type(snapshot: &Snapshot, name: &str) -> u64 {
     let statistics = snapshot.statistics(GroupBy::Type);
     let found = statistics
@@ -41,9 +51,17 @@ fn blocks_are_grouped_by_what_they_hold() {
     let mut map = HashMap::new();
     map.insert(black_box(1_u64), Order(1, 2));
     let collected: Vec<Order> = (0..black_box(10)).map(|n| Order(n, n)).collect();
+    let slice: Box<[User]> = (0..black_box(7)).map(|n| User(n, n)).collect();
+    let text_slice: Box<str> = Box::from(black_box("eleven byte"));
+    let mut fields = Object(BTreeMap::new());
+    fields.add(black_box(String::new()), Order(1, 2));
     let snapshot = tracemalloc::take_snapshot().unwrap();
     let bytes = |name: &str| size_of_type(&snapshot, name);
     assert_eq!(bytes("Box<User>"), 16);
+    assert_eq!(bytes("Box<[User]>"), 112);
+    assert_eq!(bytes("Box<str>"), 11);
+    // A node has room for eleven.
+    assert!(bytes("BTreeMap<String, Order>") >= 11 * 40);
     // Without optimisation `Arc::new` is a function of its own, which might be merged with another's.
     if !cfg!(debug_assertions) {
         assert_eq!(bytes("Arc<[u8; 100]>"), 120);
@@ -52,6 +70,7 @@ fn blocks_are_grouped_by_what_they_hold() {
     assert_eq!(bytes("Vec<Order>"), 160);
     assert!(bytes("HashMap<u64, Order>") >= 24);
     drop(black_box((boxed, shared, map, collected)));
+    drop(black_box((slice, text_slice, fields.0)));
 }
 
 #[inline(never)]

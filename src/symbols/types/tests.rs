@@ -94,20 +94,23 @@ fn functions_tell_what_they_allocate() {
 /// Newest first: `|` stands behind a physical function, `-` for one of nobody's library.
 #[track_caller]
 fn check(stack: &[(&str, &str)], expect: Option<&str>) {
-    let frames: Vec<(Option<Held>, &str, bool)> = stack
+    let frames: Vec<(Option<Held>, &str, &str, bool)> = stack
         .iter()
         .map(|(file, name)| {
             let is_physical = name.ends_with('|');
             let name = name.trim_end_matches('|');
-            (held(file, name), *file, is_physical)
+            (held(file, name), *file, name, is_physical)
         })
         .collect();
-    let seen = frames.iter().map(|(held, file, is_physical)| Seen {
-        held: held.as_ref(),
-        is_library: file.starts_with("<std>"),
-        is_global: *file == GLOBAL_FILE,
-        is_physical: *is_physical,
-    });
+    let seen = frames
+        .iter()
+        .map(|(held, file, function, is_physical)| Seen {
+            held: held.as_ref(),
+            is_library: file.starts_with("<std>"),
+            is_global: *file == GLOBAL_FILE,
+            is_physical: *is_physical,
+            function,
+        });
     assert_eq!(type_of(seen).as_deref(), expect);
 }
 
@@ -190,4 +193,62 @@ fn frames_around_say_what_a_buffer_is_a_part_of() {
     );
     check(&[("<std>/core/src/ops.rs", "call"), app], None);
     check(&[], None);
+}
+
+/// A function around that is inlined into its caller has the arguments of this call.
+#[test]
+fn an_inlined_function_around_confirms_arguments() {
+    let insert = (
+        "<std>/alloc/src/collections/btree/map.rs",
+        "insert<alloc::string::String, app::Value, alloc::alloc::Global>|",
+    );
+    let app = ("src/main.rs", "load|");
+    let expect =
+        Some("alloc::collections::btree::map::BTreeMap<alloc::string::String, app::Value>");
+    let around = |name| [insert, ("src/object.rs", name), app];
+    let object = "app::Object<alloc::string::String,app::Value>::add";
+    check(&around(object), expect);
+    check(
+        &[insert, ("src/a.rs", "app::read"), ("src/b.rs", object), app],
+        expect,
+    );
+    for other in [
+        "app::Object<alloc::string::String,app::Other>::add",
+        "app::Object<app::String,app::Value>::add",
+        "app::Object<alloc::string::String,app::Value<u8>>::add",
+        "app::Object<K,V>::add",
+        // One that is not inlined may be another's too.
+        "app::Object<alloc::string::String,app::Value>::add|",
+    ] {
+        check(&around(other), None);
+    }
+    // Numbers of one size are one to the linker.
+    let push = (RAW, "grow_one<u64, alloc::alloc::Global>|");
+    check(&[push, ("src/ids.rs", "app::Ids<u64>::add"), app], None);
+}
+
+#[test]
+fn slices_are_collected_as_vectors() {
+    let app = ("src/main.rs", "load|");
+    let iterator = "<std>/core/src/iter/traits/iterator.rs";
+    let collect = |of| (iterator, of);
+    let boxed = collect("collect<I, alloc::boxed::Box<[app::User], alloc::alloc::Global>>");
+    let users = Some("alloc::boxed::Box<[app::User]>");
+    check(&[(VEC, "from_iter<app::User, I>"), boxed, app], users);
+    let orders = (VEC, "from_iter<app::Order, I>|");
+    check(&[orders, boxed, app], users);
+    // An element may have a vector of its own.
+    let inner = (VEC, "with_capacity<u8>");
+    check(&[inner, boxed, app], Some("alloc::vec::Vec<u8>"));
+}
+
+#[test]
+fn texts_are_known_without_a_caller() {
+    let app = ("src/main.rs", "load|");
+    let text = Some("alloc::boxed::Box<str>");
+    check(
+        &[(BOX, "clone_from_ref<str, alloc::alloc::Global>|"), app],
+        text,
+    );
+    check(&[(BOX, "clone_from_ref<app::User>|"), app], None);
 }
