@@ -274,6 +274,7 @@ impl Container {
             return Some((self, format!("{path}<str>")));
         }
         let first = arguments.first().filter(|first| **first != GLOBAL)?;
+        let first = &without_uninit(first);
         if let Some(known) = self.of_content(first) {
             return Some(known);
         }
@@ -447,6 +448,14 @@ fn split(list: &str) -> Vec<&str> {
         parts.push(last);
     }
     parts
+}
+
+/// What a box without a value yet is made for.
+fn without_uninit(name: &str) -> &str {
+    let inside = name.strip_prefix("core::mem::maybe_uninit::MaybeUninit<");
+    inside
+        .and_then(|rest| rest.strip_suffix('>'))
+        .unwrap_or(name)
 }
 
 fn without_defaults(name: &str) -> String {

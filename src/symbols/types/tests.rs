@@ -30,6 +30,11 @@ fn functions_tell_what_they_allocate() {
         ),
         (
             BOX,
+            "new<core::mem::maybe_uninit::MaybeUninit<app::Order>>",
+            Some("alloc::boxed::Box<app::Order>"),
+        ),
+        (
+            BOX,
             "call_once<(), dyn app::Job, alloc::alloc::Global>",
             None,
         ),
