@@ -76,18 +76,19 @@ fn blocks_are_grouped_by_what_they_hold() {
 #[inline(never)]
 fn users(count: u64) -> Vec<User> {
     let mut users = Vec::new();
-    (0..count).for_each(|n| users.push(User(n, 0)));
+    (0..count).for_each(|n| users.push(User(n, 1)));
     users
 }
 
 #[inline(never)]
 fn orders(count: u64) -> Vec<Order> {
     let mut orders = Vec::new();
-    (0..count).for_each(|n| orders.push(Order(n, 0)));
+    (0..count).for_each(|n| orders.push(Order(n, 2)));
     orders
 }
 
-/// In optimised builds one function grows both vectors.
+/// In optimised builds one function grows both vectors. The functions that fill them differ in a number, or
+/// they could be one as well.
 #[cfg(target_os = "linux")]
 fn types_of_one_layout_stay_apart() {
     tracemalloc::start(25).unwrap();

@@ -2,6 +2,13 @@
 
 use super::{Origin, SourceFile, code_directory, components, identifier, joined};
 
+/// Directories of the standard library that are no crates there: each is compiled into one, as a module.
+const MODULES: [(&str, &str); 3] = [
+    ("backtrace", "std"),
+    ("portable-simd", "core"),
+    ("stdarch", "core"),
+];
+
 /// A file that no package of the program's own has.
 pub(super) fn foreign(parts: &[&str]) -> Option<SourceFile> {
     standard(parts)
@@ -41,10 +48,15 @@ fn standard(parts: &[&str]) -> Option<SourceFile> {
             }
         }
     };
-    let (package, _) = rest.split_first()?;
+    let (directory, _) = rest.split_first()?;
+    let module = MODULES.iter().find(|(part, _)| part == directory);
+    let crate_name = module.map_or_else(
+        || crate_of_package(directory),
+        |(_, crate_name)| (*crate_name).to_owned(),
+    );
     Some(SourceFile {
         name: format!("<std>/{}", rest.join("/")),
-        origin: Origin::Standard(crate_of_package(package)),
+        origin: Origin::Standard(crate_name),
         unwritten: 0,
     })
 }

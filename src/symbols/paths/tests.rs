@@ -388,6 +388,15 @@ fn origins() {
         "/rust/deps/hashbrown-0.16.1/src/map.rs",
         standard("hashbrown"),
     );
+    // Modules of a crate that lie in a directory of their own.
+    check_crate(
+        "/rustc/1/library/std/src/../../backtrace/src/lib.rs",
+        standard("std"),
+    );
+    check_crate(
+        "/rustc/1/library/stdarch/crates/core_arch/src/x86/sse2.rs",
+        standard("core"),
+    );
     check_crate(
         "/c/registry/src/i/serde_json-1.0.154/src/de.rs",
         package("serde_json"),
