@@ -195,7 +195,7 @@ impl Selection {
         globs.iter().any(|globs| !globs.is_empty()) || self.hide.is_some() || self.show.is_some()
     }
 
-    /// The same choice, with own code.
+    /// This choice, with own code.
     pub(crate) fn with_own_code(&self) -> Self {
         Self {
             own_code: When::Always,
@@ -203,7 +203,7 @@ impl Selection {
         }
     }
 
-    /// The same choice for a report that leaves frames out itself, because it says what it leaves out.
+    /// This choice for a report that leaves frames out itself, because it says what it leaves out.
     pub(crate) fn of_whole_stacks(&self) -> Self {
         Self {
             own_code: When::Never,

@@ -103,9 +103,7 @@ impl OwnCode {
         let serves = shares.dependencies > MAX_DEPENDENCIES && shares.own >= MIN_OWN;
         self == Self::Always || serves
     }
-}
 
-impl OwnCode {
     /// What the header says where own code is shown of `what`, the bytes or the change.
     pub(super) fn header(self, shares: &CodeShares, what: &str, group_by: GroupBy) -> Vec<String> {
         let shares = in_words(shares, what);

@@ -77,10 +77,9 @@ impl Snapshot {
     /// (see [`Frame::origin`]): a dependency with a path is own code. Copied sources, as by `cargo vendor`, are
     /// a dependency's if their directory has a version, as in `log-0.4.29`, or lies in one called `vendor`
     /// and they are no member of the workspace. The program's own package is own code wherever it lies, and
-    /// this library never is. Where
-    /// that is not what you want, [`show_frames`](Self::show_frames) takes any rule. A stack without any becomes the one
-    /// frame `<no own code>`, as all do in a snapshot that does not know whose frames are, such as one
-    /// from a file of version 1.
+    /// this library never is. Where that is not what you want, [`show_frames`](Self::show_frames) takes any
+    /// rule. A stack without any becomes the one frame `<no own code>`, as all do in a snapshot that does
+    /// not know whose frames are, such as one from a file of version 1.
     ///
     /// ```
     /// use tracemalloc::{Domain, Frame, FrameOrigin, GroupBy, Snapshot, Trace, Traceback};

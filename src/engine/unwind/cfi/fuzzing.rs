@@ -266,8 +266,8 @@ fn compare(
     let candidate = fast.err().unwrap_or(Candidate::UNKNOWN);
     let fast = fast.ok();
     let cached = stack_cache.recall(caller, max_frames, candidate);
-    let anew = stack_cache.recall(caller, max_frames, Candidate::UNKNOWN);
-    assert_eq!(cached, anew, "{caller:x?} {candidate:?}");
+    let searched = stack_cache.recall(caller, max_frames, Candidate::UNKNOWN);
+    assert_eq!(cached, searched, "{caller:x?} {candidate:?}");
     let filled = match cached {
         None => stack_cache.fill(arena, unwinder, stacks, caller, max_frames),
         Some(_) => None,

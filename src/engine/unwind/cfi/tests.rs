@@ -57,8 +57,8 @@ fn recalled(caller: Caller, limit: usize) -> Option<Vec<usize>> {
         let fast = stack_cache.recall_fast(caller, limit);
         let candidate = fast.err().unwrap_or(Candidate::UNKNOWN);
         let known = stack_cache.recall(caller, limit, candidate);
-        let anew = stack_cache.recall(caller, limit, Candidate::UNKNOWN);
-        assert!(known == anew && (fast.is_err() || fast.ok() == known));
+        let searched = stack_cache.recall(caller, limit, Candidate::UNKNOWN);
+        assert!(known == searched && (fast.is_err() || fast.ok() == known));
         let known = known.map(frames);
         let known = known.or_else(|| stack_cache.recall_foreign(caller, limit).map(frames));
         let mut walk = || stack_cache.fill(&ARENA, &UNWINDER, &STACKS, caller, limit);

@@ -15,7 +15,7 @@ fn frame(file: &str, line: u32, origin: FrameOrigin) -> Frame {
         .with_origin(origin)
 }
 
-/// After so many requests.
+/// What the service holds after `requests` of them.
 pub(crate) fn snapshot(requests: usize) -> Snapshot {
     let own = |line| frame("src/main.rs", line, FrameOrigin::Own);
     let of = |file, line| frame(file, line, FrameOrigin::Dependency);
