@@ -32,7 +32,7 @@ fn foreign(raw: &str) -> Option<String> {
 }
 
 /// A path as old linkage names have it: `app::Pool<u8>::new` for `<app::Pool<u8>>::new::<u16>`.
-fn plain_path(name: &str) -> String {
+pub(super) fn plain_path(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
     let mut rest = name;
     // The type of a method that is no trait's.

@@ -136,7 +136,7 @@ fn expected(own: &str) -> Vec<String> {
             expected.push(format!("{size}\t{file}:{number}\t{name}\t{crate_name}\t1"));
         }
     }
-    assert_eq!(expected.len(), 13);
+    assert_eq!(expected.len(), 15);
     expected.sort();
     expected
 }

@@ -12,7 +12,9 @@ use addr2line::gimli::{
 use object::{SymbolMap, SymbolMapName};
 
 use super::super::closures::{owner_by_callee, owner_by_caller};
-use super::super::paths::is_absolute;
+use super::super::paths::{is_absolute, is_standard_file};
+use super::super::reader::limited;
+use super::drops::Dropped;
 use super::{EntryKey, Extents, Function, Key, Lines};
 
 type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
@@ -184,14 +186,13 @@ impl Extents {
             None => {
                 let begin = call.ranges.first().map(|range| range.begin);
                 let symbol = begin.and_then(|begin| source.symbols.containing(begin));
-                symbol.map(|symbol| self.function(Key::Physical(symbol.address()), ""))
+                symbol.map(|symbol| self.physical_function(symbol))
             }
         };
         if let Some((caller, file)) = caller.zip(call.file.as_deref())
             && call.line != 0
         {
-            let file = self.file(file);
-            self.functions[caller].add_line(file, call.line);
+            self.add_line(caller, file, call.line);
         }
     }
 
@@ -229,7 +230,7 @@ impl Extents {
         }
         let begin = call.ranges.first().map(|range| range.begin);
         if let Some(symbol) = begin.and_then(|begin| source.symbols.containing(begin)) {
-            let physical = self.function(Key::Physical(symbol.address()), "");
+            let physical = self.physical_function(symbol);
             self.functions[closure].callers.push((physical, call.line));
         }
     }
@@ -260,16 +261,33 @@ impl Extents {
                     let Some(symbol) = source.symbols.containing(address) else {
                         continue;
                     };
-                    self.function(Key::Physical(symbol.address()), "")
+                    self.physical_function(symbol)
                 }
             };
-            let file = self.file(file);
+            self.add_line(function, file, line);
+        }
+    }
+
+    fn add_line(&mut self, function: usize, path: &str, line: u32) {
+        // What drops a coroutine has lines of the standard library too.
+        if self.functions[function].drops.is_none() || !is_standard_file(path) {
+            let file = self.file(path);
             self.functions[function].add_line(file, line);
         }
     }
 
     fn inlined(&mut self, entry: EntryKey, name: &str) -> usize {
         self.function(Key::Inlined(entry), name)
+    }
+
+    fn physical_function(&mut self, symbol: &SymbolMapName<'_>) -> usize {
+        let function = self.function(Key::Physical(symbol.address()), "");
+        if symbol.name().contains("drop_in_place") && self.functions[function].drops.is_none() {
+            let name = rustc_demangle::try_demangle(symbol.name()).ok();
+            let name = name.map(|name| limited(format_args!("{name:#}")));
+            self.functions[function].drops = name.as_deref().and_then(Dropped::by);
+        }
+        function
     }
 
     fn function(&mut self, key: Key, name: &str) -> usize {
@@ -349,6 +367,7 @@ impl Function {
     fn new(key: Key, name: &str) -> Self {
         Self {
             key,
+            drops: Dropped::by(name),
             name: name.to_owned(),
             is_ambiguous: false,
             lines: None,

@@ -4,7 +4,7 @@
 mod shelf;
 
 use std::hint::black_box;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use tracemalloc::{Filter, GroupBy, Snapshot, TraceAlloc};
@@ -51,12 +51,12 @@ fn handed_over() -> Vec<u8> {
     let make = |n: usize| {
         vec![1_u8; n + 1_000] // 1004: depot::handed_over::{closure}
     };
-    call(make)
+    call(make, 4)
 }
 
 #[inline(always)]
-fn call(make: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
-    make(black_box(4))
+fn call(make: impl Fn(usize) -> Vec<u8>, n: usize) -> Vec<u8> {
+    make(black_box(n))
 }
 
 async fn load_users() -> Vec<u8> {
@@ -65,6 +65,42 @@ async fn load_users() -> Vec<u8> {
     black_box(names.count());
     vec![1; 1_005] // 1005: depot::load_users::{closure}
 }
+
+/// Keeps a text while it waits, so that there is code to drop it unfinished.
+async fn load_orders(size: usize) -> Vec<u8> {
+    let kept = black_box(String::from("orders"));
+    Later(false).await;
+    let orders = vec![1; size + 1_000]; // 1009: depot::load_orders::{closure}
+    drop(black_box(kept));
+    orders
+}
+
+async fn load_each(size: usize) -> Vec<u8> {
+    let kept = black_box(String::from("each"));
+    let make = |n: usize| {
+        vec![1_u8; n + 1_000] // 1010: depot::load_each::{closure}
+    };
+    Later(false).await;
+    let made = call(make, size);
+    drop(black_box(kept));
+    made
+}
+
+/// Ready when it is polled again.
+struct Later(bool);
+
+impl Future for Later {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match std::mem::replace(&mut self.0, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+type Task = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 
 #[inline(never)]
 fn run<F: Future>(future: F) -> F::Output {
@@ -102,6 +138,10 @@ pub fn fill() -> Kept {
     kept.push(Box::new(nested()));
     kept.push(Box::new(handed_over()));
     kept.push(Box::new(run(load_users())));
+    let task: Task = Box::pin(async { load_orders(9).await });
+    kept.push(Box::new(run(task)));
+    let task: Task = Box::pin(async { load_each(10).await });
+    kept.push(Box::new(run(task)));
     kept.push(Box::new(made()));
     kept.push(Box::new(generic(1_u8)));
     kept.push(Box::new(inlined::filled(1_u8)));
