@@ -4,6 +4,7 @@
 mod circles;
 mod documented;
 mod engine;
+mod faults;
 mod layers;
 mod length;
 mod manifest;

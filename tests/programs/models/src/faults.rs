@@ -105,9 +105,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "a-node-number-given-twice",
         file: "stacks/mod.rs",
-        old: "let first = StackId::FIRST + self.added.fetch_add(count, Ordering::Relaxed);",
-        new: "let first = StackId::FIRST + self.added.load(Ordering::Relaxed);
-        self.added.store(first + count - StackId::FIRST, Ordering::Relaxed);",
+        old: "let before = self.added.0.fetch_add(count, Ordering::Relaxed);",
+        new: "let before = self.added.0.load(Ordering::Relaxed);
+        self.added.0.store(before + count, Ordering::Relaxed);",
         found_by: "interleavings stacks",
     },
     Fault {
