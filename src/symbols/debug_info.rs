@@ -7,25 +7,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::gimli::{
-    self, AttributeValue, DebugInfoOffset, Dwarf, DwarfPackage, EndianSlice, RunTimeEndian,
-    UnitOffset,
+    self, AttributeValue, DebugInfoOffset, Dwarf, DwarfPackage, RunTimeEndian, UnitOffset,
 };
-use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
+use addr2line::{LookupContinuation, LookupResult, SplitDwarfLoad};
 use object::{Object, SymbolMap, SymbolMapName};
 
 use super::demangle::demangled;
 use super::extents::{Extents, Source, key_of};
 use super::file::Mapped;
 use super::functions::{has_path, without_generics};
+use super::lookup::Lookup;
 use super::packages::{CompileUnit, Packages};
 use super::paths::is_standard_file;
 use super::reader::{Definition, Symbol, limited};
 use super::root;
+use super::section::Slice;
 use super::sections;
 use super::separate;
 use super::stash::Stash;
 
-pub(super) type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 type UnitAt<'s> = (
     DebugInfoOffset,
     gimli::UnitHeader<Slice<'s>>,
@@ -40,7 +40,7 @@ pub(super) type Functions<'a, 's> = &'a dyn Fn() -> &'a SymbolMap<SymbolMapName<
 pub(super) struct DebugInfo<'s> {
     stash: &'s Stash,
     dwarf: Arc<Dwarf<Slice<'s>>>,
-    lines: Context<Slice<'s>>,
+    lines: Lookup<'s>,
     split: Option<DwarfPackage<Slice<'s>>>,
     packages: OnceCell<Packages>,
     /// The functions of each crate, by its compile units' names without their numbers.
@@ -64,7 +64,7 @@ impl<'s> DebugInfo<'s> {
         let dwarf = Arc::new(dwarf);
         Some(Self {
             stash,
-            lines: Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?,
+            lines: Lookup::new(Arc::clone(&dwarf))?,
             dwarf,
             split: package(stash, path),
             packages: OnceCell::new(),
@@ -98,8 +98,13 @@ impl<'s> DebugInfo<'s> {
 
     fn frames(&self, offset: u64, functions: Functions<'_, 's>) -> Option<Vec<Symbol>> {
         let mut symbols = Vec::new();
-        let mut frames = self.loaded(self.lines.find_frames(offset)).ok()?;
-        let unit = self.loaded(self.lines.find_dwarf_and_unit(offset));
+        self.stash.note_piece();
+        let lines = self.lines.context();
+        let mut frames = self.loaded(lines.find_frames(offset)).ok()?;
+        let unit = self.loaded(lines.find_dwarf_and_unit(offset));
+        if unit.is_some_and(|unit| self.lines.note(unit)) {
+            self.stash.release();
+        }
         let name = unit.and_then(|unit| text(unit.name?));
         let compiled = name.as_deref().and_then(|name| CompileUnit::of(name, ""));
         while let Ok(Some(frame)) = frames.next() {
@@ -204,8 +209,9 @@ impl<'s> DebugInfo<'s> {
 
     /// The functions of the units of a group.
     fn extents(&self, group: &str, functions: &SymbolMap<SymbolMapName<'s>>) -> Extents {
+        let lines = self.lines.context();
         let source = Source {
-            lines: &self.lines,
+            lines: &lines,
             symbols: functions,
             name_at: &|(_, entry)| {
                 let entry = DebugInfoOffset(entry);
@@ -229,6 +235,8 @@ impl<'s> DebugInfo<'s> {
             if skeleton.dwo_id.is_none() {
                 if is_member(skeleton) {
                     extents.add(skeleton, skeleton, &source);
+                    self.lines.note(skeleton);
+                    self.stash.release();
                 }
                 continue;
             }
@@ -237,6 +245,7 @@ impl<'s> DebugInfo<'s> {
                 let unit = unit.unit_ref(dwarf);
                 if is_member(unit) {
                     extents.add(unit, skeleton, &source);
+                    self.lines.note(unit);
                 }
             }
         }
@@ -268,6 +277,7 @@ impl<'s> DebugInfo<'s> {
                     }
                 }
             }
+            self.stash.note_piece();
         }
         found
     }
@@ -304,8 +314,10 @@ impl<'s> DebugInfo<'s> {
 
     /// The unit of a function called `main` at the root of its crate.
     fn main_unit(&self, mains: &[(u64, &str)]) -> Option<CompileUnit> {
+        let lines = self.lines.context();
         let units = mains.iter().filter_map(|(address, name)| {
-            let unit = self.loaded(self.lines.find_dwarf_and_unit(*address))?;
+            let unit = self.loaded(lines.find_dwarf_and_unit(*address))?;
+            self.lines.note(unit);
             let mut unit = CompileUnit::of(&text(unit.name?)?, &self.directory(unit))?;
             if unit.crate_name.is_none() {
                 let name = demangled(name);
@@ -384,7 +396,7 @@ fn is_fuller(name: &str, known: &str) -> bool {
     has_path(name) && !has_path(known) && name.contains(without_generics(known))
 }
 
-fn load<'s>(
+pub(super) fn load<'s>(
     stash: &'s Stash,
     object: &object::File<'s>,
     name: impl Fn(gimli::SectionId) -> Option<&'static str>,
@@ -392,7 +404,7 @@ fn load<'s>(
     let endian = endian(object);
     let load = |id| {
         let data = name(id).map_or(&[][..], |name| sections::contents(stash, object, name));
-        Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
+        Ok::<_, gimli::Error>(section(id, data, endian))
     };
     Dwarf::load(load).ok()
 }
@@ -408,9 +420,16 @@ fn package<'s>(stash: &'s Stash, path: &Path) -> Option<DwarfPackage<Slice<'s>>>
     let load = |id: gimli::SectionId| {
         let name = id.dwo_name();
         let data = name.map_or(&[][..], |name| sections::contents(stash, &object, name));
-        Ok::<_, gimli::Error>(EndianSlice::new(data, endian))
+        Ok::<_, gimli::Error>(section(id, data, endian))
     };
-    DwarfPackage::load(load, EndianSlice::new(&[], endian)).ok()
+    DwarfPackage::load(load, Slice::new(&[], endian)).ok()
+}
+
+fn section(id: gimli::SectionId, data: &[u8], endian: RunTimeEndian) -> Slice<'_> {
+    match id {
+        gimli::SectionId::DebugStr => Slice::texts(data, endian),
+        _ => Slice::new(data, endian),
+    }
 }
 
 fn endian(object: &object::File<'_>) -> RunTimeEndian {

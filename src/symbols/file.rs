@@ -17,6 +17,11 @@ impl Mapped {
         self.0.get()
     }
 
+    /// Takes what was read out of the process's memory. It is read again when it is needed again.
+    pub(super) fn release(&self) {
+        self.0.release();
+    }
+
     /// The file as object code; `None` if it is something else.
     pub(super) fn object(&self) -> Option<object::File<'_>> {
         object::File::parse(self.bytes()).ok()
@@ -74,6 +79,14 @@ mod memory {
         }
     }
 
+    impl Bytes {
+        #[expect(unsafe_code, reason = "gives pages of a file back")]
+        pub(super) fn release(&self) {
+            // SAFETY: this value's own mapping. Nothing writes to it, so its pages come from the file again.
+            unsafe { libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_DONTNEED) };
+        }
+    }
+
     impl Drop for Bytes {
         #[expect(unsafe_code, reason = "unmaps")]
         fn drop(&mut self) {
@@ -100,6 +113,8 @@ mod memory {
         pub(super) fn get(&self) -> &[u8] {
             &self.0
         }
+
+        pub(super) fn release(&self) {}
     }
 }
 

@@ -137,7 +137,9 @@ impl<'s> FileReader<'s> {
         let is_own = own.is_some_and(|own| count(own) >= count(&debug.object));
         let symbols = own.filter(|_| is_own).unwrap_or(&debug.object);
         Ok(Self {
-            table: SymbolTable::read(symbols, places, wanted.is_program),
+            table: SymbolTable::read(symbols, places, wanted.is_program, &|| {
+                stash.note_piece();
+            }),
             has_names: separate::has_debug_info(&debug.object) || count(symbols) > 0,
             none: Packages::default(),
             info: OnceCell::new(),

@@ -21,6 +21,7 @@ pub(crate) mod fuzzing;
 mod listed;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod loaded;
+mod lookup;
 mod modules;
 mod packages;
 mod paths;
@@ -29,6 +30,7 @@ mod resolve;
 mod room;
 mod root;
 mod runtime;
+mod section;
 mod sections;
 mod separate;
 mod stacks;

@@ -8,8 +8,9 @@ use addr2line::gimli::{
     Reader as _, Section as _, UnitHeader,
 };
 
-use super::debug_info::{Slice, text};
+use super::debug_info::text;
 use super::packages::CompileUnit;
+use super::section::Slice;
 
 /// Bytes of abbreviations that are looked through. Those of a large unit have some thousand.
 const MAX_LEN: usize = 64 << 10;

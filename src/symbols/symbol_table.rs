@@ -35,8 +35,13 @@ struct Covering<'s> {
 }
 
 impl<'s> SymbolTable<'s> {
-    /// The symbols of the `wanted` places, which are in order.
-    pub(super) fn read(object: &object::File<'s>, wanted: &[u64], is_program: bool) -> Self {
+    /// The symbols of the `wanted` places, which are in order. Calls `rest` between symbols, now and then.
+    pub(super) fn read(
+        object: &object::File<'s>,
+        wanted: &[u64],
+        is_program: bool,
+        rest: &dyn Fn(),
+    ) -> Self {
         let places = wanted.iter().map(|place| (*place, None));
         let mut found = Self {
             places: places.collect(),
@@ -46,8 +51,11 @@ impl<'s> SymbolTable<'s> {
         let Some(table) = table.or_else(|| object.dynamic_symbol_table()) else {
             return found;
         };
-        for symbol in table.symbols() {
+        for (number, symbol) in table.symbols().enumerate() {
             found.add(&symbol, is_program);
+            if number % 256 == 0 {
+                rest();
+            }
         }
         found.spread();
         found.end_at_sections(object);
@@ -179,7 +187,7 @@ mod tests {
         wanted.sort_unstable();
         wanted.dedup();
         assert!(wanted.len() > 500);
-        let table = SymbolTable::read(&object, &wanted, true);
+        let table = SymbolTable::read(&object, &wanted, true, &|| ());
         for place in wanted {
             let expected = map.containing(place).map(|symbol| symbol.name());
             let expected = expected.map(plain);

@@ -6,18 +6,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use addr2line::Context;
-use addr2line::gimli::{
-    self, AttributeValue, EndianSlice, Range, RangeIter, RunTimeEndian, UnitOffset,
-};
+use addr2line::gimli::{self, AttributeValue, Range, RangeIter, UnitOffset};
 use object::{SymbolMap, SymbolMapName};
 
 use super::super::closures::{owner_by_callee, owner_by_caller};
 use super::super::paths::{is_absolute, is_standard_file};
 use super::super::reader::limited;
+use super::super::section::Slice;
 use super::drops::Dropped;
 use super::{EntryKey, Extents, Function, Key, Lines};
 
-type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
 
 pub(in super::super) fn key_of(unit: Unit<'_, '_>, entry: UnitOffset) -> EntryKey {
