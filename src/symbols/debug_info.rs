@@ -16,6 +16,7 @@ use super::demangle::demangled;
 use super::extents::{Extents, Source, key_of};
 use super::file::Mapped;
 use super::functions::{has_path, without_generics};
+use super::in_line::{self, InLines};
 use super::lookup::Lookup;
 use super::packages::{CompileUnit, Packages};
 use super::paths::is_standard_file;
@@ -31,7 +32,7 @@ type UnitAt<'s> = (
     gimli::UnitHeader<Slice<'s>>,
     OnceCell<Option<gimli::Unit<Slice<'s>>>>,
 );
-type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
+pub(super) type Unit<'a, 's> = gimli::UnitRef<'a, Slice<'s>>;
 
 /// The whole table of symbols, read when a name needs it.
 pub(super) type Functions<'a, 's> = &'a dyn Fn() -> &'a SymbolMap<SymbolMapName<'s>>;
@@ -45,6 +46,7 @@ pub(super) struct DebugInfo<'s> {
     packages: OnceCell<Packages>,
     /// The functions of each crate, by its compile units' names without their numbers.
     extents: RefCell<HashMap<String, Extents>>,
+    in_lines: InLines,
     /// The units by their places, each read when an entry of another one refers to it.
     headers: OnceCell<Vec<UnitAt<'s>>>,
     /// A program, not a library: one of its packages has its `main`.
@@ -69,6 +71,7 @@ impl<'s> DebugInfo<'s> {
             split: package(stash, path),
             packages: OnceCell::new(),
             extents: RefCell::default(),
+            in_lines: InLines::default(),
             headers: OnceCell::new(),
             is_program,
         })
@@ -107,6 +110,8 @@ impl<'s> DebugInfo<'s> {
         }
         let name = unit.and_then(|unit| text(unit.name?));
         let compiled = name.as_deref().and_then(|name| CompileUnit::of(name, ""));
+        // The function that calls the allocator, or what is not inlined on the way to it, is told more of.
+        let mut was_foreign = true;
         while let Ok(Some(frame)) = frames.next() {
             let raw = frame
                 .function
@@ -122,10 +127,13 @@ impl<'s> DebugInfo<'s> {
             let is_foreign = path.as_deref().is_none_or(is_standard_file);
             let definition = frame.dw_die_offset.zip(unit);
             let definition = definition.filter(|_| is_pathless && !is_foreign);
+            let line = location.and_then(|location| location.line).unwrap_or(0);
+            let scope = unit.zip(frame.dw_die_offset);
+            let calls = scope.filter(|_| was_foreign && !is_foreign && line != 0);
+            was_foreign = is_foreign;
             symbols.push(Symbol {
-                entry_name: unit
-                    .zip(frame.dw_die_offset)
-                    .and_then(|(unit, entry)| self.entry_name(unit, entry, 0)),
+                entry_name: scope.and_then(|(unit, entry)| self.entry_name(unit, entry, 0)),
+                in_line: calls.and_then(|(unit, scope)| self.in_line(unit, scope, line)),
                 definition: definition
                     .zip(name.as_deref())
                     .map_or(Definition::Clear, |((entry, unit), name)| {
@@ -135,7 +143,7 @@ impl<'s> DebugInfo<'s> {
                     .map(|raw| demangled(&raw))
                     .filter(|name| !name.is_empty()),
                 path,
-                line: location.and_then(|location| location.line).unwrap_or(0),
+                line,
                 column: location.and_then(|location| location.column).unwrap_or(0),
                 crate_name: compiled.as_ref().and_then(|unit| unit.crate_name.clone()),
             });
@@ -146,23 +154,47 @@ impl<'s> DebugInfo<'s> {
     /// The name that the entry of a function has, or the entry that it stands for. Unlike linkage names
     /// it has generic arguments.
     fn entry_name(&self, unit: Unit<'_, 's>, entry: UnitOffset, depth: u32) -> Option<String> {
+        self.entry_text(unit, entry, gimli::DW_AT_name, depth)
+    }
+
+    /// What is inlined in a line of the function at `scope` and tells a type.
+    fn in_line(&self, unit: Unit<'_, 's>, scope: UnitOffset, line: u32) -> Option<String> {
+        let name_of = |entry| {
+            let name = self.entry_name(unit, entry, 0)?;
+            if !name.starts_with(in_line::ENTRY) {
+                return None;
+            }
+            let linkage = self.entry_text(unit, entry, gimli::DW_AT_linkage_name, 0)?;
+            linkage.contains("5btree3map").then_some(name)
+        };
+        let name = self.in_lines.find(unit, scope, line, &name_of)?;
+        Some(name.as_ref().to_owned())
+    }
+
+    fn entry_text(
+        &self,
+        unit: Unit<'_, 's>,
+        entry: UnitOffset,
+        attribute: gimli::DwAt,
+        depth: u32,
+    ) -> Option<String> {
         // A hostile file may refer in circles.
         if depth > 4 {
             return None;
         }
         let entry = unit.entry(entry).ok()?;
-        if let Some(name) = entry.attr_value(gimli::DW_AT_name) {
+        if let Some(name) = entry.attr_value(attribute) {
             return text(unit.attr_string(name).ok()?);
         }
         let other = entry
             .attr_value(gimli::DW_AT_abstract_origin)
             .or_else(|| entry.attr_value(gimli::DW_AT_specification))?;
         match other {
-            AttributeValue::UnitRef(other) => self.entry_name(unit, other, depth + 1),
+            AttributeValue::UnitRef(other) => self.entry_text(unit, other, attribute, depth + 1),
             AttributeValue::DebugInfoRef(other) => {
                 let unit = self.unit_at(other)?;
                 let other = other.to_unit_offset(&unit.header)?;
-                self.entry_name(unit.unit_ref(&self.dwarf), other, depth + 1)
+                self.entry_text(unit.unit_ref(&self.dwarf), other, attribute, depth + 1)
             }
             _ => None,
         }

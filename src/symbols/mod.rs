@@ -17,6 +17,7 @@ mod files;
 mod functions;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod in_line;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 mod listed;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

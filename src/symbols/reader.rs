@@ -29,6 +29,8 @@ pub(super) struct Symbol {
     pub(super) definition: Definition,
     /// Its name in debug information, with generic arguments.
     pub(super) entry_name: Option<String>,
+    /// A function that is inlined in this line beside the call, and tells a type.
+    pub(super) in_line: Option<String>,
 }
 
 impl Symbol {

@@ -120,7 +120,10 @@ impl Resolver<'_> {
 
     /// What a frame tells of the type of what it allocates.
     fn held(&self, symbol: &Symbol, frame: &Frame) -> Option<Held> {
-        let (held, name) = Held::of(frame.filename(), symbol.entry_name.as_deref()?)?;
+        let own = symbol.entry_name.as_deref();
+        let own = own.and_then(|name| Held::of(frame.filename(), name));
+        let in_line = || Held::of_line(symbol.in_line.as_deref()?);
+        let (held, name) = own.or_else(in_line)?;
         Some(held.shared(self.cache.text(&name)))
     }
 

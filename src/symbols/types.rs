@@ -11,10 +11,12 @@
 //! inlined into code of others is certain. One that is not may bear another type of the same layout,
 //! because identical functions are merged in optimised builds. So it counts only where a certain frame
 //! agrees, where a function that is inlined into the caller has the same generic arguments, such as
-//! `Map<String, Value>::insert` around `BTreeMap<String, Value>::insert`, or where the code is not
-//! optimised.
+//! `Map<String, Value>::insert` around `BTreeMap<String, Value>::insert`, where the entry of a map is asked
+//! for in the line that fills it, or where the code is not optimised.
 
 use std::sync::Arc;
+
+use super::in_line;
 
 /// What a frame of the standard library, or of a crate like it, tells of what it allocates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ enum Container {
     LinkedList,
     Node,
     BTreeMap,
+    /// The entry of one.
+    Entry,
     BTreeSet,
     /// The table of a hash map or set.
     Table,
@@ -70,11 +74,20 @@ impl Held {
         }
         let arguments = arguments(name);
         let (container, name) = container.named(function, &arguments)?;
-        let held = Self {
-            container,
-            name: name.as_str().into(),
-        };
-        Some((held, name))
+        Some(Self::named(container, name))
+    }
+
+    /// What a function called `name` tells that is inlined in the line of a call, beside the call.
+    pub(super) fn of_line(name: &str) -> Option<(Self, String)> {
+        let is_entry = name.starts_with(in_line::ENTRY);
+        let container = is_entry.then_some(Container::Entry)?;
+        let (container, name) = container.named("", &arguments(name))?;
+        Some(Self::named(container, name))
+    }
+
+    /// True for what is told of the line of a call, if a function is nobody's library.
+    fn is_of_line(&self) -> bool {
+        self.container == Container::Entry
     }
 
     /// The container that the type `name` is, if it is one.
@@ -84,11 +97,16 @@ impl Held {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('<'))
         })?;
         let name = without_defaults(name);
+        Some(Self::named(container, name))
+    }
+
+    fn named(container: Container, name: String) -> (Self, String) {
+        let shared = name.as_str().into();
         let held = Self {
             container,
-            name: name.as_str().into(),
+            name: shared,
         };
-        Some((held, name))
+        (held, name)
     }
 
     /// With the one copy of its name.
@@ -99,8 +117,8 @@ impl Held {
     /// True if a value of this type, around the other one, is what holds the block of that one.
     fn is_made_of(&self, inner: &Self) -> bool {
         use Container::{
-            Arc, BTreeMap, BTreeSet, BinaryHeap, Box, Buffer, CString, HashMap, HashSet, Node,
-            OsString, PathBuf, Rc, String, Table, Vec, VecDeque,
+            Arc, BTreeMap, BTreeSet, BinaryHeap, Box, Buffer, CString, Entry, HashMap, HashSet,
+            Node, OsString, PathBuf, Rc, String, Table, Vec, VecDeque,
         };
         let is_bytes = inner.name.ends_with("<u8>");
         match (self.container, inner.container) {
@@ -110,7 +128,8 @@ impl Held {
             (String | CString | OsString | PathBuf, Buffer | Vec) => is_bytes,
             (PathBuf, OsString) => true,
             (HashMap | HashSet, Table) | (HashSet, HashMap) => true,
-            (BTreeMap | BTreeSet, Node) | (BTreeSet, BTreeMap) => true,
+            (BTreeMap | BTreeSet | Entry, Node) | (BTreeSet, BTreeMap) => true,
+            (BTreeMap | BTreeSet, Entry) => true,
             (Rc, Rc) | (Arc, Arc) => self.name.ends_with("<str>") && inner.name.ends_with("<[u8]>"),
             (Box, Buffer | Vec) => self.slice_content().is_some_and(|content| {
                 // A slice that is collected is a vector first.
@@ -173,6 +192,7 @@ impl Container {
                 "collections/linked_list.rs" => Self::LinkedList,
                 "collections/btree/node.rs" => Self::Node,
                 "collections/btree/set.rs" => Self::BTreeSet,
+                "collections/btree/map/entry.rs" => Self::Entry,
                 _ if file.starts_with("raw_vec") => Self::Buffer,
                 _ if file.starts_with("vec/") => Self::Vec,
                 _ if file.starts_with("boxed") => Self::Box,
@@ -252,7 +272,7 @@ impl Container {
             Self::Rc => "alloc::rc::Rc",
             Self::Arc => "alloc::sync::Arc",
             Self::LinkedList => "alloc::collections::linked_list::LinkedList",
-            Self::Node | Self::BTreeMap => "alloc::collections::btree::map::BTreeMap",
+            Self::Node | Self::BTreeMap | Self::Entry => "alloc::collections::btree::map::BTreeMap",
             Self::BTreeSet => "alloc::collections::btree::set::BTreeSet",
             Self::Table => "hashbrown::table::HashTable",
             Self::HashMap => "std::collections::hash::map::HashMap",
@@ -278,10 +298,12 @@ impl Container {
         if let Some(known) = self.of_content(first) {
             return Some(known);
         }
-        let of_slice = function.contains("slice") || function == "from_iter_exact";
+        let of_slice = function.contains("slice") || function.starts_with("from_iter");
         let content = match self {
+            // From a value, a slice, a vector or a box: what is called inside says which.
+            Self::Box | Self::Rc | Self::Arc if function == "from" => return None,
             Self::Rc | Self::Arc if of_slice => format!("[{first}]"),
-            Self::Node | Self::BTreeMap | Self::HashMap => {
+            Self::Node | Self::BTreeMap | Self::Entry | Self::HashMap => {
                 format!("{first}, {}", arguments.get(1)?)
             }
             _ => (*first).to_owned(),
@@ -366,7 +388,7 @@ pub(crate) fn type_of<'a>(mut stack: impl Iterator<Item = Seen<'a>>) -> Option<A
     let mut is_inside = false;
     let mut caller = None;
     for seen in stack.by_ref() {
-        if !seen.is_library && seen.held.is_none() {
+        if !seen.is_library && seen.held.is_none_or(Held::is_of_line) {
             // Frames since the last physical one are inlined into this one's function.
             is_inside = run.last().is_some_and(|last: &Seen<'_>| !last.is_physical);
             caller = Some(seen);
@@ -395,12 +417,20 @@ pub(crate) fn type_of<'a>(mut stack: impl Iterator<Item = Seen<'a>>) -> Option<A
         });
     }
     let (held, is_certain) = best?;
-    let is_known = is_certain || held.is_plain() || {
+    let in_line = caller.as_ref().and_then(|caller| caller.held);
+    let is_known = is_certain || held.is_plain() || is_entry_of(run.last(), in_line, held) || {
         let inlined = caller.into_iter().chain(stack);
         let mut inlined = inlined.take_while(|seen| !seen.is_physical && !seen.is_library);
         inlined.any(|seen| held.is_named_by(seen.function))
     };
     is_known.then(|| Arc::clone(&held.name))
+}
+
+/// True if the function that is called, `callee`, is one of an entry of the map `held`, and its caller asks
+/// the same map for an entry in the same line.
+fn is_entry_of(callee: Option<&Seen<'_>>, in_line: Option<&Held>, held: &Held) -> bool {
+    let is_entry = |of: &Held| of.container == Container::Entry && of.name == held.name;
+    callee.and_then(|callee| callee.held).is_some_and(is_entry) && in_line.is_some_and(is_entry)
 }
 
 /// True if the code is not optimised: even the short functions before the allocator are functions of

@@ -8,11 +8,28 @@ use tracemalloc::{Frame, GroupBy, Growth, Snapshot};
 
 use crate::cases;
 
+#[cfg(target_os = "linux")]
+mod growth;
+
+#[cfg(target_os = "linux")]
+use growth::{
+    maps_and_lists_tell_their_types, pointers_and_texts_tell_their_types,
+    vectors_tell_their_types_however_they_grow,
+};
+
 cases![
     #[cfg(target_os = "linux")]
     blocks_are_grouped_by_what_they_hold,
     #[cfg(target_os = "linux")]
     types_of_one_layout_stay_apart,
+    #[cfg(target_os = "linux")]
+    vectors_tell_their_types_however_they_grow,
+    #[cfg(target_os = "linux")]
+    maps_and_lists_tell_their_types,
+    #[cfg(target_os = "linux")]
+    pointers_and_texts_tell_their_types,
+    #[cfg(target_os = "linux")]
+    no_type_of_one_layout_is_taken_for_another,
     #[cfg(target_os = "linux")]
     own_code_is_told_from_dependencies,
     #[cfg(target_os = "linux")]
@@ -97,6 +114,88 @@ fn types_of_one_layout_stay_apart() {
     assert_eq!(size_of_type(&snapshot, "Vec<User>"), 256);
     assert_eq!(size_of_type(&snapshot, "Vec<Order>"), 1024);
     drop(held);
+}
+
+/// A container of ours, whose functions are one in optimised builds for all types of one layout.
+struct Pool<T>(Vec<T>);
+
+impl<T: Clone> Pool<T> {
+    #[inline(never)]
+    fn add(&mut self, item: T) {
+        self.0.push(item);
+    }
+
+    #[inline(never)]
+    fn copied(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Three types of one layout.
+#[expect(dead_code, reason = "only its size counts")]
+#[derive(Clone, Default)]
+struct Name(u64, String);
+#[expect(dead_code, reason = "only its size counts")]
+#[derive(Clone, Default)]
+struct Place(u64, String);
+#[expect(dead_code, reason = "only its size counts")]
+#[derive(Clone, Default)]
+struct Note(u64, String);
+
+#[inline(never)]
+fn last_call<T>(items: &mut Vec<T>, item: T) {
+    items.reserve(100);
+    items.push(item);
+}
+
+#[inline(never)]
+fn entries<T: Default>(map: &mut BTreeMap<u32, T>, count: u32) {
+    for key in 0..count {
+        map.entry(key).or_default();
+    }
+}
+
+/// Bytes that stay.
+fn traced(fill: impl FnOnce()) -> u64 {
+    let before = tracemalloc::get_traced_memory().current;
+    fill();
+    tracemalloc::get_traced_memory().current - before
+}
+
+/// Whatever is merged: a type has at most the bytes that it holds, and `<unknown>` the rest.
+#[cfg(target_os = "linux")]
+fn no_type_of_one_layout_is_taken_for_another() {
+    tracemalloc::start(25).unwrap();
+    let mut held = (Vec::new(), Vec::new(), Vec::new());
+    let mut maps = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let names = traced(|| fill::<Name>(&mut held.0, 3));
+    let places = traced(|| fill::<Place>(&mut held.1, 30));
+    let notes = traced(|| fill::<Note>(&mut held.2, 300));
+    let name_maps = traced(|| entries::<Name>(&mut maps.0, black_box(12)));
+    let place_maps = traced(|| entries::<Place>(&mut maps.1, black_box(120)));
+    let note_maps = traced(|| entries::<Note>(&mut maps.2, black_box(1200)));
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    for (label, bytes) in [
+        ("Vec<Name>", names),
+        ("Vec<Place>", places),
+        ("Vec<Note>", notes),
+        ("BTreeMap<u32, Name>", name_maps),
+        ("BTreeMap<u32, Place>", place_maps),
+        ("BTreeMap<u32, Note>", note_maps),
+    ] {
+        let known = size_of_type(&snapshot, label);
+        assert!(known <= bytes, "{label}: {known} B of {bytes} B");
+    }
+    drop((held, maps));
+}
+
+#[inline(never)]
+fn fill<T: Clone + Default>(pools: &mut Vec<Vec<T>>, count: usize) {
+    let mut pool = Pool(Vec::new());
+    (0..count).for_each(|_| pool.add(T::default()));
+    let mut last = Vec::new();
+    last_call(&mut last, T::default());
+    pools.extend([pool.copied().0, pool.0, last]);
 }
 
 #[cfg(target_os = "linux")]

@@ -86,6 +86,13 @@ fn functions_tell_what_they_allocate() {
         ),
         (
             "<std>/alloc/src/sync.rs",
+            "from_iter<app::User, I>",
+            Some("alloc::sync::Arc<[app::User]>"),
+        ),
+        // Of a slice, a vector or a value.
+        ("<std>/alloc/src/sync.rs", "from<app::User>", None),
+        (
+            "<std>/alloc/src/sync.rs",
             "from",
             Some("alloc::sync::Arc<str>"),
         ),
@@ -96,6 +103,9 @@ fn functions_tell_what_they_allocate() {
     }
 }
 
+/// In place of a file: a function of one's own, in whose line the named one is inlined too.
+const LINE: &str = "|line";
+
 /// Newest first: `|` stands behind a physical function, `-` for one of nobody's library.
 #[track_caller]
 fn check(stack: &[(&str, &str)], expect: Option<&str>) {
@@ -104,7 +114,12 @@ fn check(stack: &[(&str, &str)], expect: Option<&str>) {
         .map(|(file, name)| {
             let is_physical = name.ends_with('|');
             let name = name.trim_end_matches('|');
-            (held(file, name), *file, name, is_physical)
+            let held = match *file {
+                LINE => Held::of_line(name).map(|(held, _)| held),
+                _ => held(file, name),
+            };
+            let function = if *file == LINE { "app::load" } else { name };
+            (held, *file, function, is_physical)
         })
         .collect();
     let seen = frames
@@ -230,6 +245,38 @@ fn an_inlined_function_around_confirms_arguments() {
     // Numbers of one size are one to the linker.
     let push = (RAW, "grow_one<u64, alloc::alloc::Global>|");
     check(&[push, ("src/ids.rs", "app::Ids<u64>::add"), app], None);
+}
+
+/// What is asked of a map for an entry in the same line is what fills it.
+#[test]
+fn the_entry_of_a_line_confirms_a_map() {
+    const ENTRY: &str = "<std>/alloc/src/collections/btree/map/entry.rs";
+    let map = Some("alloc::collections::btree::map::BTreeMap<u64, app::User>");
+    let line = |name| (LINE, name);
+    let entry = line("entry<u64, app::User, alloc::alloc::Global>");
+    let or_default = (ENTRY, "or_default<u64, app::User, alloc::alloc::Global>|");
+    check(&[or_default, entry], map);
+    // Another map is filled in that line, or the function may be another map's.
+    check(
+        &[
+            or_default,
+            line("entry<u64, app::Order, alloc::alloc::Global>"),
+        ],
+        None,
+    );
+    check(&[or_default, ("src/main.rs", "load|")], None);
+    // The line says nothing of other functions.
+    let insert = "insert<u64, app::User, alloc::alloc::Global>|";
+    let btree = "<std>/alloc/src/collections/btree/map.rs";
+    check(&[(btree, insert), entry], None);
+    check(&[(RAW, "grow_one<app::User>"), or_default, entry], None);
+    // An insertion that is inlined tells the map itself.
+    let vacant = (
+        ENTRY,
+        "insert_entry<u64, app::Order, alloc::alloc::Global>|",
+    );
+    let app = ("src/main.rs", "load|");
+    check(&[vacant, (btree, insert.trim_end_matches('|')), app], map);
 }
 
 #[test]
