@@ -1,139 +1,23 @@
-//! What the first snapshot of a program costs: time, and memory at its highest and afterwards.
-//!
-//! `cargo run --profile limited --manifest-path benches/compare/Cargo.toml --package first [ROUNDS]` prints a
-//! table. Each row is a process of its own, which has run real crates with a history, so that its stacks lead
-//! through all of them.
+//! `cargo run --profile limited --manifest-path benches/compare/Cargo.toml --package first [ROUNDS]`: a large
+//! program, whose stacks lead through real crates.
 
-mod watched;
-
-use std::env;
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-use tracemalloc::{Config, Names, Snapshot, Symbolizer, TraceAlloc};
-use watched::{Watched, watched};
+use tracemalloc::TraceAlloc;
 use workloads::{Size, by_name};
 
 #[global_allocator]
 static ALLOC: TraceAlloc = TraceAlloc::system();
 
-/// What is measured, as it is chosen on the command line.
-const STEPS: [(&str, &str); 6] = [
-    ("first", "first snapshot"),
-    ("second", "second snapshot"),
-    ("load", "`load_names`"),
-    ("later", "first snapshot, names later"),
-    ("dump", "the same, saved to a file"),
-    ("symbolize", "naming that file"),
+const WORK: [&str; 8] = [
+    "json", "syn", "regex", "html", "markdown", "script", "strings", "boxes",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["step", step] => {
-            println!("{}", line(&run(step)?));
-            Ok(())
+    first::main(|| {
+        for name in WORK {
+            let workload = by_name(name).expect("a workload of this name");
+            (workload.prepare)(Size::Small)();
         }
-        [] => table(5),
-        [rounds] => table(rounds.parse()?),
-        _ => Err("usage: first [ROUNDS]".into()),
-    }
-}
-
-fn file() -> PathBuf {
-    env::temp_dir().join("tracemalloc-first.tmsnap.json.gz")
-}
-
-fn run(step: &str) -> Result<Watched, Box<dyn Error>> {
-    // The first thread takes memory of the system's allocator, which stays.
-    watched(|| ())?;
-    if step == "symbolize" {
-        return Ok(watched(|| {
-            let snapshot = Snapshot::load(file()).expect("the step before has saved it");
-            let named = Symbolizer::new()
-                .symbolize(&snapshot)
-                .expect("no file was given");
-            drop(named);
-        })?);
-    }
-    let names = match step {
-        "later" | "dump" => Names::Later,
-        _ => Names::Now,
-    };
-    Config::new()
-        .frames(32)
-        .history(true)
-        .names(names)
-        .start()?;
-    for name in [
-        "json", "syn", "regex", "html", "markdown", "script", "strings", "boxes",
-    ] {
-        let workload = by_name(name).ok_or("a workload is missing")?;
-        (workload.prepare)(Size::Small)();
-    }
-    let snapshot = || drop(tracemalloc::take_snapshot().expect("tracing is on"));
-    Ok(match step {
-        "first" | "later" => watched(snapshot)?,
-        "second" => {
-            snapshot();
-            watched(snapshot)?
-        }
-        "load" => watched(|| tracemalloc::load_names().expect("tracing is on"))?,
-        "dump" => watched(|| {
-            let snapshot = tracemalloc::take_snapshot().expect("tracing is on");
-            snapshot.dump(file()).expect("a folder for temporary files");
-        })?,
-        _ => return Err(format!("no such step: {step}").into()),
     })
-}
-
-fn line(of: &Watched) -> String {
-    let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-    let mib = |kib: i64| kib as f64 / 1024.0;
-    format!(
-        "{:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:+} | {:+}",
-        millis(of.wall),
-        millis(of.processor),
-        mib(of.highest),
-        mib(of.anonymous),
-        mib(of.files),
-        mib(of.anonymous_after),
-        mib(of.files_after),
-        of.mappings_after,
-        of.open_after,
-    )
-}
-
-/// Prints for each step the round whose time of the processor is in the middle.
-fn table(rounds: usize) -> Result<(), Box<dyn Error>> {
-    let program = env::current_exe()?;
-    let size = program.metadata()?.len();
-    let load = fs::read_to_string("/proc/loadavg")?;
-    println!(
-        "A program of {:.0} MiB; load of the machine {}; median of {rounds} rounds.\n",
-        size as f64 / 1_048_576.0,
-        load.split(' ').next().unwrap_or_default(),
-    );
-    println!(
-        "| | wall ms | CPU ms | highest MiB | private | files | after: private | files | mappings | open |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    for (step, about) in STEPS {
-        let mut lines = Vec::new();
-        for _ in 0..rounds {
-            let output = Command::new(&program).args(["step", step]).output()?;
-            if !output.status.success() {
-                return Err(String::from_utf8_lossy(&output.stderr).into());
-            }
-            lines.push(String::from_utf8(output.stdout)?.trim().to_owned());
-        }
-        lines.sort_by_key(|line| {
-            let processor = line.split(" | ").nth(1);
-            processor.and_then(|millis| millis.parse::<u64>().ok())
-        });
-        println!("| {about} | {} |", lines[lines.len() / 2]);
-    }
-    Ok(())
 }
