@@ -10,6 +10,8 @@
 //! | `/rustc/HASH/library/alloc/src/vec/mod.rs` | `<std>/alloc/src/vec/mod.rs` |
 //! | `…/registry/src/INDEX/serde_json-1.0.154/src/de.rs` | `serde_json-1.0.154/src/de.rs` |
 //! | `…/git/checkouts/tools-HASH/REV/src/lib.rs` | `tools@REV/src/lib.rs` |
+//! | `INDEX-HASH/serde_json-1.0.154/src/de.rs`, by cargo's `trim-paths` | `serde_json-1.0.154/src/de.rs` |
+//! | `…/external/crates__serde_json-1.0.154/src/de.rs`, by Bazel | `serde_json-1.0.154/src/de.rs` |
 //! | `…/build/PACKAGE-HASH/out/tables.rs` | `PACKAGE/out/tables.rs` |
 //! | `src/main.rs` in the package that has the program's `main` | `src/main.rs` |
 //! | `src/lib.rs` in the package of the crate `core_io` | `core_io/src/lib.rs` |
@@ -72,8 +74,8 @@ pub(super) struct Context<'a> {
 pub(super) fn short(path: &str, context: &Context<'_>) -> SourceFile {
     let unified = path.replace('\\', "/");
     let parts = components(&unified);
-    installed(&parts, context)
-        .or_else(|| foreign(&parts))
+    installed(&unified, &parts, context)
+        .or_else(|| foreign(&unified, &parts))
         .or_else(|| of_package(&unified, &parts, context))
         .or_else(|| of_workspace(&unified, &parts, context))
         .unwrap_or_else(|| own(&unified, &parts, context.program))
@@ -81,9 +83,11 @@ pub(super) fn short(path: &str, context: &Context<'_>) -> SourceFile {
 
 /// A file of the program's own package where that comes from a registry or a repository, as with
 /// `cargo install`.
-fn installed(parts: &[&str], context: &Context<'_>) -> Option<SourceFile> {
-    let file = fetched(parts)?;
+fn installed(path: &str, parts: &[&str], context: &Context<'_>) -> Option<SourceFile> {
+    let file = fetched(path, parts)?;
     let (package, len) = context.packages.of(parts)?;
+    // The directory of a program whose path was trimmed is empty, and all files are below it.
+    fetched("", &[&parts[..len], &["src", "lib.rs"]].concat())?;
     let crate_name = package.crate_of(&parts[len..], context.unit_crate);
     package.is_main.then(|| SourceFile {
         origin: Origin::Program(crate_name.map(str::to_owned)),

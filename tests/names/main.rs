@@ -6,6 +6,8 @@
 
 #![cfg(unix)]
 
+mod formats;
+mod layouts;
 mod places;
 #[path = "../runner/mod.rs"]
 mod runner;
@@ -67,17 +69,17 @@ impl Built {
     }
 }
 
-/// Builds a target of the package in `directory`.
-fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, String> {
-    let _held = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+/// Runs cargo for the package in `directory`, which is compiled with `flags`. Gives its messages.
+fn cargo(directory: &Path, arguments: &[&str], flags: &[&str]) -> Result<String, String> {
     let wrapper = wrapper(directory, flags);
     let mut command = Command::new(env!("CARGO"));
+    let (order, arguments) = arguments.split_first().expect("what to do");
     command
         .current_dir(directory)
-        .args(["build", "--profile", "lines", "--message-format=json"])
+        .args([order, "--profile", "lines", "--message-format=json"])
         .arg("--target-dir")
         .arg(target())
-        .args(kind)
+        .args(arguments)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .env("CARGO_INCREMENTAL", "0")
         .env_remove("CARGO_BUILD_TARGET")
@@ -86,10 +88,18 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, Strin
         command.args(["--target", triple]);
     }
     let output = command.output().map_err(|error| error.to_string())?;
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{flags:?}\n{errors}\n{messages}"));
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
+    Ok(messages)
+}
+
+/// Builds a target of the package in `directory`.
+fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, String> {
+    let _held = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let messages = cargo(directory, &[&["build"], kind].concat(), flags)?;
     // Cargo builds the package's programs with its tests and benches.
     let name = format!("\"name\":\"{}\"", kind[1]);
     let of_target = messages.lines().filter(|message| message.contains(&name));
@@ -99,6 +109,12 @@ fn build(directory: &Path, kind: &[&str], flags: &[&str]) -> Result<Built, Strin
     let folder = tempfile::tempdir_in(target()).map_err(|error| error.to_string())?;
     let path = folder.path().join("built");
     fs::hard_link(built, &path).map_err(|error| error.to_string())?;
+    // Split debug information; if it is another program's, it is not read.
+    let package = built.with_extension("dwp");
+    if package.exists() {
+        let beside = path.with_extension("dwp");
+        fs::hard_link(package, beside).map_err(|error| error.to_string())?;
+    }
     Ok(Built { folder, path })
 }
 
@@ -122,9 +138,20 @@ pub(crate) fn run(program: &Path) -> Vec<String> {
 
 /// What the marks in the sources say that a target prints whose own file is `own`.
 fn expected(own: &str) -> Vec<String> {
+    let expected = expected_of(&[&SOURCES[..], &[own]].concat(), str::to_owned);
+    assert_eq!(expected.len(), 15);
+    expected
+}
+
+/// The files of the library and of its dependency.
+const SOURCES: [&str; 3] = ["src/lib.rs", "src/shelf.rs", "inlined/src/lib.rs"];
+
+/// What the marks in these files say that is printed. `shown`: how a file is called.
+fn expected_of(files: &[&str], shown: impl Fn(&str) -> String) -> Vec<String> {
     let mut expected = Vec::new();
-    for file in ["src/lib.rs", "src/shelf.rs", "inlined/src/lib.rs", own] {
+    for file in files {
         let text = fs::read_to_string(source().join(file)).expect("it is there");
+        let file = shown(file);
         for (line, number) in text.lines().zip(1..) {
             let mark = line.split_once("; // ").or_else(|| line.split_once(" // "));
             let mark = mark.and_then(|(_, mark)| mark.split_once(": "));
@@ -133,10 +160,15 @@ fn expected(own: &str) -> Vec<String> {
             };
             let path = name.trim_start_matches('<');
             let crate_name = path.split("::").next().expect("a path");
-            expected.push(format!("{size}\t{file}:{number}\t{name}\t{crate_name}\t1"));
+            let origin = if file.starts_with("inlined-") {
+                "Dependency"
+            } else {
+                "Own"
+            };
+            let names = format!("{name}\t{crate_name}\t{origin}");
+            expected.push(format!("{size}\t{file}:{number}\t{names}\t1"));
         }
     }
-    assert_eq!(expected.len(), 15);
     expected.sort();
     expected
 }

@@ -8,25 +8,25 @@ use tracemalloc::{GroupBy, Snapshot};
 
 use crate::{PROGRAM, build, expected, output, run, runner, source, target};
 
-const LIMITED: &str = "debuginfo=limited";
-const LINES: &str = "debuginfo=line-tables-only";
+pub(crate) const LIMITED: &str = "debuginfo=limited";
+pub(crate) const LINES: &str = "debuginfo=line-tables-only";
 
 /// A copy of the package in a directory of another name.
-struct Place {
+pub(crate) struct Place {
     /// Where cargo runs.
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Place {
     /// As a package alone, in the directory `name`.
-    fn alone(name: &str) -> Self {
+    pub(crate) fn alone(name: &str) -> Self {
         let place = Self::new(name);
         copy(&source(), &place.directory, |manifest| manifest);
         place
     }
 
     /// As a member of a workspace, `member` below its root.
-    fn member(name: &str, member: &str) -> Self {
+    pub(crate) fn member(name: &str, member: &str) -> Self {
         let place = Self::new(name);
         let directory = &place.directory;
         let mut workspace = String::new();
@@ -43,14 +43,14 @@ impl Place {
     }
 
     /// A folder without what an earlier run has left. No two tests have one of the same name.
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let directory = target().join("places").join(name);
         let _ = fs::remove_dir_all(&directory);
         Self { directory }
     }
 
     /// The option that has the compiler write `to` for the place.
-    fn remapped(&self, to: &str) -> String {
+    pub(crate) fn remapped(&self, to: &str) -> String {
         format!("--remap-path-prefix={}={to}", self.directory.display())
     }
 }
@@ -65,7 +65,7 @@ fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
     fs::write(manifest, change(text)).expect("it is written");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -174,34 +174,40 @@ fn snapshots_of_two_checkouts_are_equal() {
         Place::member("saved/w", "tools/depot"),
     ] {
         let new = saved(&head, &["-C", LIMITED]);
-        let [before, after] = [&old, &new].map(|file| Snapshot::load(file).expect("a snapshot"));
-        for group in [
-            GroupBy::File,
-            GroupBy::Line,
-            GroupBy::Function,
-            GroupBy::Crate,
-        ] {
-            let rows = after.compare_to(&before, group).expect("they compare");
-            let changed = rows
-                .iter()
-                .filter(|row| (row.size_diff, row.count_diff) != (0, 0));
-            let changed: Vec<String> = changed.map(ToString::to_string).collect();
-            assert_eq!(changed, [""; 0], "by {group}");
-        }
-        let mut check = Command::new(env!("CARGO"));
-        check
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "tracemalloc-cli",
-                "--bin",
-                "tracemalloc",
-            ])
-            .args(["--", "check", "--per-site", "0", "--base"])
-            .args([&old, &new]);
-        let checked = check.output().expect("the tool runs");
-        assert!(checked.status.success(), "{checked:?}");
+        unchanged(&old, &new);
     }
+}
+
+/// Checks that a comparison of the saved snapshots has no row, and that the tool sees no growth.
+#[track_caller]
+pub(crate) fn unchanged(old: &Path, new: &Path) {
+    let [before, after] = [old, new].map(|file| Snapshot::load(file).expect("a snapshot"));
+    for group in [
+        GroupBy::File,
+        GroupBy::Line,
+        GroupBy::Function,
+        GroupBy::Crate,
+    ] {
+        let rows = after.compare_to(&before, group).expect("they compare");
+        let changed = rows
+            .iter()
+            .filter(|row| (row.size_diff, row.count_diff) != (0, 0));
+        let changed: Vec<String> = changed.map(ToString::to_string).collect();
+        assert_eq!(changed, [""; 0], "by {group}");
+    }
+    let mut check = Command::new(env!("CARGO"));
+    check
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "tracemalloc-cli",
+            "--bin",
+            "tracemalloc",
+        ])
+        .args(["--", "check", "--per-site", "0", "--base"])
+        .args([old, new]);
+    let checked = check.output().expect("the tool runs");
+    assert!(checked.status.success(), "{checked:?}");
 }

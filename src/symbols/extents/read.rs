@@ -325,11 +325,10 @@ impl CallFiles {
             };
             let header = unit.line_program.as_ref()?.header();
             let file = header.file(number)?;
-            let mut path = unit
-                .comp_dir
-                .or(skeleton.comp_dir)?
-                .to_string_lossy()
-                .into_owned();
+            // A remapped directory may be empty.
+            let start = unit.comp_dir.or(skeleton.comp_dir);
+            let start = start.map(|start| start.to_string_lossy().into_owned());
+            let mut path = start.unwrap_or_default();
             // The first directory is that of the unit.
             let directory = file
                 .directory(header)
@@ -339,7 +338,7 @@ impl CallFiles {
                 let part = part.to_string_lossy();
                 if is_absolute(&part) {
                     path.clear();
-                } else if !path.ends_with('/') {
+                } else if !path.is_empty() && !path.ends_with('/') {
                     path.push('/');
                 }
                 path.push_str(&part);

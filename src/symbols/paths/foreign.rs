@@ -1,6 +1,6 @@
 //! Code that is not the program's own: of the standard library, of dependencies, and of build scripts.
 
-use super::{Origin, SourceFile, code_directory, components, identifier, joined};
+use super::{Origin, SourceFile, code_directory, components, identifier, joined, unwritten};
 
 /// Directories of the standard library that are no crates there: each is compiled into one, as a module.
 const MODULES: [(&str, &str); 3] = [
@@ -10,22 +10,31 @@ const MODULES: [(&str, &str); 3] = [
 ];
 
 /// A file that no package of the program's own has.
-pub(super) fn foreign(parts: &[&str]) -> Option<SourceFile> {
+pub(super) fn foreign(path: &str, parts: &[&str]) -> Option<SourceFile> {
     standard(parts)
-        .or_else(|| fetched(parts))
+        .or_else(|| fetched(path, parts))
         .or_else(|| generated(parts))
 }
 
-/// A file of a package that cargo has fetched.
-pub(super) fn fetched(parts: &[&str]) -> Option<SourceFile> {
-    registry(parts).or_else(|| git(parts))
+/// A file of a package that cargo or Bazel has fetched. `path`: as the compiler wrote it, of which these are the
+/// `parts`.
+pub(super) fn fetched(path: &str, parts: &[&str]) -> Option<SourceFile> {
+    let in_place = registry(parts).or_else(|| git(parts));
+    in_place.or_else(|| {
+        let (file, start) = trimmed(parts).or_else(|| external(parts))?;
+        // These are written from the directory that the compiler is started in.
+        Some(SourceFile {
+            unwritten: unwritten(path, parts.get(start..)),
+            ..file
+        })
+    })
 }
 
 /// True for a directory of the standard library, a registry or a git checkout.
 pub(in crate::symbols) fn is_foreign(directory: &[String]) -> bool {
     let mut parts: Vec<&str> = directory.iter().map(String::as_str).collect();
     parts.extend(["src", "lib.rs"]);
-    foreign(&parts).is_some()
+    foreign("", &parts).is_some()
 }
 
 /// True for a source file of the standard library.
@@ -77,16 +86,53 @@ fn registry(parts: &[&str]) -> Option<SourceFile> {
     let [_index, package, rest @ ..] = &parts[at + 2..] else {
         return None;
     };
-    Some(SourceFile {
+    Some(of_registry(package, rest))
+}
+
+fn of_registry(package: &str, rest: &[&str]) -> SourceFile {
+    SourceFile {
         name: joined(package, rest),
         origin: Origin::Package(crate_of_package(package)),
         unwritten: 0,
-    })
+    }
 }
 
 fn git(parts: &[&str]) -> Option<SourceFile> {
     let at = position(parts, &["git", "checkouts"])?;
-    let [checkout, revision, rest @ ..] = &parts[at + 2..] else {
+    of_checkout(&parts[at + 2..])
+}
+
+/// A path without the directory that holds all registries or checkouts, as cargo's `trim-paths` writes it, and where
+/// it begins. Both have directories whose names end with a hash.
+fn trimmed(parts: &[&str]) -> Option<(SourceFile, usize)> {
+    let is_revision =
+        |text: &str| text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let start = parts
+        .iter()
+        .position(|part| without_hash(part).len() < part.len())?;
+    let file = match &parts[start..] {
+        [_index, package, rest @ ..] if package_name(package) != *package => {
+            of_registry(package, rest)
+        }
+        [_, revision, ..] if is_revision(revision) => of_checkout(&parts[start..])?,
+        _ => return None,
+    };
+    Some((file, start))
+}
+
+/// A file of a package that Bazel has fetched, and where `external/REPOSITORY__NAME-VERSION` begins.
+fn external(parts: &[&str]) -> Option<(SourceFile, usize)> {
+    let start = parts.iter().rposition(|&part| part == "external")?;
+    let [_, directory, rest @ ..] = &parts[start..] else {
+        return None;
+    };
+    let (_, package) = directory.split_once("__")?;
+    let is_versioned = package_name(package) != package;
+    is_versioned.then(|| (of_registry(package, rest), start))
+}
+
+fn of_checkout(parts: &[&str]) -> Option<SourceFile> {
+    let [checkout, revision, rest @ ..] = parts else {
         return None;
     };
     let repository = without_hash(checkout);

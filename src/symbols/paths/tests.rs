@@ -426,3 +426,65 @@ fn origins() {
     check_crate("/w/my-app/src/native.c", Origin::Program(None));
     check_crate("./stdlib/msort.c", Origin::Program(None));
 }
+
+#[test]
+fn fetched_packages_have_one_name_in_trimmed_paths() {
+    for before in ["", "./", "/", "/deps/"] {
+        let index = "index.crates.io-1949cf8c6b5b557f";
+        let path = format!("{before}{index}/serde_json-1.0.154/src/de.rs");
+        check(&path, "serde_json-1.0.154/src/de.rs");
+        assert_eq!(short_in(&path, "myapp").unwritten, before.len());
+        check(
+            &format!("{before}tools-0123456789abcdef/179331a/crates/net-io/src/a.rs"),
+            "tools@179331a/crates/net-io/src/a.rs",
+        );
+    }
+    let package = |name: &str| Origin::Package(name.to_owned());
+    check_crate(
+        "./tools-0123456789abcdef/179331a/net-io/src/a.rs",
+        package("net_io"),
+    );
+    check_crate("tools-0123456789abcdef/179331a/src/a.rs", package("tools"));
+    // Neither a version nor a revision.
+    check(
+        "app-0123456789abcdef/net/src/a.rs",
+        "app-0123456789abcdef/net/src/a.rs",
+    );
+}
+
+#[test]
+fn bazel_names_repositories_in_several_ways() {
+    for directory in [
+        "crates__serde_json-1.0.154",
+        "rules_rust~0.40.0~crate~crate_index__serde_json-1.0.154",
+        "rules_rust++crate+crates__serde_json-1.0.154",
+    ] {
+        for before in ["", "./", "/home/a/.cache/bazel/_bazel_a/1f/execroot/_main/"] {
+            let written = format!("external/{directory}/src/de.rs");
+            let file = short_in(&format!("{before}{written}"), "myapp");
+            assert_eq!(file.name, "serde_json-1.0.154/src/de.rs");
+            assert_eq!(file.origin, Origin::Package("serde_json".to_owned()));
+            assert_eq!(file.unwritten, before.len(), "{before}{directory}");
+        }
+    }
+    // Directories of a program's own.
+    check("external/net/src/a.rs", "external/net/src/a.rs");
+    check("external/my__net/src/a.rs", "external/my__net/src/a.rs");
+}
+
+#[test]
+fn fetched_packages_are_no_own_code_of_a_program_without_a_directory() {
+    let index = "index.crates.io-1949cf8c6b5b557f/serde_json-1.0.154/src/de.rs";
+    for (place, path) in [
+        (".", format!("./{index}")),
+        ("", index.to_owned()),
+        ("/", format!("/home/a/.cargo/registry/src/{index}")),
+    ] {
+        let units = [("src/main.rs/@/app.1-cgu.0", place)];
+        check_origin(
+            &units,
+            &path,
+            ("serde_json-1.0.154/src/de.rs", package("serde_json")),
+        );
+    }
+}

@@ -149,7 +149,7 @@ pub fn fill() -> Kept {
     kept
 }
 
-/// Prints what is known of each of the blocks: size, line, function, crate, and how many of its size are left
+/// Prints what is known of each of the blocks: size, line, function, crate, whose code it is, and how many of its size are left
 /// by filters for its file as `file!()` spells it. `file`: the target's own.
 pub fn print(snapshot: &Snapshot, file: &str) {
     let files = [file, file!(), shelf::FILE, inlined::FILE].map(Filter::include);
@@ -170,7 +170,10 @@ pub fn print(snapshot: &Snapshot, file: &str) {
                 one.statistics(group)[0].traceback.most_recent().to_string()
             };
             let names = [GroupBy::Line, GroupBy::Function, GroupBy::Crate].map(name);
-            lines.push(format!("{size}\t{}\t{}", names.join("\t"), count(size)));
+            let origin = block.traceback.most_recent().origin();
+            let origin = origin.expect("code of Rust");
+            let names = names.join("\t");
+            lines.push(format!("{size}\t{names}\t{origin:?}\t{}", count(size)));
         }
     }
     println!("{}", lines.join("\n"));
@@ -178,4 +181,14 @@ pub fn print(snapshot: &Snapshot, file: &str) {
     if let Some(path) = std::env::var_os("DEPOT_OUT") {
         snapshot.dump(path).expect("it is saved");
     }
+}
+
+/// What the program does, for one that loads this as a library.
+#[unsafe(no_mangle)]
+extern "C" fn depot_print() {
+    tracemalloc::start(25).expect("the allocator is installed");
+    let kept = fill();
+    let snapshot = tracemalloc::take_snapshot().expect("it traces");
+    print(&snapshot, file!());
+    drop(kept);
 }
