@@ -104,6 +104,9 @@ impl Resolver<'_> {
         if held.iter().all(Option::is_none) {
             held.clear();
         }
+        if let (Some(none @ None), Some(frame)) = (held.first_mut(), frames.first()) {
+            *none = self.fixed(symbols, frame);
+        }
         if frames.is_empty() {
             frames.push(nameless(code));
         }
@@ -116,6 +119,13 @@ impl Resolver<'_> {
             frames: frames.into(),
             held: held.into(),
         }
+    }
+
+    /// What the physical function tells of those that are inlined into it.
+    fn fixed(&self, symbols: &[Symbol], frame: &Frame) -> Option<Held> {
+        let name = symbols.last()?.entry_name.as_deref()?;
+        let (held, name) = Held::of_physical(frame.filename(), name)?;
+        Some(held.shared(self.cache.text(&name)))
     }
 
     /// What a frame tells of the type of what it allocates.

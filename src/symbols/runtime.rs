@@ -20,8 +20,9 @@ pub(super) const OWN_CRATE: &str = env!("CARGO_CRATE_NAME");
 
 /// Crates whose frames are dropped at the ends: the standard library, what it is built from, and
 /// the stack reader.
-const LIBRARIES: [&str; 7] = [
+const LIBRARIES: [&str; 8] = [
     "alloc",
+    "allocator_api2",
     "backtrace",
     "core",
     "hashbrown",

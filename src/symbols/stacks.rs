@@ -36,6 +36,7 @@ struct Named {
     role: Role,
     held: Option<Held>,
     is_physical: bool,
+    is_fixed: bool,
     is_global: bool,
     /// Equal for frames that are equal.
     number: u32,
@@ -108,11 +109,14 @@ impl NamedCalls {
         for (at, frame) in frames.iter().enumerate() {
             let next = self.numbers.len() as u32;
             let number = *self.numbers.entry(frame.clone()).or_insert(next);
+            let held = held.get(at).cloned().flatten();
+            let is_fixed = held.as_ref().is_some_and(Held::is_fixed);
             self.frames.push(Named {
                 frame: frame.clone(),
                 role: Role::of(frame),
-                held: held.get(at).cloned().flatten(),
+                held: held.filter(|_| !is_fixed),
                 is_physical: at == 0,
+                is_fixed,
                 is_global: frame.filename() == GLOBAL_FILE,
                 number,
             });
@@ -193,6 +197,7 @@ impl NamedCalls {
                 held: named.held.as_ref(),
                 is_library: named.role.is_library(),
                 is_physical: named.is_physical,
+                is_fixed: named.is_fixed,
                 is_global: named.is_global,
                 function: named.frame.function().unwrap_or_default(),
             }

@@ -14,9 +14,12 @@
 //! `Map<String, Value>::insert` around `BTreeMap<String, Value>::insert`, where the entry of a map is asked
 //! for in the line that fills it, or where the code is not optimised.
 
+mod arguments;
+
 use std::sync::Arc;
 
 use super::in_line;
+use arguments::{GLOBALS, arguments, split, without_defaults, without_uninit};
 
 /// What a frame of the standard library, or of a crate like it, tells of what it allocates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +54,9 @@ enum Container {
     HashMap,
     HashSet,
     SmallVec,
+    /// None: a function that is not generic, so that what is inlined into it has these arguments alone.
+    Fixed,
 }
-
-/// Allocators and hashers that people leave out.
-const DEFAULTS: [&str; 3] = [
-    ", alloc::alloc::Global",
-    ", std::hash::random::RandomState",
-    ", std::collections::hash::map::RandomState",
-];
-const GLOBAL: &str = "alloc::alloc::Global";
 
 impl Held {
     /// What the function called `name` in debug information tells, in the source file `file`.
@@ -83,6 +80,18 @@ impl Held {
         let container = is_entry.then_some(Container::Entry)?;
         let (container, name) = container.named("", &arguments(name))?;
         Some(Self::named(container, name))
+    }
+
+    /// What a function of the standard library called `name` tells that is machine code, of what is
+    /// inlined into it.
+    pub(super) fn of_physical(file: &str, name: &str) -> Option<(Self, String)> {
+        let is_fixed = file.starts_with("<std>/") && !name.contains('<');
+        is_fixed.then(|| Self::named(Container::Fixed, String::new()))
+    }
+
+    /// True for what a function tells that is not generic.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.container == Container::Fixed
     }
 
     /// True for what is told of the line of a call, if a function is nobody's library.
@@ -278,6 +287,7 @@ impl Container {
             Self::HashMap => "std::collections::hash::map::HashMap",
             Self::HashSet => "std::collections::hash::set::HashSet",
             Self::SmallVec => "smallvec::SmallVec",
+            Self::Fixed => "",
         }
     }
 
@@ -293,7 +303,7 @@ impl Container {
         if matches!(self, Self::Rc | Self::Arc) && function == "from" && arguments.is_empty() {
             return Some((self, format!("{path}<str>")));
         }
-        let first = arguments.first().filter(|first| **first != GLOBAL)?;
+        let first = arguments.first().filter(|first| !GLOBALS.contains(first))?;
         let first = &without_uninit(first);
         if let Some(known) = self.of_content(first) {
             return Some(known);
@@ -373,6 +383,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) is_library: bool,
     /// A function of machine code; those inlined into it come after it.
     pub(crate) is_physical: bool,
+    /// One of those, of the standard library, that is not generic.
+    pub(crate) is_fixed: bool,
     /// One of the functions that lead to the global allocator.
     pub(crate) is_global: bool,
     /// The function by its path, with its generic arguments where they are known.
@@ -408,7 +420,7 @@ pub(crate) fn type_of<'a>(mut stack: impl Iterator<Item = Seen<'a>>) -> Option<A
         let Some(held) = seen.held else {
             continue;
         };
-        let is_certain = at >= certain_from || is_unoptimised;
+        let is_certain = at >= certain_from || is_unoptimised || is_in_fixed(&run[at..]);
         best = Some(match best {
             None => (held, is_certain),
             Some((inner, _)) if held.is_made_of(inner) => (held, is_certain),
@@ -424,6 +436,12 @@ pub(crate) fn type_of<'a>(mut stack: impl Iterator<Item = Seen<'a>>) -> Option<A
         inlined.any(|seen| held.is_named_by(seen.function))
     };
     is_known.then(|| Arc::clone(&held.name))
+}
+
+/// True if the first of these is inlined into a function that is the same for all types.
+fn is_in_fixed(run: &[Seen<'_>]) -> bool {
+    let physical = run.iter().find(|seen| seen.is_physical);
+    physical.is_some_and(|physical| physical.is_fixed)
 }
 
 /// True if the function that is called, `callee`, is one of an entry of the map `held`, and its caller asks
@@ -446,52 +464,6 @@ fn agrees(outer: &Held, inner: &Held) -> bool {
     let is_vector = matches!(inner.container, Container::Buffer | Container::Vec);
     let is_slice = is_vector && outer.slice_content().is_some();
     (is_slice || outer.container == inner.container) && !outer.content().contains(&*inner.name)
-}
-
-/// The generic arguments of a name.
-fn arguments(name: &str) -> Vec<&str> {
-    let inside = name.split_once('<').map(|(_, rest)| rest);
-    let inside = inside.and_then(|rest| Some(&rest[..rest.rfind('>')?]));
-    inside.map_or_else(Vec::new, split)
-}
-
-/// What stands between the commas that are in no brackets.
-fn split(list: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let (mut depth, mut start, mut before) = (0_i32, 0, ' ');
-    for (at, letter) in list.char_indices() {
-        match letter {
-            '<' | '(' | '[' | '{' => depth += 1,
-            // The arrow of a function's type closes nothing.
-            '>' if before == '-' => {}
-            '>' | ')' | ']' | '}' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(list[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-        before = letter;
-    }
-    let last = list[start..].trim();
-    if !last.is_empty() {
-        parts.push(last);
-    }
-    parts
-}
-
-/// What a box without a value yet is made for.
-fn without_uninit(name: &str) -> &str {
-    let inside = name.strip_prefix("core::mem::maybe_uninit::MaybeUninit<");
-    inside
-        .and_then(|rest| rest.strip_suffix('>'))
-        .unwrap_or(name)
-}
-
-fn without_defaults(name: &str) -> String {
-    DEFAULTS
-        .iter()
-        .fold(name.to_owned(), |name, default| name.replace(default, ""))
 }
 
 #[cfg(test)]

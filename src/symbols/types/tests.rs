@@ -129,6 +129,7 @@ fn check(stack: &[(&str, &str)], expect: Option<&str>) {
             is_library: file.starts_with("<std>"),
             is_global: *file == GLOBAL_FILE,
             is_physical: *is_physical,
+            is_fixed: *is_physical && Held::of_physical(file, function).is_some(),
             function,
         });
     assert_eq!(type_of(seen).as_deref(), expect);
@@ -245,6 +246,22 @@ fn an_inlined_function_around_confirms_arguments() {
     // Numbers of one size are one to the linker.
     let push = (RAW, "grow_one<u64, alloc::alloc::Global>|");
     check(&[push, ("src/ids.rs", "app::Ids<u64>::add"), app], None);
+}
+
+/// A backtrace is always one of its frames, whoever takes it.
+#[test]
+fn what_is_inlined_into_a_function_of_std_that_is_not_generic_is_certain() {
+    let grow = (RAW, "grow_one<std::backtrace::Printer>|");
+    let push = (VEC, "push<std::backtrace::Frame>");
+    let create = "<std>/std/src/backtrace.rs";
+    let app = ("src/main.rs", "load|");
+    let frames = Some("alloc::vec::Vec<std::backtrace::Frame>");
+    let closure = (create, "{closure#0}|");
+    check(&[grow, push, closure, (create, "create|"), app], frames);
+    let generic = (create, "{closure#0}<app::User>|");
+    check(&[grow, push, generic, (create, "create|"), app], None);
+    check(&[grow, closure, app], None);
+    check(&[grow, push, ("src/other.rs", "load|"), app], frames);
 }
 
 /// What is asked of a map for an entry in the same line is what fills it.
