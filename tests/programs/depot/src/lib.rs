@@ -125,6 +125,11 @@ macro_rules! of_macro {
 of_macro!(made);
 
 #[inline(never)]
+fn by_macro() -> Vec<u8> {
+    inlined::grown!(black_box(1_015)) // 1015: depot::by_macro
+}
+
+#[inline(never)]
 fn generic<T: Clone>(value: T) -> Vec<T> {
     black_box(vec![value; 1_007]) // 1007: depot::generic
 }
@@ -143,6 +148,7 @@ pub fn fill() -> Kept {
     let task: Task = Box::pin(async { load_each(10).await });
     kept.push(Box::new(run(task)));
     kept.push(Box::new(made()));
+    kept.push(Box::new(by_macro()));
     kept.push(Box::new(generic(1_u8)));
     kept.push(Box::new(inlined::filled(1_u8)));
     shelf::fill(&mut kept);
@@ -171,9 +177,9 @@ pub fn print(snapshot: &Snapshot, file: &str) {
             };
             let names = [GroupBy::Line, GroupBy::Function, GroupBy::Crate].map(name);
             let origin = block.traceback.most_recent().origin();
-            let origin = origin.expect("code of Rust");
+            let origin = origin.map_or_else(String::new, |origin| format!("{origin:?}"));
             let names = names.join("\t");
-            lines.push(format!("{size}\t{names}\t{origin:?}\t{}", count(size)));
+            lines.push(format!("{size}\t{names}\t{origin}\t{}", count(size)));
         }
     }
     println!("{}", lines.join("\n"));

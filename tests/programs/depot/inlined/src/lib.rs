@@ -9,3 +9,13 @@ pub const FILE: &str = file!();
 pub fn filled<T: Clone>(value: T) -> Vec<T> {
     black_box(vec![value; 1_008]) // 1008: inlined::filled
 }
+
+/// Allocates, by code that belongs to the line that calls it.
+#[macro_export]
+macro_rules! grown {
+    ($size:expr) => {{
+        let mut grown = Vec::<u8>::new();
+        grown.reserve_exact($size);
+        grown
+    }};
+}
