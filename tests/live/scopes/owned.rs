@@ -1,5 +1,6 @@
 //! Scopes that own what their threads allocate.
 
+use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -253,6 +254,25 @@ fn scopes_that_come_and_go_do_not_mix_up() {
     }
 }
 
+/// Makes the running thread's stack cache as large as it gets, by allocations from many places. Otherwise it
+/// may grow at any time, if the addresses of few places happen to have one hash.
+fn fill_stack_cache() {
+    #[inline(never)]
+    fn below(frames: usize) {
+        if frames > 0 {
+            below(frames - 1);
+        }
+        drop(hint::black_box(Box::new(1_u8)));
+        drop(hint::black_box(Box::new(2_u16)));
+        drop(hint::black_box(Box::new(3_u32)));
+        drop(hint::black_box(Box::new(4_u64)));
+    }
+    let _scope = Scope::recording().unwrap();
+    for _ in 0..8 {
+        below(750);
+    }
+}
+
 /// However many scopes record one after the other, while another one keeps their session open.
 fn short_scopes_take_bounded_memory() {
     let scopes = |count: usize| {
@@ -270,6 +290,7 @@ fn short_scopes_take_bounded_memory() {
             done.wait();
         });
         open.wait();
+        fill_stack_cache();
         let (few, many) = (scopes(500), scopes(5_000));
         assert!(many <= few + 64 * 1024, "{few} {many}");
         done.wait();
