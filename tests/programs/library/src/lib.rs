@@ -65,19 +65,23 @@ extern "C" fn traced_handled() -> usize {
 /// Works on threads of the library's own, and leaves nothing.
 #[unsafe(no_mangle)]
 extern "C" fn traced_work() {
-    std::thread::scope(|scope| {
-        for seed in 0..4 {
-            scope.spawn(move || {
-                let mut held = Vec::with_capacity(64);
-                for round in 0..2000_usize {
-                    held.push(vec![seed as u8; round * 37 % 4000 + 1]);
-                    if held.len() == 64 {
-                        held.drain(..32);
-                    }
-                }
-            });
+    let threads: Vec<_> = (0..4_u8)
+        .map(|seed| std::thread::spawn(move || fill(seed)))
+        .collect();
+    // A scope would not wait until they have freed what is their own.
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+fn fill(seed: u8) {
+    let mut held = Vec::with_capacity(64);
+    for round in 0..2000_usize {
+        held.push(vec![seed; round * 37 % 4000 + 1]);
+        if held.len() == 64 {
+            held.drain(..32);
         }
-    });
+    }
 }
 
 /// Counter and records agree, `live` blocks of [`traced_allocate`] are known by the function that
