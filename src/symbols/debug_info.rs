@@ -110,7 +110,8 @@ impl<'s> DebugInfo<'s> {
         }
         let name = unit.and_then(|unit| text(unit.name?));
         let compiled = name.as_deref().and_then(|name| CompileUnit::of(name, ""));
-        // The function that calls the allocator, or what is not inlined on the way to it, is told more of.
+        // What else is inlined in a line is read for the first function behind each run of the standard library's:
+        // its call leads to the allocation.
         let mut was_foreign = true;
         while let Ok(Some(frame)) = frames.next() {
             let raw = frame

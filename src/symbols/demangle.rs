@@ -116,19 +116,20 @@ pub(super) fn plain_closures(name: &str) -> Cow<'_, str> {
 pub(super) const CLOSURE: &str = "{closure}";
 const IN_CLOSURE: &str = "{closure}::";
 
+/// Kinds of coroutines, as debug information calls them.
+pub(super) const COROUTINES: [&str; 7] = [
+    "async_fn",
+    "async_block",
+    "async_closure",
+    "coroutine",
+    "gen_fn",
+    "gen_block",
+    "gen_closure",
+];
+
 /// The length of the name of a closure at the start of `text`.
 fn closure_len(text: &str) -> Option<usize> {
     const OLD: &str = "{{closure}}";
-    const KINDS: [&str; 8] = [
-        "closure",
-        "async_fn",
-        "async_block",
-        "async_closure",
-        "coroutine",
-        "gen_fn",
-        "gen_block",
-        "gen_closure",
-    ];
     for known in [OLD, CLOSURE] {
         if text.starts_with(known) {
             return Some(known.len());
@@ -136,7 +137,8 @@ fn closure_len(text: &str) -> Option<usize> {
     }
     let end = text.find('}')?;
     let (kind, number) = text.get(1..end)?.split_once('#')?;
-    let known = KINDS.contains(&kind) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_kind = kind == "closure" || COROUTINES.contains(&kind);
+    let known = is_kind && number.bytes().all(|byte| byte.is_ascii_digit());
     known.then_some(end + 1)
 }
 

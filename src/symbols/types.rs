@@ -94,7 +94,7 @@ impl Held {
         self.container == Container::Fixed
     }
 
-    /// True for what is told of the line of a call, if a function is nobody's library.
+    /// True if this comes from what else is inlined in the line of a call, not from the function that is called.
     fn is_of_line(&self) -> bool {
         self.container == Container::Entry
     }
@@ -444,8 +444,8 @@ fn is_in_fixed(run: &[Seen<'_>]) -> bool {
     physical.is_some_and(|physical| physical.is_fixed)
 }
 
-/// True if the function that is called, `callee`, is one of an entry of the map `held`, and its caller asks
-/// the same map for an entry in the same line.
+/// True if `callee` is a function of an entry of the map `held`, and `BTreeMap::entry` of that map is inlined in
+/// the line that calls it.
 fn is_entry_of(callee: Option<&Seen<'_>>, in_line: Option<&Held>, held: &Held) -> bool {
     let is_entry = |of: &Held| of.container == Container::Entry && of.name == held.name;
     callee.and_then(|callee| callee.held).is_some_and(is_entry) && in_line.is_some_and(is_entry)

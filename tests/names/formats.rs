@@ -15,8 +15,7 @@ const LINKERS: [&str; 4] = [
     "link-arg=-fuse-ld=mold",
 ];
 
-/// What the compiler is told beside how much debug information it writes, and which linkers do it; all if none is
-/// said.
+/// Formats: options of the compiler, and the linkers that can write such a format; all of them if none is listed.
 const FORMATS: [(&[&str], &[&str]); 11] = [
     (&["dwarf-version=4"], &[]),
     (&["dwarf-version=5"], &["bfd"]),

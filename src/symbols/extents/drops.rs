@@ -8,18 +8,7 @@
 //! core::ptr::drop_in_place<app::load::{{closure}}>    a symbol
 //! ```
 
-use super::super::demangle::plain_path;
-
-/// Kinds of coroutines, as debug information calls them.
-const KINDS: [&str; 7] = [
-    "async_fn",
-    "async_block",
-    "async_closure",
-    "coroutine",
-    "gen_fn",
-    "gen_block",
-    "gen_closure",
-];
+use super::super::demangle::{COROUTINES, plain_path};
 
 /// A coroutine that a function drops.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +40,7 @@ impl Dropped {
     /// True if the closure `name`, an entry's name such as `{async_fn#0}<u8>`, may be this coroutine.
     pub(super) fn may_be(&self, name: &str) -> bool {
         let kind = name.strip_prefix('{').and_then(|name| name.split_once('#'));
-        let is_coroutine = kind.is_some_and(|(kind, _)| KINDS.contains(&kind));
+        let is_coroutine = kind.is_some_and(|(kind, _)| COROUTINES.contains(&kind));
         let is_alike = |own: &String| name.strip_prefix(own.as_str()).is_some_and(is_end);
         is_coroutine && self.name.as_ref().is_none_or(is_alike)
     }
@@ -66,7 +55,7 @@ fn of_entry(inside: &str) -> Option<(&str, Option<String>)> {
     let at = inside.rfind("::{")?;
     let (kind, rest) = inside[at + 3..].split_once("_env#")?;
     let (number, rest) = rest.split_once('}')?;
-    let is_whole = is_end(rest) && KINDS.contains(&kind);
+    let is_whole = is_end(rest) && COROUTINES.contains(&kind);
     is_whole.then(|| (&inside[..at], Some(format!("{{{kind}#{number}}}"))))
 }
 
